@@ -1,0 +1,61 @@
+# Needs python3 (3.10 to 3.13) with pip, and make. Everything else comes from PyPI into .venv,
+# in the versions of uv.lock. `make help` lists the commands.
+
+SCALE  ?= quick
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+
+UV   := .uv/bin/uv
+RUN  := .venv/bin/python -m helpers
+# uv works with the python3 found here; it downloads none, and adds groups without taking others away.
+SYNC = UV_PYTHON_DOWNLOADS=never UV_PYTHON="$$($(PYTHON) -c 'import sys; print(sys.executable)')" \
+       env -u VIRTUAL_ENV $(UV) sync --locked --inexact --compile-bytecode
+PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
+
+ENGINE_TESTS := tests/test_runner.py tests/test_features.py tests/test_engines.py
+
+.DELETE_ON_ERROR:
+.PHONY: help report pdf test engine lock clean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+report: .venv/.report  ## run the notebooks and build the site (SCALE=quick, or SCALE=full from results/)
+	@$(RUN) report --scale $(SCALE)
+
+pdf: .venv/.report  ## the same as one PDF, through Chromium
+	@$(RUN) pdf --scale $(SCALE)
+
+test: .venv/.test  ## everything that continuous integration runs
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(PYTEST) tests $(addprefix --ignore=,$(ENGINE_TESTS))
+	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+
+engine: .venv/.test  ## the engine's kills, locks and damaged files: minutes more, and not all pass yet
+	$(PYTEST) $(ENGINE_TESTS)
+
+lock:  .uv/.$(UV_VERSION)  ## after an edit of pyproject.toml: write uv.lock and requirements.txt again
+	$(UV) lock
+	$(UV) export --locked --all-groups --no-hashes --no-annotate --no-header --output-file requirements.txt
+
+clean:  ## remove what was built here; records and downloads stay
+	rm -rf build .venv .uv .mypy_cache .pytest_cache .ruff_cache
+
+# Stamps: a second call finds them newer than the lock and installs nothing.
+
+.uv/.$(UV_VERSION):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 10) <= v < (3, 14) else \
+	    "python3 here is %d.%d; this project needs 3.10 to 3.13: make PYTHON=python3.12 ..." % v[:2])'
+	@rm -rf .uv
+	PIP_USER=0 $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.report: .uv/.$(UV_VERSION) pyproject.toml uv.lock
+	$(SYNC)
+	@touch $@
+
+.venv/.test: .uv/.$(UV_VERSION) pyproject.toml uv.lock
+	$(SYNC) --group test
+	@touch $@ .venv/.report

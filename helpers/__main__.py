@@ -1,0 +1,127 @@
+"""The command line: python -m helpers COMMAND. Each command is a function here; its docstring is its help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from helpers import data, evaluation, notebook, storage, weights
+from helpers import report as building
+from helpers.data import DataError
+from helpers.experiment import Experiment, ExperimentError
+from helpers.records import RecordError
+from helpers.report import ReportError
+from helpers.storage import FeatureError
+from helpers.weights import WeightsError
+
+
+def run(experiment: tyro.conf.OmitArgPrefixes[Experiment], data_dir: Path | None = None) -> None:
+    """Run one experiment, or show its stored record. Every field of an Experiment is an option.
+
+    Args:
+        experiment: What to run.
+        data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
+    """
+    from helpers import runner
+
+    result = runner.run(experiment, data_dir=data_dir)
+    print(f"\n{result.name} ({result.dataset}, {result.scale} scale): {result.path}")
+    for split in ("val", "test"):
+        for label, view in (("plain", "plain"), ("with flip averaging", "tta")):
+            print(f"  {split:4s} accuracy {label:20s} {evaluation.accuracy(result.correct(split, view))}")
+    print(f"  {result.timing_sec['total'] / 60:.1f} min in all on {result.environment['processor']}")
+
+
+def find_data(data_dir: Path | None = None, download: bool = True) -> None:
+    """Find, verify or download CIFAR-10 and MobileNetV2's ImageNet weights, and say what was found.
+
+    Args:
+        data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
+        download: Fetch what is missing (180 MB at most) rather than only report it.
+    """
+    folder = data.obtain(data_dir) if download else data.locate(data_dir)
+    if folder:
+        data.verify(folder)
+        print(f"CIFAR-10: {folder}\n  all {len(data.MD5)} batch files have their published MD5")
+    else:
+        print("CIFAR-10: not on this machine")
+    path = weights.locate(Experiment()) if download else weights.on_disk(Experiment())
+    print(f"ImageNet weights: {path or 'not on this machine'}")
+    if path:
+        print(f"  fingerprint {weights.fingerprint(path)}")
+
+
+def cache(clear: bool = False) -> None:
+    """List what is stored for re-use: prefix activations, checkpoints, downloads.
+
+    Args:
+        clear: Remove the stored activations and checkpoints; they are made again when needed.
+    """
+    print(storage.clear() if clear else storage.listing())
+
+
+Pairs = Annotated[list[tuple[str, str]], tyro.conf.UseAppendAction, tyro.conf.arg(aliases=["-p"])]
+
+
+def run_notebook(
+    name: Annotated[str, tyro.conf.Positional], parameters: Pairs, output: Path | None = None
+) -> None:
+    """Run one notebook, its parameters' names and types checked first; lists them where none is given.
+
+    Args:
+        name: A notebook's number, name or path: 04, 04_finetune.
+        parameters: A parameter and its value, as in: -p learning_rate 3e-5 -p scale quick.
+        output: Where the executed notebook goes; build/<name>.ipynb unless given.
+    """
+    path = notebook.find(name)
+    if not parameters:
+        for parameter, facts in notebook.parameters(path).items():
+            print(f"  {parameter}: {facts['type']} = {facts['default']!r}\n      {facts['help']}")
+    target = output or building.ROOT / "build" / path.name
+    notebook.execute(path, target, dict(parameters), log_output=True, progress_bar={"ncols": 80})
+    print(f"\nexecuted: {target}")
+
+
+def report(scale: str = "quick") -> None:
+    """Run the notebooks live and build the site; ends with the page to open.
+
+    Args:
+        scale: smoke, quick, or full (from the committed records).
+    """
+    building.report(scale)
+
+
+def pdf(scale: str = "quick") -> None:
+    """The report as one PDF, printed by Chromium.
+
+    Args:
+        scale: smoke, quick, or full (from the committed records).
+    """
+    building.pdf(scale)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": run,
+    "data": find_data,
+    "cache": cache,
+    "notebook": run_notebook,
+    "report": report,
+    "pdf": pdf,
+}
+
+
+def main() -> None:
+    """Run one command; an expected error is one line on stderr and exit status 1."""
+    expected = (ExperimentError, DataError, WeightsError, FeatureError, RecordError, ReportError)
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
+    except expected as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

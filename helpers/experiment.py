@@ -1,0 +1,222 @@
+"""What to run: an Experiment is every choice that can change a result, and nothing else.
+
+Everything downstream (the runner, the records, the notebooks' parameters, the command line)
+speaks in these fields. This module imports neither Keras nor NumPy, so that reading
+a record or listing a study costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+PROTOCOL = 1
+"""Raised whenever the same fields would come to mean something else."""
+
+
+class ExperimentError(ValueError):
+    """A field of an Experiment is unknown, mistyped or out of range."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of the full protocol is run: upper limits on images, epochs and views."""
+
+    train: int
+    val: int
+    test: int
+    stage1_epochs: int
+    epochs: int
+    views: int
+
+
+SCALES: dict[str, Scale] = {
+    "smoke": Scale(train=256, val=128, test=128, stage1_epochs=2, epochs=2, views=2),
+    "quick": Scale(train=2000, val=500, test=1000, stage1_epochs=10, epochs=3, views=2),
+    "full": Scale(train=45000, val=5000, test=10000, stage1_epochs=1000, epochs=1000, views=1000),
+}
+
+
+def _within(low: float, high: float, default: Any) -> Any:
+    """A numeric field with an inclusive range."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Every choice that can change a result. The defaults are the seed study's final ones.
+
+    Raises ExperimentError, where it is built, for a mistyped or out-of-range field.
+    """
+
+    dataset: Literal["cifar10", "miniature"] = "cifar10"
+    """The images: CIFAR-10, or the drawn stand-in that ships with the package."""
+    scale: Literal["smoke", "quick", "full"] = "full"
+    """How much of the protocol is run: seconds (smoke), minutes (quick), or the seed's (full)."""
+    seed: int = _within(0, 2**31 - 1, 42)
+    """Seed of the head's initial weights, of dropout and of the order of the batches."""
+    image_size: int = _within(32, 224, 160)
+    """Side of the square image that the backbone sees, in pixels."""
+    backbone_weights: str = "imagenet"
+    """'imagenet' (the file in MOBILENETV2_WEIGHTS, else Keras' download), 'miniature', or a file."""
+    n_unfreeze: int = _within(0, 200, 30)
+    """Layers unfrozen from the top of the backbone, counting every one that is not batch norm."""
+    backbone_bn: Literal["frozen", "train"] = "frozen"
+    """Whether the unfrozen blocks' batch norm keeps its ImageNet statistics or trains."""
+    head_norm: Literal["batch", "layer", "none"] = "batch"
+    """Normalization of the pooled features, before the head's dense layer."""
+    head_units: int = _within(0, 4096, 128)
+    """Width of the head's hidden layer; 0 puts the softmax straight on the pooled features."""
+    dropout: float = _within(0.0, 0.95, 0.25)
+    """Share of the head's hidden units dropped in training."""
+    label_smoothing: float = _within(0.0, 0.9, 0.05)
+    """Share of each label spread evenly over all the classes."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Optimizer of stage 2; sgd has Nesterov momentum 0.9."""
+    learning_rate: float = _within(0.0, 10.0, 1e-5)
+    """Initial (with cosine: peak) learning rate of stage 2."""
+    weight_decay: float = _within(0.0, 1.0, 1e-4)
+    """Decoupled weight decay of stage 2 (adamw, sgd); adam has none."""
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    """plateau: halved after 4 epochs without a lower val_loss; cosine: 200 warm-up steps, to zero."""
+    batch_size: int = _within(1, 4096, 64)
+    """Images per optimizer step of stage 2."""
+    stage1_optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Optimizer of stage 1, the head on frozen features."""
+    stage1_learning_rate: float = _within(0.0, 10.0, 1e-3)
+    """Initial learning rate of stage 1."""
+    stage1_batch_size: int = _within(1, 4096, 128)
+    """Images per optimizer step of stage 1."""
+    stage1_epochs: int = _within(0, 1000, 10)
+    """Passes over the training features in stage 1."""
+    stage1_patience: int = _within(1, 1000, 7)
+    """Epochs without a lower val_loss after which stage 1 stops."""
+    epochs: int = _within(0, 1000, 28)
+    """Passes over the training set in stage 2."""
+    patience: int = _within(1, 1000, 10)
+    """Epochs without a lower val_loss after which stage 2 stops."""
+    augmentation: Literal["none", "flip", "standard", "standard+mixup"] = "standard"
+    """Views of stage 2: plain; plain and flipped; the seed's rotations, shifts, zooms, flips; mixed."""
+    mixup_alpha: float = _within(1e-3, 10.0, 0.2)
+    """Both parameters of the Beta distribution that mixup draws its weight from."""
+    views: int = _within(1, 1000, 4)
+    """How many augmented views of the training set exist; epoch e sees view e modulo views."""
+    engine: Literal["bank", "end_to_end"] = "bank"
+    """Train on stored prefix activations, or push every image through the whole network."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for spec in dataclasses.fields(self):
+            value = _checked(spec.name, getattr(self, spec.name), hints[spec.name], spec.metadata)
+            object.__setattr__(self, spec.name, value)
+        if (self.dataset == "miniature") != (self.backbone_weights == "miniature"):
+            raise ExperimentError(
+                f"dataset={self.dataset!r} with backbone_weights={self.backbone_weights!r}: the "
+                "miniature's images and backbone go together and mix with no others; "
+                "set both to 'miniature', or neither"
+            )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Experiment:
+        """An Experiment from field names and values; an unknown name is refused with the nearest one."""
+        known = [spec.name for spec in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ExperimentError(f"unknown field {name!r}{nearest(name, known)}")
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Experiment:
+        """A copy with some fields changed, checked like a new one."""
+        return type(self).from_mapping({**dataclasses.asdict(self), **changes})
+
+    @property
+    def limits(self) -> Scale:
+        """The scale's upper limits."""
+        return SCALES[self.scale]
+
+    @property
+    def stage1_epochs_run(self) -> int:
+        """Epochs of stage 1 at this scale, at most."""
+        return min(self.stage1_epochs, self.limits.stage1_epochs)
+
+    @property
+    def epochs_run(self) -> int:
+        """Epochs of stage 2 at this scale, at most; none where nothing is unfrozen."""
+        return min(self.epochs, self.limits.epochs) if self.n_unfreeze else 0
+
+    @property
+    def views_run(self) -> int:
+        """Views that stage 2 cycles through: as many as exist and its epochs can use."""
+        most = {"none": 1, "flip": 2}.get(self.augmentation, self.views)
+        return max(1, min(most, self.views, self.limits.views, self.epochs_run or 1))
+
+    @property
+    def key(self) -> str:
+        """Hash of the choices alone: 12 hexadecimal digits, the same with whatever data and weights.
+
+        `engine` is left out because both give the same result (tests/test_engines.py states the
+        tolerance); the place of a weights file because its contents are in `identity`; and what
+        only stage 2 reads, where nothing is unfrozen.
+        """
+        fields = dataclasses.asdict(self)
+        del fields["engine"]
+        if fields["backbone_weights"] != "miniature":
+            fields["backbone_weights"] = "imagenet"
+        fields["views"] = self.views_run
+        if "mixup" not in self.augmentation:
+            del fields["mixup_alpha"]
+        if self.epochs_run == 0:
+            for name in STAGE2_FIELDS:
+                fields.pop(name, None)
+        return _digest({"protocol": PROTOCOL, "experiment": fields})
+
+    def identity(self, fingerprints: Mapping[str, str]) -> str:
+        """Hash of the choices and of the data's and weights' fingerprints: names the record."""
+        return _digest({"key": self.key, "fingerprints": dict(fingerprints)})
+
+    @property
+    def slug(self) -> str:
+        """A readable, not necessarily unique, name for files and legends."""
+        parts = [f"n{self.n_unfreeze}"]
+        if self.epochs_run:
+            parts += [self.augmentation.replace("+", "-"), self.optimizer, f"lr{self.learning_rate:g}"]
+            parts += [f"b{self.batch_size}"]
+        return "_".join([*parts, f"s{self.seed}"])
+
+
+STAGE2_FIELDS = (
+    "n_unfreeze backbone_bn optimizer learning_rate weight_decay schedule batch_size epochs "
+    "patience augmentation mixup_alpha views"
+).split()
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """'; did you mean ...?' for the known name most like `name`, or the list of all."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
+    """The value of one field, as its type, or an error that says what is allowed."""
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ExperimentError(f"{name}={value!r}: allowed are {', '.join(map(repr, get_args(hint)))}")
+        return value
+    wanted = (int, float) if hint is float else (hint,)
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise ExperimentError(f"{name}={value!r} is of type {type(value).__name__}, not {hint.__name__}")
+    if value == "":
+        raise ExperimentError(f"{name}='' is empty; leave it out for the default")
+    if limits and not limits["low"] <= value <= limits["high"]:
+        raise ExperimentError(f"{name}={value!r} is outside {limits['low']} to {limits['high']}")
+    return hint(value)

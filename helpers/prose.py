@@ -1,0 +1,122 @@
+"""Text of the notebooks, computed: Markdown whose every number comes from a value, never from a keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from helpers.evaluation import PairedTest
+from helpers.records import Run
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+
+
+def say(text: str) -> Markdown:
+    """The text as a Markdown output of a notebook's cell; the f-string it came from holds the numbers."""
+    from IPython.display import Markdown
+
+    return Markdown(text)
+
+
+def table(columns: Mapping[str, Iterable[Any]]) -> Markdown:
+    """Columns, name to cells, as a Markdown table; a vertical bar in a cell is escaped.
+
+    Raises ValueError where the columns differ in length.
+    """
+    lines = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
+    escaped = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)
+    return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in 0 to 1 as a percentage: 0.9156 gives '91.6%'."""
+    return f"{100 * share:.{digits}f}%"
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of two shares in percentage points, signed: 0.0034 gives '+0.3 points'."""
+    return f"{100 * difference:+.{digits}f} points"
+
+
+def finding(test: PairedTest, better: str, worse: str, neither: str) -> str:
+    """The words for a paired test: `neither` unless its 95% interval is clear of zero."""
+    if test.low > 0:
+        return better
+    return worse if test.high < 0 else neither
+
+
+# ---------------------------------------------------------------------------- where numbers come from
+
+
+def provenance(*runs: Run) -> Markdown:
+    """Where the numbers of a notebook come from: scale, images, machine, versions, records.
+
+    A run on the miniature, or below full scale, is announced first.
+    """
+    own = [run for run in runs if not run.is_seed_log]
+    facts = dict.fromkeys(f"{run.scale} scale on {run.dataset}, {_machine(run)}" for run in own)
+    names = dict.fromkeys(f"`{run.name}-{run.id}`" for run in own)
+    parts = [f"**{text}**" for text in dict.fromkeys(map(caution, own)) if text]
+    parts += [*facts, f"records {', '.join(names)}"] if own else []
+    logs = [f"`{run.name}`" for run in runs if run.is_seed_log]
+    parts += [f"the study's log {', '.join(logs)}"] if logs else []
+    return say(f"*Where the numbers come from.* {'; '.join(parts)}.")
+
+
+def caution(run: Run) -> str:
+    """What a reader must know before believing a run's numbers; empty for full CIFAR-10."""
+    if run.dataset == "miniature":
+        return "Miniature: drawn images, whose numbers say nothing about CIFAR-10"
+    return "" if run.scale == "full" else f"{run.scale.capitalize()} scale: a part of the images and epochs"
+
+
+def _machine(run: Run) -> str:
+    """Versions, processor and threads, as the runner recorded them."""
+    facts = run.environment
+    versions = [f"{name} {version}" for name, version in facts["versions"].items()]
+    return (
+        f"Python {facts['python']}, {', '.join(versions)}, {facts['processor']}, {facts['threads']} threads"
+    )
+
+
+# ---------------------------------------------------------------------------- what was published
+
+TEST_ACCURACY = {
+    "baseline": 0.868,
+    "fine-tune 10": 0.888,
+    "fine-tune 30, 3e-4, as published": 0.14,
+    "fine-tune 30, 3e-4, as logged": 0.4162,
+    "headline": 0.916,
+    "headline + mixup": 0.910,
+}
+"""The seed report's results table, by the names of study.TABLE; the failed run also as its log has it."""
+
+
+def published(claim_id: str, beside: Run | None = None) -> str:
+    """'The study published: ...' with a claim's figures; nothing beside a run on the miniature."""
+    from helpers import claims
+
+    if beside is not None and beside.dataset == "miniature":
+        return ""
+    (figures,) = (claim.published for claim in claims.CLAIMS if claim.id == claim_id)
+    return f"The study published: {figures}."
+
+
+def at_stake(notebook: str, dataset: str) -> Markdown:
+    """The claims that a notebook bears on, with the rule that decides each; on the miniature, none."""
+    from helpers import claims
+
+    if dataset == "miniature":
+        return say(
+            "**Miniature.** The study's claims are about CIFAR-10: nothing on this page bears on them."
+        )
+    at_stake_here = [claim for claim in claims.CLAIMS if claim.notebook == notebook]
+    return table(
+        {
+            "id": [claim.id for claim in at_stake_here],
+            "claim": [claim.statement for claim in at_stake_here],
+            "published": [claim.published for claim in at_stake_here],
+            "how it is decided": [claim.rule for claim in at_stake_here],
+        }
+    )

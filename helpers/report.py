@@ -1,0 +1,249 @@
+"""The readable report: the notebooks executed in order, and the site around them.
+
+    notebooks/*.ipynb ──► papermill ──► build/<scale>-<dataset>/notebooks ──► sphinx ──► a site, or one PDF
+
+Nothing here computes a result. The landing page quotes outputs of the executed notebooks, found by the
+tags of their cells, so that text and result cannot part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+from tqdm.auto import tqdm  # the class that papermill's bars are of
+
+from helpers import data, notebook, runner, weights
+from helpers.experiment import SCALES, Experiment, nearest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROVENANCE = "provenance.json"
+QUOTED = ("findings", "key-figure")
+"""Tags of the cells, one of each among the notebooks, whose outputs the landing page shows."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = {"cifar10": "CIFAR-10", "miniature": "the miniature"}
+
+
+class ReportError(RuntimeError):
+    """A notebook failed, the site could not be built, or something that the report needs is missing."""
+
+
+def report(scale: str = "quick") -> Path:
+    """Execute every notebook live and build the site; returns the page to open.
+
+    At full scale the committed records are read and CIFAR-10 is needed only for what is missing among
+    them. At the others the data is searched for and downloaded; failing that, all runs on the miniature.
+    """
+    if scale not in SCALES:
+        raise ReportError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
+    dataset = "cifar10" if scale == "full" else available()
+    pages = ROOT / "build" / f"{scale}-{dataset}" / "notebooks"
+    notebooks = sorted(notebook.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    print(f"{len(notebooks)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
+    execute(notebooks, pages, scale=scale, dataset=dataset)
+    page = site(pages) / "index.html"
+    print(f"\nThe report is ready. Open it in a browser:\n\n    {page}\n")
+    return page
+
+
+def pdf(scale: str = "quick") -> Path:
+    """The report as one PDF, through Chromium; the notebooks are executed first if they are not yet.
+
+    Raises ReportError, before anything runs, where no Chromium or Chrome is installed.
+    """
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise ReportError(
+            "The PDF is printed by Chromium or Chrome, and none is installed (looked for "
+            f"{', '.join(BROWSERS)}). Install one, for instance `apt install chromium`, or open the site "
+            "of `make report` in any browser and print it"
+        )
+    executed = sorted((ROOT / "build").glob(f"{scale}-*/notebooks/{PROVENANCE}"), key=os.path.getmtime)
+    if not executed:
+        report(scale)
+        return pdf(scale)
+    pages = executed[-1].parent
+    page = site(pages, builder="singlehtml") / "index.html"
+    target = pages.parent / "report.pdf"
+    _print(browser, page, target)
+    print(f"The report as one file:\n\n    {target}\n")
+    return target
+
+
+def available() -> str:
+    """'cifar10' where its images and the ImageNet weights are here or can be downloaded, else 'miniature'.
+
+    Says in one line which, and why. A stated place that is wrong (CIFAR10_DIR, MOBILENETV2_WEIGHTS) is an
+    error and not a reason to use anything else.
+    """
+    data.locate()
+    weights.stated(Experiment())
+    try:
+        images, network = data.obtain(), weights.locate(Experiment())
+    except (data.DataError, weights.WeightsError) as error:
+        print(f"Running on the miniature, which ships with this report: {str(error).split('. ')[0]}.")
+        return "miniature"
+    print(f"Running on CIFAR-10 from {images}, with the ImageNet weights in {network}.")
+    return "cifar10"
+
+
+def execute(notebooks: Iterable[Path], pages: Path, scale: str, dataset: str) -> None:
+    """Execute notebooks into the folder `pages`, made anew, and put the site's own sources beside them.
+
+    Raises ReportError where one fails; it is kept in `pages` up to the cell that did.
+    """
+    import papermill
+
+    notebooks = list(notebooks)
+    if not notebooks:
+        raise ReportError(f"{notebook.NOTEBOOKS} holds no notebook: restore it from version control")
+    prepare(pages)
+    start = time.monotonic()
+    for done, path in enumerate(notebooks):
+        bar = {"desc": f"{path.stem:<14}", "bar_format": _BAR + _left(done, len(notebooks), start)}
+        try:
+            notebook.execute(
+                path,
+                pages / path.name,
+                {"scale": scale, "dataset": dataset},
+                progress_bar=bar,
+                stdout_file=_Notices(),
+                stderr_file=_Bars(),
+                extra_arguments=["--log-level=ERROR"],  # the kernel's remarks on its transport
+            )
+        except papermill.PapermillExecutionError as error:
+            raise ReportError(
+                f"{path.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+                f"What ran until then is in {pages / path.name}"
+            ) from error
+    describe(pages, scale, dataset, minutes=(time.monotonic() - start) / 60)
+
+
+def prepare(pages: Path) -> None:
+    """Make the folder `pages` anew, with all of the site's sources but the notebooks."""
+    shutil.rmtree(pages, ignore_errors=True)
+    shutil.copytree(
+        notebook.NOTEBOOKS, pages, ignore=shutil.ignore_patterns("*.ipynb", "_build", ".*", "__pycache__")
+    )
+
+
+def describe(pages: Path, scale: str, dataset: str, minutes: float) -> None:
+    """Write down how the notebooks in `pages` came about, for the line that is under every page."""
+    facts = runner.environment()
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    line = (
+        f"Executed on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC at {scale} scale on "
+        f"{NAMES[dataset]}, in about {max(1, round(minutes))} min. Python {facts['python']}, {versions}. "
+        f"{facts['processor']}, {facts['threads']} threads, {facts['platform']}."
+    )
+    limits = SCALES[scale]
+    notice = ""
+    if dataset == "miniature":
+        notice = "Miniature: drawn images and a small network. No number here compares with CIFAR-10's."
+    elif scale != "full":
+        notice = (
+            f"{scale.capitalize()} scale: at most {limits.train:,} training images and {limits.epochs} "
+            "epochs, to show that it runs. The published numbers are those of full scale."
+        )
+    (pages / PROVENANCE).write_text(json.dumps({"line": line, "notice": notice}, indent=2))
+
+
+def site(pages: Path, builder: str = "html") -> Path:
+    """The folder of the site that Sphinx builds from executed notebooks, every warning being an error.
+
+    `builder`: 'html', or 'singlehtml' for one long page. Raises ReportError with Sphinx' own words.
+    """
+    # Two levels below the sources: MyST-NB puts its images one above, and Sphinx wants those inside.
+    target = pages / "_build" / builder
+    command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", builder]
+    result = subprocess.run([*command, str(pages), str(target)], capture_output=True, text=True)
+    if result.returncode:
+        raise ReportError(f"The site of {pages} could not be built:\n{result.stderr or result.stdout}")
+    return target
+
+
+def quotations(pages: Path) -> dict[str, str]:
+    """What the landing page quotes, as MyST Markdown: each tag of QUOTED and 'chapters', a table.
+
+    Raises ReportError where no cell, or more than one, has the tag.
+    """
+    notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(pages.glob("[0-9][0-9]_*.ipynb"))}
+    quoted = {tag.replace("-", "_"): _quote(tag, notebooks) for tag in QUOTED}
+    rows = [_opening(path, book) for path, book in notebooks.items()]
+    return {**quoted, "chapters": "\n".join(["chapter | question", "--- | ---", *rows])}
+
+
+def theme_options(pages: Path) -> dict[str, str]:
+    """What every page says of itself: below, how it came about; above, whether it is less than the report."""
+    facts = json.loads((pages / PROVENANCE).read_text())
+    return {"extra_footer": f'<p class="report-footer">{facts["line"]}</p>', "announcement": facts["notice"]}
+
+
+_BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} cells, {elapsed}"
+
+
+def _left(done: int, total: int, start: float) -> str:
+    """What the bar of notebook number `done` says about the whole, by the mean time of those before it."""
+    if not done:
+        return ""
+    seconds = (time.monotonic() - start) / done * (total - done)
+    return f"  (notebook {done + 1} of {total}, about {seconds / 60:.0f} min left)"
+
+
+class _Notices:
+    """Shows what a notebook prints, above the bar of its cells."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            tqdm.write(text.rstrip("\n"))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+class _Bars:
+    """Shows the progress bars of a notebook's kernel, and nothing else that it writes to stderr."""
+
+    def write(self, text: str) -> None:
+        if "\r" in text:
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _quote(tag: str, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
+    cells = [
+        cell for book in notebooks.values() for cell in book.cells if tag in cell.metadata.get("tags", [])
+    ]
+    shown = [output.data for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    if len(shown) != 1:
+        raise ReportError(
+            f"The landing page quotes the one output of the cell tagged {tag!r}, and the notebooks have "
+            f"{len(shown)}: tag exactly one cell with exactly one output so, and execute it"
+        )
+    if "text/markdown" in shown[0]:
+        return shown[0]["text/markdown"]
+    return f'<div class="{tag}">{shown[0]["text/html"]}</div>'
+
+
+def _opening(path: Path, book: nbformat.NotebookNode) -> str:
+    """A row of the table of chapters: number and title, and the question that a notebook begins with."""
+    title, question = book.cells[0].source.split("\n\n")[:2]
+    return f"[{int(path.name[:2])}. {title.lstrip('# ')}]({path.name}) | {' '.join(question.split())}"
+
+
+def _print(browser: str, page: Path, target: Path) -> None:
+    # A root user (in a container) has no sandbox to offer; this page is our own.
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+    patience = ["--virtual-time-budget=20000", f"--print-to-pdf={target}"]
+    result = subprocess.run([browser, *options, *patience, page.as_uri()], capture_output=True, text=True)
+    if result.returncode or not target.is_file():
+        raise ReportError(f"{browser} printed no PDF of {page}:\n{result.stderr}")

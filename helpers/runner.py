@@ -1,0 +1,284 @@
+"""run(experiment): the only way to get a result. Finds its record, resumes it, or trains.
+
+Reading a stored record needs neither Keras nor data; what trains is imported when something has to.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+import numpy as np
+
+from helpers import data, evaluation, miniature, records, weights
+from helpers.experiment import PROTOCOL, Experiment
+from helpers.records import Run
+
+if TYPE_CHECKING:
+    from helpers.training import Progress, Rows
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+STORED_PER_SECOND = 300
+TRAINED_PER_SECOND = 200
+"""Images a second that two cores with AVX2 push through the prefix, and train on at n = 30, 160 px."""
+
+
+def run(experiment: Experiment, *, data_dir: str | Path | None = None, progress: bool = True) -> Run:
+    """The result of an experiment: its stored record, or else the record of training it now.
+
+    A stored record answers if it was made from the same data and, where the experiment or
+    MOBILENETV2_WEIGHTS names a file, from the same weights. Training resumes where an earlier process
+    stopped; of several that want the same experiment one trains and the others wait for its record.
+    data_dir: a folder of CIFAR-10's batches, searched before any other.
+    Raises DataError, WeightsError, FeatureError or RecordError, each of which says what to do.
+    """
+    if stored := find(experiment):
+        return stored
+    found = fingerprints(experiment)
+    folder = checkpoints(experiment, found)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"{experiment.slug} is being run by another process: waiting for its record", flush=True)
+        lock.acquire()
+    try:
+        return find(experiment) or _train(experiment, found, folder, data_dir, progress)
+    finally:
+        lock.release()
+
+
+def find(experiment: Experiment) -> Run | None:
+    """The stored record that answers an experiment, or None; see `run` for what counts as an answer."""
+    known = {"data": data_fingerprint(experiment)}
+    if path := weights.stated(experiment):
+        known["weights"] = weights.fingerprint(path)
+    return records.find(experiment, [results_folder(experiment)], known)
+
+
+def results_folder(experiment: Experiment) -> Path:
+    """Where records go: results/ at full scale on CIFAR-10, a folder below it for everything else.
+
+    REPORT_RESULTS puts another folder in the place of results/.
+    """
+    root = Path(os.environ.get("REPORT_RESULTS") or RESULTS)
+    if experiment.dataset == "miniature":
+        return root / "miniature" / experiment.scale
+    return root if experiment.scale == "full" else root / experiment.scale
+
+
+def data_fingerprint(experiment: Experiment) -> str:
+    """What identifies the contents of the experiment's dataset; known without having it."""
+    return miniature.FINGERPRINT if experiment.dataset == "miniature" else data.FINGERPRINT
+
+
+def fingerprints(experiment: Experiment) -> dict[str, str]:
+    """Of the data and the weights that a run on this machine would use; the weights are downloaded."""
+    path = weights.locate(experiment)
+    return {"data": data_fingerprint(experiment), "weights": weights.fingerprint(path)}
+
+
+def checkpoints(experiment: Experiment, found: Mapping[str, str]) -> Path:
+    """The folder of an experiment's checkpoints and, once it has ended, of its trained weights."""
+    return data.cache_folder() / "runs" / f"{experiment.slug}-{experiment.identity(found)}"
+
+
+def estimate(experiment: Experiment) -> str:
+    """What a run will cost if nothing is stored yet, in a sentence."""
+    sizes = experiment.limits
+    evaluated = 2 * (sizes.val + sizes.test)
+    images = (
+        sizes.train
+        + evaluated
+        + (experiment.views_run * sizes.train + evaluated)
+        * (experiment.epochs_run > 0 and experiment.engine == "bank")
+    )
+    passes = experiment.epochs_run * sizes.train
+    size = (experiment.image_size / 160) ** 2 * (0.1 if experiment.dataset == "miniature" else 1)
+    minutes = size * (images / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
+    return (
+        f"{experiment.slug} ({experiment.dataset}, {experiment.scale} scale) has no record yet. "
+        f"It takes at most about {max(1, round(minutes))} min on two cores: {images:,} images through the "
+        f"frozen part (less what is stored already) and {experiment.epochs_run} epochs of {sizes.train:,}."
+    )
+
+
+def _train(
+    experiment: Experiment,
+    found: Mapping[str, str],
+    folder: Path,
+    data_dir: str | Path | None,
+    progress: bool,
+) -> Run:
+    """Both stages, the evaluation, and the record."""
+    import keras
+
+    from helpers import features, model, training
+
+    print(estimate(experiment), flush=True)
+    started = time.perf_counter()
+    images = data.load(experiment, data_dir)
+    keras.utils.set_random_seed(experiment.seed)
+    network = model.backbone(experiment)
+    one_hot = {name: np.eye(10, dtype=np.float32)[getattr(images, name).labels] for name in SPLITS}
+    loaded = time.perf_counter() - started
+    built: dict[str, float] = {}
+
+    def stored(prefix: features.Prefix, wanted: list[features.Wanted]) -> list[Rows]:
+        views = features.bank(prefix, wanted, progress)
+        built.update(features.seconds(prefix, wanted))
+        return [view.__getitem__ for view in views]
+
+    evaluated = [(split, view) for split in ("val", "test") for view in ("plain", "flipped")]
+
+    def evaluation_views() -> list[features.Wanted]:
+        make = {"plain": features.plain, "flipped": features.mirrored}
+        return [make[view](split, getattr(images, split)) for split, view in evaluated]
+
+    pooled = features.Prefix(network, model.POOLED, found["weights"], found["data"])
+    train_rows, *rows = stored(pooled, [features.plain("train", images.train), *evaluation_views()])
+    top = model.head(experiment, pooled.shape[0])
+    progress1 = training.fit(
+        top,
+        training.stage1(experiment),
+        lambda epoch: training.Source(train_rows, one_hot["train"]),
+        training.Source(rows[0], one_hot["val"]),
+        folder / "stage1.npz",
+        progress,
+    )
+    trained, done = top, {"stage1": progress1}
+
+    if experiment.epochs_run:
+        if experiment.engine == "bank":
+            prefix = features.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
+            rows = stored(prefix, evaluation_views())
+            trained = model.above_cut(network, top, experiment)
+
+            def source(epoch: int) -> training.Source:
+                wanted = features.training_view(experiment, images.train, epoch % experiment.views_run)
+                return training.Source(stored(prefix, [wanted])[0], wanted.view.targets(one_hot["train"]))
+        else:
+            trained = model.whole(network, top, experiment)
+            rows = [_pixels(wanted) for wanted in evaluation_views()]
+
+            def source(epoch: int) -> training.Source:
+                wanted = features.training_view(experiment, images.train, epoch % experiment.views_run)
+                return training.Source(_pixels(wanted), wanted.view.targets(one_hot["train"]))
+
+        done["stage2"] = training.fit(
+            trained,
+            training.stage2(experiment),
+            source,
+            training.Source(rows[0], one_hot["val"]),
+            folder / "stage2.npz",
+            progress,
+        )
+
+    begun = time.perf_counter()
+    outputs = {
+        f"{split}_{view}": training.probabilities(trained, get, len(getattr(images, split).labels))
+        for (split, view), get in zip(evaluated, rows, strict=True)
+    }
+    timing = {
+        "load": loaded,
+        "feature_extract": sum(built.values()),  # of every view used, also those an earlier run had stored
+        "top_train": progress1.seconds,
+        "end2end": done["stage2"].seconds if "stage2" in done else 0.0,
+        "evaluate": time.perf_counter() - begun,
+    }
+    timing["total"] = sum(timing.values())
+    training.write_arrays(
+        folder / "weights.npz", {f"w{i}": value for i, value in enumerate(trained.get_weights())}
+    )
+    run = _record(experiment, found, images, done, outputs, timing)
+    for leftover in ("stage1.npz", "stage2.npz"):
+        (folder / leftover).unlink(missing_ok=True)
+    return run
+
+
+SPLITS = ("train", "val", "test")
+
+
+def _pixels(wanted: Any) -> Rows:
+    return lambda rows: wanted.view.images(wanted.split.images, rows)
+
+
+def _record(
+    experiment: Experiment,
+    found: Mapping[str, str],
+    images: data.Dataset,
+    done: Mapping[str, Progress],
+    outputs: Mapping[str, np.ndarray],
+    timing: Mapping[str, float],
+) -> Run:
+    """Write what the run left: rows put into class order, metrics computed from what is stored."""
+    arrays = {}
+    for name, values in outputs.items():
+        labels = getattr(images, name.split("_")[0]).labels
+        arrays[name] = records.compact(values[np.argsort(labels, kind="stable")])
+    counts = {s: np.bincount(getattr(images, s).labels, minlength=10).tolist() for s in ("val", "test")}
+    content = {
+        "name": experiment.slug,
+        "id": experiment.identity(found),
+        "key": experiment.key,
+        "protocol": PROTOCOL,
+        # A weights file is told by its fingerprint; its path is a matter of one machine.
+        "config": asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name},
+        "metrics": evaluation.metrics(arrays, counts, experiment.label_smoothing)
+        | {"stage1_val_accuracy": _restored(done["stage1"].curves)},
+        "curves": {stage: progress.curves for stage, progress in done.items()},
+        "steps": {stage: progress.steps for stage, progress in done.items()},
+        "timing_sec": dict(timing),
+        "confusion_matrix": evaluation.confusion_matrix(
+            np.repeat(np.arange(10), counts["test"]), arrays["test_plain"].argmax(1)
+        ).tolist(),
+        "environment": environment(),
+        "fingerprints": dict(found),
+        "train_images": len(images.train.labels),
+        "class_counts": counts,
+    }
+    return records.write(content, arrays, results_folder(experiment))
+
+
+def _restored(curves: Mapping[str, list[float]]) -> float:
+    """Validation accuracy of the epoch whose weights were restored: that of the lowest validation loss."""
+    return curves["val_accuracy"][int(np.argmin(curves["val_loss"]))] if curves else 0.0
+
+
+def environment() -> dict[str, Any]:
+    """What the run ran on: versions, processor, threads."""
+    import keras
+
+    packages = ("keras", "tensorflow", "jax", "openvino", "numpy")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+        "versions": versions,
+        "processor": _processor(),
+        "threads": os.cpu_count(),
+        "platform": platform.system(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,117 @@
+"""What is kept on disk for re-use, besides records: list it, bound it, clear it. Needs no Keras.
+
+Everything here can be made again: stored activations (bank/), checkpoints and trained weights (runs/).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import filelock
+
+from helpers.data import cache_folder
+
+DEFAULT_BOUND_GB = 40.0
+"""Size that the stored activations may reach, unless REPORT_CACHE_GB says otherwise."""
+
+
+class FeatureError(RuntimeError):
+    """Activations cannot be stored: no room, no permission, or nothing that is frozen."""
+
+
+def bound() -> int:
+    """Bytes that the stored activations may take in all."""
+    stated = os.environ.get("REPORT_CACHE_GB", str(DEFAULT_BOUND_GB))
+    try:
+        return int(float(stated) * 1e9)
+    except ValueError as error:
+        raise FeatureError(f"REPORT_CACHE_GB={stated!r} is not a number of gigabytes") from error
+
+
+def views() -> list[Path]:
+    """Every stored view, the least recently used first."""
+    return sorted((cache_folder() / "bank").glob("*/*.npy"), key=lambda path: path.stat().st_mtime)
+
+
+def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
+    """See that `needed` more bytes can be stored in `folder`: within the bound, and on the disk.
+
+    Removes the least recently used views beyond the bound, but none of `keep` and none that a process is
+    writing. Raises FeatureError, before anything is removed, where the folder cannot be written, the bound
+    is smaller than the need, or the disk has no room.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise FeatureError(
+            f"{folder} cannot be written ({error.strerror}); set REPORT_CACHE to a folder that can be"
+        ) from error
+    stored = views()
+    kept = sum(path.stat().st_size for path in stored if path in keep)
+    if needed + kept > bound():
+        raise FeatureError(
+            f"the views wanted take {(needed + kept) / 1e9:.2f} GB and REPORT_CACHE_GB allows "
+            f"{bound() / 1e9:g}; raise it, or ask for fewer views"
+        )
+    removable = [path for path in stored if path not in keep]
+    excess = needed + sum(path.stat().st_size for path in stored) - bound()
+    free = shutil.disk_usage(folder).free
+    if needed > 0.95 * free + max(0, excess):
+        raise FeatureError(
+            f"storing {needed / 1e9:.2f} GB of activations in {folder}, where {free / 1e9:.2f} GB are free, "
+            "would fill the disk; free some (python -m helpers cache --clear), set REPORT_CACHE to a larger "
+            "disk, or ask for fewer views"
+        )
+    for path in removable:
+        if excess <= 0:
+            break
+        size = path.stat().st_size
+        if _remove(path):
+            excess -= size
+
+
+def _remove(path: Path) -> bool:
+    """Delete a stored view and its note, unless a process holds its lock."""
+    try:
+        with filelock.FileLock(path.with_suffix(".lock"), timeout=0):
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink()
+    except filelock.Timeout:
+        return False
+    return True
+
+
+def listing() -> str:
+    """What is stored, the most recently used first, and how much it takes."""
+    lines = [f"{cache_folder()}"]
+    for path in reversed(views()):
+        age = (time.time() - path.stat().st_mtime) / 3600
+        lines.append(
+            f"  {path.stat().st_size / 1e6:8.1f} MB  used {age:6.1f} h ago  {path.parent.name}/{path.name}"
+        )
+    total = sum(path.stat().st_size for path in views())
+    lines.append(f"  {total / 1e9:.2f} GB of stored activations; the bound is {bound() / 1e9:g} GB")
+    runs = list((cache_folder() / "runs").glob("*/*.npz"))
+    size = sum(path.stat().st_size for path in runs)
+    lines.append(f"  {size / 1e9:.2f} GB of checkpoints and trained weights in {len(runs)} files")
+    return "\n".join(lines)
+
+
+def clear() -> str:
+    """Delete the stored activations, checkpoints and trained weights that no process is writing."""
+    removed = [path for path in views() if _remove(path)]
+    busy = len(views())
+    for folder in (cache_folder() / "runs").glob("*/"):
+        try:
+            with filelock.FileLock(folder.with_suffix(".lock"), timeout=0):
+                shutil.rmtree(folder)
+        except filelock.Timeout:
+            busy += 1
+    kept = f"; {busy} in use were kept" if busy else ""
+    return f"removed {len(removed)} stored views and the checkpoints{kept}"

@@ -1,0 +1,278 @@
+"""Stage 1 and stage 2: epochs, callbacks, checkpoints and resumption.
+
+An epoch is one pass over the training set, in an order that depends on (seed, stage, epoch) alone. After each
+one everything that the next depends on is written to one file: weights, optimizer, dropout's random
+state, EarlyStopping, ReduceLROnPlateau, the curves. A killed run goes on from there and ends as it
+would have ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from helpers.experiment import Experiment
+
+EVALUATION_BATCH = 250
+WARMUP_STEPS = 200
+"""Steps over which the cosine schedule rises from zero, or a fifth of all steps where those are few."""
+
+Rows = Callable[[np.ndarray], np.ndarray]
+"""Given row numbers (m,), the inputs of the network for them, float (m, ...)."""
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of (inputs, targets) in a given order, made ahead in a background thread.
+
+    `rows` yields the inputs, `targets` is float32 (n, classes) or None, `order` int (n,); the last batch
+    holds what is left.
+    """
+
+    def __init__(self, rows: Rows, targets: np.ndarray | None, order: np.ndarray, batch_size: int) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self.rows, self.targets, self.order, self.batch_size = rows, targets, order, batch_size
+
+    def __len__(self) -> int:
+        """Batches in one pass."""
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Batch `index`: (inputs, targets), or (inputs,) where there are no targets."""
+        picked = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        inputs = np.asarray(self.rows(picked), np.float32)
+        return (inputs,) if self.targets is None else (inputs, self.targets[picked])
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one epoch trains on: the inputs' rows and their targets, float32 (n, classes)."""
+
+    rows: Rows
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How one stage trains: the recipe of `fit`."""
+
+    name: str
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    batch_size: int
+    epochs: int
+    patience: int
+    plateau_factor: float
+    plateau_patience: int
+    label_smoothing: float
+    seed: int
+
+
+def stage1(experiment: Experiment) -> Stage:
+    """The head on frozen features; the plateau schedule's constants are the seed script's."""
+    return Stage(
+        name="stage1",
+        optimizer=experiment.stage1_optimizer,
+        learning_rate=experiment.stage1_learning_rate,
+        weight_decay=1e-4,
+        schedule="plateau",
+        batch_size=experiment.stage1_batch_size,
+        epochs=experiment.stage1_epochs_run,
+        patience=experiment.stage1_patience,
+        plateau_factor=0.2,
+        plateau_patience=3,
+        label_smoothing=experiment.label_smoothing,
+        seed=experiment.seed,
+    )
+
+
+def stage2(experiment: Experiment) -> Stage:
+    """Suffix and head together; the plateau schedule's constants are the seed script's."""
+    return Stage(
+        name="stage2",
+        optimizer=experiment.optimizer,
+        learning_rate=experiment.learning_rate,
+        weight_decay=experiment.weight_decay,
+        schedule=experiment.schedule,
+        batch_size=experiment.batch_size,
+        epochs=experiment.epochs_run,
+        patience=experiment.patience,
+        plateau_factor=0.5,
+        plateau_patience=4,
+        label_smoothing=experiment.label_smoothing,
+        seed=experiment.seed,
+    )
+
+
+def optimizer(stage: Stage, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """The stage's optimizer; AdamW after Loshchilov and Hutter 2019, SGD with Nesterov momentum 0.9."""
+    rate: Any = stage.learning_rate
+    if stage.schedule == "cosine":
+        total = max(2, stage.epochs * steps_per_epoch)
+        warmup = min(WARMUP_STEPS, total // 5)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, total - warmup, warmup_target=stage.learning_rate, warmup_steps=warmup
+        )
+    if stage.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=stage.weight_decay)
+    if stage.optimizer == "adam":
+        return keras.optimizers.Adam(rate)
+    return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=stage.weight_decay)
+
+
+@dataclass
+class Progress:
+    """What a stage has done so far; all of it is in its checkpoint."""
+
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    finished: bool = False
+
+
+def fit(
+    network: keras.Model,
+    stage: Stage,
+    source: Callable[[int], Source],
+    validation: Source,
+    checkpoint: Path,
+    progress: bool = True,
+) -> Progress:
+    """Train `network` for a stage, from its checkpoint where there is one; the best weights are restored.
+
+    source: the training data of an epoch, counted from 0. Every epoch runs all of its batches.
+    """
+    count = len(source(0).targets)
+    network.compile(
+        optimizer(stage, -(-count // stage.batch_size)),
+        keras.losses.CategoricalCrossentropy(label_smoothing=stage.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA on a processor is ten times slower at depthwise convolutions
+    )
+    network.optimizer.build(network.trainable_variables)
+    watchers = _callbacks(stage)
+    listeners = keras.callbacks.CallbackList(watchers, model=network)
+    network.stop_training = False
+    listeners.on_train_begin()
+    done = _restore(checkpoint, network, watchers)
+    if done.finished:
+        return done
+    validating = _in_order(validation)
+    with tqdm(
+        total=stage.epochs,
+        initial=len(done.steps),
+        unit="epoch",
+        desc=f"{stage.name}: at most {stage.epochs} epochs of {count:,} images",
+        disable=not progress,
+    ) as bar:
+        for epoch in range(len(done.steps), stage.epochs):
+            started, steps = time.perf_counter(), int(network.optimizer.iterations)
+            rate = float(network.optimizer.learning_rate)
+            data = source(epoch)
+            batches = Batches(data.rows, data.targets, _order(stage, epoch, count), stage.batch_size)
+            history = network.fit(batches, validation_data=validating, verbose=0).history
+            logs = {name: float(values[0]) for name, values in history.items()} | {"learning_rate": rate}
+            for name, value in logs.items():
+                done.curves.setdefault(name, []).append(value)
+            done.steps.append(int(network.optimizer.iterations) - steps)
+            listeners.on_epoch_end(epoch, logs)
+            done.seconds += time.perf_counter() - started
+            _save(checkpoint, network, watchers, done)
+            bar.update()
+            bar.set_postfix_str(f"val_accuracy {logs['val_accuracy']:.4f}, val_loss {logs['val_loss']:.4f}")
+            if network.stop_training:
+                break
+    listeners.on_train_end()
+    done.finished = True
+    _save(checkpoint, network, watchers, done)
+    return done
+
+
+def probabilities(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
+    """The network's softmax outputs for rows 0 to count - 1, float32 (count, classes)."""
+    return network.predict(Batches(rows, None, np.arange(count), EVALUATION_BATCH), verbose=0)
+
+
+def _in_order(data: Source) -> Batches:
+    return Batches(data.rows, data.targets, np.arange(len(data.targets)), EVALUATION_BATCH)
+
+
+def _order(stage: Stage, epoch: int, count: int) -> np.ndarray:
+    """The shuffled order of an epoch: a function of seed, stage and epoch, so that it can be resumed."""
+    return np.random.default_rng([stage.seed, len(stage.name), ord(stage.name[-1]), epoch]).permutation(count)
+
+
+def _callbacks(stage: Stage) -> list[keras.callbacks.Callback]:
+    stopping = keras.callbacks.EarlyStopping(
+        monitor="val_loss", patience=stage.patience, restore_best_weights=True
+    )
+    if stage.schedule != "plateau":
+        return [stopping]
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        monitor="val_loss", factor=stage.plateau_factor, patience=stage.plateau_patience
+    )
+    return [stopping, plateau]
+
+
+# Checkpoints: one .npz a stage, replaced as a whole after every epoch. ------------------------------------
+
+CALLBACK_STATE = ("wait", "stopped_epoch", "best", "best_epoch", "cooldown_counter")
+"""What EarlyStopping and ReduceLROnPlateau remember between epochs, besides the best weights."""
+
+
+def _state(network: keras.Model) -> list[keras.Variable]:
+    """Every variable that training changes: weights, dropout's random state, the optimizer's own."""
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _save(
+    path: Path, network: keras.Model, watchers: Iterable[keras.callbacks.Callback], done: Progress
+) -> None:
+    states = [keras.ops.convert_to_numpy(variable) for variable in _state(network)]
+    arrays: dict[str, Any] = {f"state{i}": value for i, value in enumerate(states)}
+    for i, value in enumerate(_stopping(watchers).best_weights or []):
+        arrays[f"best{i}"] = value
+    memory = [{k: getattr(w, k) for k in CALLBACK_STATE if hasattr(w, k)} for w in watchers]
+    content = {"progress": vars(done), "callbacks": memory, "stop": network.stop_training}
+    write_arrays(path, arrays | {"json": np.frombuffer(json.dumps(content).encode(), np.uint8)})
+
+
+def _restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Callback]) -> Progress:
+    """Put network and callbacks where the checkpoint left them; nothing, where there is none."""
+    if not path.exists():
+        return Progress()
+    with np.load(path, allow_pickle=False) as stored:  # every member is checked against its CRC-32
+        content = json.loads(stored["json"].tobytes())
+        for i, variable in enumerate(_state(network)):
+            variable.assign(stored[f"state{i}"])
+        best = [stored[f"best{i}"] for i in range(sum(name.startswith("best") for name in stored))]
+    for watcher, memory in zip(watchers, content["callbacks"], strict=True):
+        vars(watcher).update(memory)
+    _stopping(watchers).best_weights = best or None
+    network.stop_training = content["stop"]
+    return Progress(**content["progress"])
+
+
+def _stopping(watchers: Iterable[keras.callbacks.Callback]) -> keras.callbacks.EarlyStopping:
+    return next(w for w in watchers if isinstance(w, keras.callbacks.EarlyStopping))
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an .npz so that `path` is always whole: the old file until the new one is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)

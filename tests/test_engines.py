@@ -1,0 +1,82 @@
+"""The two engines: the same steps, and the same result within what float16 storage allows."""
+
+import math
+from pathlib import Path
+
+import kills
+import numpy as np
+import pytest
+
+from helpers import records, runner
+from helpers.experiment import Experiment
+from helpers.records import Run
+
+LOSS_TOLERANCE = 0.02
+"""Difference allowed in any epoch's loss, in nats: activations kept in float16 are rounded
+by up to 5e-4 of their size, and every step enlarges what the last one left."""
+PROBABILITY_TOLERANCE = 0.02
+"""The same for any image's probability of any class."""
+
+SIZES = {"dividing": (64, 128), "not dividing": (48, 100)}
+"""Batch sizes of stage 2 and stage 1 that divide 256 training images, or not."""
+
+
+@pytest.fixture(scope="module", params=SIZES.values(), ids=list(SIZES))
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """The same experiment by either engine, each with a folder of its own for its record."""
+    batch_size, stage1_batch_size = request.param
+    folder = tmp_path_factory.mktemp("engines")
+    runs = {}
+    for engine in ("bank", "end_to_end"):
+        experiment = kills.small(engine=engine, batch_size=batch_size, stage1_batch_size=stage1_batch_size)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in kills.settings(folder).items():
+                patch.setenv(name, value)
+            patch.setenv("REPORT_RESULTS", str(folder / engine))
+            runs[engine] = runner.run(experiment, progress=False)
+    return runs
+
+
+def test_both_engines_have_one_identity(both: dict[str, Run]) -> None:
+    assert both["bank"].id == both["end_to_end"].id
+    assert both["bank"].path != both["end_to_end"].path
+
+
+def test_stage1_is_the_same(both: dict[str, Run]) -> None:
+    assert both["bank"].curves["stage1"] == both["end_to_end"].curves["stage1"]
+
+
+def test_both_engines_give_the_same_result(both: dict[str, Run]) -> None:
+    one, other = both["bank"], both["end_to_end"]
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(
+            one.curves["stage2"][name], other.curves["stage2"][name], rtol=0, atol=LOSS_TOLERANCE
+        )
+    assert one.curves["stage2"]["learning_rate"] == other.curves["stage2"]["learning_rate"]
+    for split in ("val", "test"):
+        for view in records.VIEWS:
+            np.testing.assert_allclose(
+                one.probabilities(split, view),
+                other.probabilities(split, view),
+                rtol=0,
+                atol=PROBABILITY_TOLERANCE,
+            )
+
+
+@pytest.mark.parametrize("engine", ["bank", "end_to_end"])
+def test_every_epoch_is_one_pass(both: dict[str, Run], engine: str) -> None:
+    run = both[engine]
+    for stage, name in (("stage1", "stage1_batch_size"), ("stage2", "batch_size")):
+        assert run.steps[stage] == [math.ceil(run.train_images / run.config[name])] * 2
+        assert records.one_step_epochs(run, stage) == []
+        assert records.real_epochs(run, stage) == [0, 1]
+
+
+def test_the_folder_of_records_is_not_mixed(both: dict[str, Run], tmp_path: Path) -> None:
+    """Asked for by the other engine, the stored record answers."""
+    run = both["bank"]
+    experiment = Experiment(**run.config).replace(engine="end_to_end")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPORT_RESULTS", str(run.path.parents[2]))
+        patch.setenv("REPORT_CACHE", str(tmp_path / "nothing"))
+        assert runner.run(experiment).path == run.path

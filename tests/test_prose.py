@@ -1,0 +1,78 @@
+"""What the notebooks say, and above all what they refuse to leave unsaid."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from helpers import evaluation, prose, study
+from helpers.records import Run
+
+VERSIONS = {"keras": "3.12", "numpy": "2.1"}
+MACHINE = {"python": "3.12", "versions": VERSIONS, "processor": "Some CPU", "threads": 2}
+FACTS = (
+    "full scale on cifar10",
+    "quick scale",
+    "Some CPU, 2 threads",
+    "keras 3.12",
+    "n0_s0-abc",
+    "n0_s0-def",
+)
+FULL = Run(
+    name="n0_s0",
+    id="abc",
+    config={"dataset": "cifar10", "scale": "full"},
+    metrics={},
+    curves={},
+    timing_sec={},
+    confusion_matrix=None,
+    path=Path("n0_s0-abc.json"),
+    format=1,
+    environment=MACHINE,
+)
+QUICK = dataclasses.replace(FULL, id="def", config={"dataset": "cifar10", "scale": "quick"})
+MINIATURE = dataclasses.replace(FULL, config={"dataset": "miniature", "scale": "full"})
+
+
+def test_shares_and_differences_are_text() -> None:
+    assert prose.percent(0.9156) == "91.6%" and prose.percent(0.9156, 2) == "91.56%"
+    assert prose.points(0.0034) == "+0.3 points" and prose.points(-0.01) == "-1.0 points"
+
+
+def test_provenance_names_scale_machine_versions_and_records() -> None:
+    line = prose.provenance(FULL, QUICK).data
+    for fact in FACTS:
+        assert fact in line
+    assert line.count("Some CPU") == 2  # once a scale, not once a run
+
+
+def test_provenance_warns_of_the_miniature_and_of_small_scales() -> None:
+    assert "**Miniature" in prose.provenance(MINIATURE).data
+    assert "**Quick scale" in prose.provenance(QUICK).data
+    assert "**" not in prose.provenance(FULL).data
+
+
+def test_no_published_figure_stands_beside_the_miniature() -> None:
+    assert "89.5%" in prose.published("C3") and "89.5%" in prose.published("C3", beside=FULL)
+    assert prose.published("C3", beside=MINIATURE) == ""
+    assert "89.5%" in prose.at_stake("04_finetune", "cifar10").data
+    assert not re.search(r"\d", prose.at_stake("04_finetune", "miniature").data.replace("CIFAR-10", ""))
+
+
+def test_published_accuracies_are_named_as_the_studys_table() -> None:
+    assert list(prose.TEST_ACCURACY) == list(study.TABLE)
+
+
+@pytest.mark.parametrize("first, second, said", [(0, 40, "better"), (40, 0, "worse"), (21, 20, "neither")])
+def test_a_finding_needs_an_interval_clear_of_zero(first: int, second: int, said: str) -> None:
+    old = [True] * first + [False] * second + [True] * 900
+    new = [False] * first + [True] * second + [True] * 900
+    assert prose.finding(evaluation.paired(old, new), "better", "worse", "neither") == said
+
+
+def test_a_table_escapes_bars_and_refuses_uneven_columns() -> None:
+    text = prose.table({"a": [1, 2], "b": ["x|y", "z"]}).data
+    assert text.splitlines() == ["| a | b |", "| --- | --- |", r"| 1 | x\|y |", "| 2 | z |"]
+    with pytest.raises(ValueError, match="shorter"):
+        prose.table({"a": [1, 2], "b": [1]})

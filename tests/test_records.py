@@ -1,0 +1,287 @@
+"""Records: what is written comes back, what was altered is refused, the seed's logs tell their facts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers import records
+from helpers.experiment import Experiment
+from helpers.records import Run
+
+EXPERIMENT = Experiment(learning_rate=3e-5)
+FINGERPRINTS = {"data": "d" * 64, "weights": "w" * 64}
+COUNTS = {"val": [30, 20] + [25] * 8, "test": [50] * 10}
+
+
+def softmax_outputs(n: int, seed: int = 0, sharpness: float = 1.5) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, sharpness, (n, 10))
+    return (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def arrays_of(counts: dict[str, list[int]]) -> dict[str, np.ndarray]:
+    return {
+        f"{split}_{view}": softmax_outputs(sum(each), seed)
+        for seed, (split, each) in enumerate(counts.items())
+        for view in records.VIEWS
+    }
+
+
+def content_of(experiment: Experiment = EXPERIMENT, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": experiment.slug,
+        "id": experiment.identity(FINGERPRINTS),
+        "key": experiment.key,
+        "config": {"scale": "full", "dataset": "cifar10", "learning_rate": 3e-5, "batch_size": 64},
+        "metrics": {"val_end2end": 0.5, "test_end2end": np.float32(0.25), "test_tta": 0.75},
+        "curves": {"stage1": {"loss": [1.0]}, "stage2": {"loss": [1.0, float("nan"), 0.5]}},
+        "timing_sec": {"total": 1.5},
+        "confusion_matrix": np.eye(10, dtype=int),
+        "environment": {"numpy": np.__version__},
+        "fingerprints": FINGERPRINTS,
+        "steps": {"stage1": [2], "stage2": [4, 1, 4]},
+        "train_images": 250,
+        "class_counts": COUNTS,
+        **changes,
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return records.write(content_of(), arrays_of(COUNTS), tmp_path)
+
+
+def edited(run: Run, **changes: Any) -> None:
+    content = json.loads(run.path.read_text())
+    run.path.write_text(json.dumps({**content, **changes}))
+
+
+# ---------------------------------------------------------------------------- writing and reading
+
+
+def test_a_record_comes_back_as_written(run: Run, tmp_path: Path) -> None:
+    again = records.read(run.path)
+    assert again.path == tmp_path / f"{EXPERIMENT.slug}-{EXPERIMENT.identity(FINGERPRINTS)}.json"
+    assert (again.metrics["test_end2end"], np.trace(again.confusion_matrix or [])) == (0.25, 10)
+    assert np.isnan(again.curves["stage2"]["loss"][1])
+    assert (again.scale, again.dataset, again.is_seed_log) == ("full", "cifar10", False)
+    assert np.bincount(again.labels("val")).tolist() == COUNTS["val"]
+    plain, flipped = (again.probabilities("test", view) for view in records.VIEWS)
+    np.testing.assert_allclose(plain, arrays_of(COUNTS)["test_plain"], rtol=2**-6)
+    np.testing.assert_array_equal(again.probabilities("test", "tta"), (plain + flipped) / 2)
+
+
+def test_only_the_two_files_are_left(run: Run) -> None:
+    assert sorted(path.suffix for path in run.path.parent.iterdir()) == [".json", ".npz"]
+
+
+def test_a_failed_write_leaves_the_old_record_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(records.os, "replace", full)
+    with pytest.raises(OSError):
+        records.write(content_of(metrics={"test_end2end": 0.9}), arrays_of(COUNTS), run.path.parent)
+    assert records.read(run.path).metrics["test_end2end"] == 0.25
+    assert len(list(run.path.parent.iterdir())) == 2
+
+
+def test_rows_must_fit_the_counts(tmp_path: Path) -> None:
+    with pytest.raises(records.RecordError, match="test_plain has 10 rows"):
+        records.write(content_of(), {**arrays_of(COUNTS), "test_plain": softmax_outputs(10)}, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    content = content_of()
+    del content["steps"]
+    with pytest.raises(records.RecordError, match="lacks steps"):
+        records.write(content, arrays_of(COUNTS), tmp_path)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.5, 3.0, 6.0])
+def test_a_full_record_fits_in_500_kilobytes(tmp_path: Path, sharpness: float) -> None:
+    counts = {"val": [500] * 10, "test": [1000] * 10}
+    arrays = {
+        f"{split}_{view}": softmax_outputs(sum(counts[split]), seed, sharpness)
+        for split in counts
+        for seed, view in enumerate(records.VIEWS)
+    }
+    curves = {"stage2": {metric: [0.123456789012345678] * 28 for metric in "abcdefgh"}}
+    run = records.write(content_of(class_counts=counts, curves=curves), arrays, tmp_path)
+    assert sum(path.stat().st_size for path in run.path.parent.iterdir()) <= 500_000
+
+
+def test_compacting_keeps_every_predicted_class_and_happens_once() -> None:
+    outputs = softmax_outputs(20000, sharpness=0.02)  # nearly uniform: many near ties
+    kept = records.compact(outputs)
+    np.testing.assert_array_equal(kept.argmax(axis=1), outputs.astype(np.float16).argmax(axis=1))
+    np.testing.assert_array_equal(records.compact(kept), kept)
+
+
+def test_a_screening_record_keeps_classes_and_true_probabilities(tmp_path: Path) -> None:
+    arrays = arrays_of(COUNTS)
+    small = records.screening(arrays, COUNTS)
+    run = records.write(content_of(), small, tmp_path)
+    assert run.is_screening
+    np.testing.assert_array_equal(run.predictions("val"), arrays["val_plain"].argmax(axis=1))
+    np.testing.assert_array_equal(
+        run.correct("test", "tta"), run.predictions("test", "tta") == run.labels("test")
+    )
+    with pytest.raises(records.RecordError, match="holds no 'test_plain'"):
+        run.probabilities("test")
+
+
+# ---------------------------------------------------------------------------- damage
+
+
+def test_an_edited_record_is_refused(run: Run) -> None:
+    edited(run, metrics={"test_end2end": 0.99})
+    with pytest.raises(records.RecordError, match="edited or damaged.*[Rr]estore"):
+        records.read(run.path)
+
+
+def test_a_record_without_its_format_is_not_taken_for_a_seed_log(run: Run) -> None:
+    content = json.loads(run.path.read_text())
+    del content["format"]
+    run.path.write_text(json.dumps(content))
+    with pytest.raises(records.RecordError, match="format is None"):
+        records.read(run.path)
+
+
+def test_a_truncated_record_is_refused(run: Run) -> None:
+    run.path.write_text(run.path.read_text()[:-20])
+    with pytest.raises(records.RecordError, match="not JSON"):
+        records.read(run.path)
+
+
+def test_altered_or_missing_probabilities_are_refused(run: Run) -> None:
+    stored = run.path.with_suffix(".npz")
+    data = bytearray(stored.read_bytes())
+    data[len(data) // 2] ^= 1
+    stored.write_bytes(data)
+    with pytest.raises(records.RecordError, match="not the file that was written"):
+        records.read(run.path)
+    stored.unlink()
+    with pytest.raises(records.RecordError, match="is missing"):
+        records.read(run.path)
+
+
+def test_a_renamed_record_is_refused(run: Run) -> None:
+    for suffix in (".npz", ".json"):
+        run.path.with_suffix(suffix).rename(run.path.with_name("better" + suffix))
+    with pytest.raises(records.RecordError, match="renamed"):
+        records.read(run.path.with_name("better.json"))
+
+
+def test_a_folder_gives_its_runs_and_its_problems(run: Run) -> None:
+    run.path.with_name("broken.json").write_text("{")
+    run.path.with_name("other.json").write_text('{"a": 1}')
+    runs, problems = records.read_folder(run.path.parent)
+    assert [each.id for each in runs] == [run.id]
+    assert [path.name for path, _ in problems] == ["broken.json", "other.json"]
+
+
+# ---------------------------------------------------------------------------- finding
+
+
+def found(*arguments: Any) -> str | None:
+    record = records.find(*arguments)
+    return record.id if record else None
+
+
+def test_the_record_of_an_experiment_is_found(run: Run, tmp_path: Path) -> None:
+    folders = [tmp_path / "nowhere", tmp_path]
+    assert found(EXPERIMENT, folders) == run.id
+    assert found(EXPERIMENT.replace(engine="end_to_end"), folders) == run.id
+    assert found(EXPERIMENT.replace(seed=7), folders) is None
+    assert found(EXPERIMENT, folders, FINGERPRINTS) == run.id
+    assert found(EXPERIMENT, folders, {"data": "another"}) is None
+
+
+def test_a_damaged_record_hides_no_other_but_not_itself(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a-broken.json").write_text("{")
+    assert found(EXPERIMENT, [tmp_path]) == run.id
+    edited(run, metrics={})
+    with pytest.raises(records.RecordError):
+        records.find(EXPERIMENT, [tmp_path])
+    run.path.write_text("{")
+    with pytest.raises(records.RecordError):
+        records.find(EXPERIMENT, [tmp_path])
+
+
+# ---------------------------------------------------------------------------- the seed's logs
+
+
+def seed_log(name: str) -> Run:
+    return records.read(records.SEED_LOGS / f"{name}.json")
+
+
+def test_every_seed_log_is_read() -> None:
+    runs, problems = records.read_folder(records.SEED_LOGS)
+    assert len(runs) == 5 and not problems
+    assert all(run.is_seed_log and run.scale == "full" for run in runs)
+    assert [run.learning_rate for run in runs][:1] == [None]
+    assert seed_log("run_full_tune").learning_rate == pytest.approx(3e-4)
+    with pytest.raises(records.RecordError, match="seed study holds no"):
+        runs[0].probabilities("test")
+
+
+def test_a_seed_log_without_curves_times_and_matrix_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "run_early.json"
+    path.write_text(json.dumps({"config": {"n_unfreeze": 10}, "metrics": {"test_end2end": 0.8}}))
+    run = records.read(path)
+    assert (run.confusion_matrix, run.timing_sec, records.real_epochs(run)) == (None, {}, [])
+    assert records.tta_accuracy(run) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "logged", "real"),
+    [
+        ("run_final_optimized", 55, 28),
+        ("run_full_tune", 12, 6),
+        ("run_full_tune_low_lr", 35, 18),
+        ("run_aug_custom1", 10, 5),
+        ("run_n0_Adam", 10, 10),
+    ],
+)
+def test_one_step_epochs_of_the_seed_logs(name: str, logged: int, real: int) -> None:
+    run = seed_log(name)
+    assert len(run.curves["stage2"]["loss"]) == logged
+    assert len(records.real_epochs(run)) == real
+    assert records.one_step_epochs(run) == (list(range(1, logged, 2)) if real < logged else [])
+    assert records.one_step_epochs(run, "stage1") == []
+
+
+def test_no_real_epoch_of_the_seed_logs_passes_for_one_step() -> None:
+    run = seed_log("run_final_optimized")
+    accuracy = np.array(run.curves["stage2"]["accuracy"]) * 64
+    whole = np.abs(accuracy - accuracy.round()) <= 64 * np.finfo(np.float32).eps
+    assert np.flatnonzero(whole).tolist() == records.one_step_epochs(run)
+
+
+def test_one_step_epochs_of_our_runs_are_counted(run: Run) -> None:
+    assert records.one_step_epochs(run) == [1]
+    assert records.real_epochs(run) == [0, 2]
+
+
+def test_the_flip_averaged_accuracy_of_the_seeds_final_run_is_in_its_matrix() -> None:
+    assert records.tta_accuracy(seed_log("run_final_optimized")) == pytest.approx(0.9190)
+    assert seed_log("run_final_optimized").metrics["test_end2end"] == pytest.approx(0.9156)
+    others = ("run_full_tune", "run_full_tune_low_lr", "run_aug_custom1", "run_n0_Adam")
+    for name in others:
+        assert records.tta_accuracy(seed_log(name)) is None
+        plain = seed_log(name).metrics["test_end2end"]
+        assert records.matrix_accuracy(seed_log(name)) == pytest.approx(plain, abs=1e-6)
+
+
+def test_reading_records_imports_no_tensorflow_and_no_keras() -> None:
+    code = (
+        "import sys; from helpers import records; records.read_folder(records.SEED_LOGS); "
+        "sys.exit(bool({'tensorflow', 'keras'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,178 @@
+"""The site: built from executed notebooks, every warning an error, asking for nothing outside itself."""
+
+import html.parser
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from helpers import report
+
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "object": "data"}
+HARMLESS_LINKS = {"canonical", "next", "prev", "search", "index", "author", "license", "genindex"}
+
+
+def shown(data: dict[str, str], tag: str) -> nbformat.NotebookNode:
+    output = new_output("display_data", data)
+    return new_code_cell(
+        "show()", outputs=[output], execution_count=1, metadata={"tags": ["hide-input", tag]}
+    )
+
+
+def notebook(title: str, *cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    opening = new_markdown_cell(f"# {title}\n\nDoes it hold? With $x^2$ and [a source](https://example.org).")
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return new_notebook(cells=[opening, *cells], metadata=metadata)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site's sources with two executed notebooks, as `report.execute` leaves them."""
+    folder = tmp_path_factory.mktemp("build") / "notebooks"
+    report.prepare(folder)
+    for name in sorted(set(re.findall(r"\((0\d_\w+)\.ipynb\)", (folder / "index.md").read_text()))):
+        nbformat.write(notebook(name), folder / f"{name}.ipynb")
+    findings = shown({"text/markdown": "1. **It holds**: 87.5%", "text/plain": ""}, "findings")
+    figure = shown({"text/html": f'<img src="{PIXEL}" alt="a pixel">', "text/plain": "a pixel"}, "key-figure")
+    nbformat.write(notebook("Verdict", findings, figure), folder / "08_verdict.ipynb")
+    machine = {"python": "3.12.1", "processor": "a processor", "threads": 2, "platform": "Linux"}
+    with pytest.MonkeyPatch.context() as patch:  # the real one imports Keras to ask for its backend
+        patch.setattr(report.runner, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
+        report.describe(folder, scale="quick", dataset="miniature", minutes=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(pages: Path) -> Path:
+    return report.site(pages)
+
+
+class Requests(html.parser.HTMLParser):
+    """The addresses that a browser fetches of its own accord to show a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if tag == "link" and set((attributes.get("rel") or "").split()) <= HARMLESS_LINKS:
+            return
+        for name in {LOADING.get(tag, ""), "srcset", "poster"} & set(attributes):
+            self.found.append(attributes[name] or "")
+
+
+def foreign(page: str) -> list[str]:
+    """Addresses outside the site that a page makes the browser ask for, styles included."""
+    styled = re.findall(r"(?:url\(|@import)\s*[\"']?([^\"')\s;]+)", page)
+    return [address for address in [*Requests(page).found, *styled] if re.match(r"(?:https?:)?//", address)]
+
+
+def test_site_asks_for_nothing_outside_itself(site: Path) -> None:
+    checked = sorted([*site.glob("*.html"), *site.rglob("*.css")])
+    assert len(checked) > 5
+    assert {path.name: foreign(path.read_text()) for path in checked if foreign(path.read_text())} == {}
+
+
+def test_mathematics_is_set_by_the_sites_own_script(site: Path) -> None:
+    (source,) = re.findall(r'src="([^"]*mathjax[^"?]*)', (site / "08_verdict.html").read_text())
+    assert (site / source).is_file()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/css">',
+        '<img src="http://example.org/x.png">',
+        "<style>@import 'https://example.org/x.css'</style>",
+        "<style>@font-face { src: url(https://example.org/x.woff2) }</style>",
+    ],
+)
+def test_what_would_count_as_foreign(page: str) -> None:
+    assert foreign(page)
+
+
+def test_outbound_links_are_not_requests() -> None:
+    assert not foreign('<a href="https://example.org">a source</a> <link rel="canonical" href="https://a.b">')
+
+
+def test_landing_page_quotes_the_notebooks(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    assert "<strong>It holds</strong>: 87.5%" in page
+    assert 'alt="a pixel"' in page
+    assert 'href="08_verdict.html"' in page
+
+
+def test_every_page_says_how_it_came_about(site: Path) -> None:
+    for name in ("index.html", "08_verdict.html"):
+        page = (site / name).read_text()
+        assert re.search(r"Executed on \d{4}-\d\d-\d\d.* at quick scale on the miniature, in about 3", page)
+        assert "Python 3.12.1, keras 3.15.1. a processor, 2 threads, Linux" in page
+        assert "No number here compares with CIFAR-10" in page
+
+
+def test_a_warning_fails_the_build(pages: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "build" / "notebooks"
+    broken.mkdir(parents=True)
+    (broken / "conf.py").write_text("extensions = ['myst_nb']\nnb_execution_mode = 'off'\n")
+    (broken / "index.md").write_text("# Title\n\n[nowhere](missing.md)\n")
+    with pytest.raises(report.ReportError, match=r"missing\.md"):
+        report.site(broken)
+
+
+def test_a_missing_quotation_is_named(tmp_path: Path) -> None:
+    nbformat.write(notebook("Verdict"), tmp_path / "08_verdict.ipynb")
+    with pytest.raises(report.ReportError, match="tagged 'findings'.* have 0"):
+        report.quotations(tmp_path)
+
+
+def test_the_committed_notebooks_hold_what_the_landing_page_quotes() -> None:
+    quoted = report.quotations(report.notebook.NOTEBOOKS)
+    assert quoted["findings"].strip() and "<img" in quoted["key_figure"]
+    assert quoted["chapters"].count("?") >= 8
+
+
+def test_an_unknown_scale_is_refused_before_anything_runs() -> None:
+    with pytest.raises(report.ReportError, match="unknown scale 'fulll'; did you mean 'full'"):
+        report.report("fulll")
+
+
+def test_a_failing_notebook_is_named_with_its_cell(tmp_path: Path) -> None:
+    parameters = new_code_cell('scale = "full"\ndataset = "cifar10"', metadata={"tags": ["parameters"]})
+    failing = notebook("Failing", parameters, new_code_cell("raise ValueError(f'no record at {scale}')"))
+    nbformat.write(failing, tmp_path / "01_failing.ipynb")
+    with pytest.raises(report.ReportError, match=r"01_failing.ipynb .*ValueError: no record at smoke"):
+        report.execute(
+            [tmp_path / "01_failing.ipynb"], tmp_path / "pages", scale="smoke", dataset="miniature"
+        )
+    assert (tmp_path / "pages" / "01_failing.ipynb").is_file()
+
+
+def test_no_browser_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(report.ReportError, match="Chromium or Chrome, and none is installed"):
+        report.pdf("smoke")
+
+
+def test_without_data_and_network_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("KERAS_HOME", "REPORT_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("CIFAR10_DIR", "MOBILENETV2_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(report.data, "URL", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    assert report.available() == "miniature"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Running on the miniature") and "could not be downloaded" in line
+
+
+def test_a_stated_place_that_is_wrong_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
+    with pytest.raises(report.data.DataError, match="is missing"):
+        report.available()
