@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever the same fields would come to mean something else."""
 
 
@@ -173,7 +173,8 @@ class Experiment:
         if self.epochs_run == 0:
             for name in STAGE2_FIELDS:
                 fields.pop(name, None)
-        return _digest({"protocol": PROTOCOL, "experiment": fields})
+        limits = dataclasses.asdict(self.limits)
+        return _digest({"protocol": PROTOCOL, "experiment": fields, "limits": limits})
 
     def identity(self, fingerprints: Mapping[str, str]) -> str:
         """Hash of the choices and of the data's and weights' fingerprints: names the record."""

@@ -176,11 +176,14 @@ def fit(
         disable=not progress,
     ) as bar:
         for epoch in range(len(done.steps), stage.epochs):
+            if network.stop_training:
+                break
             started, steps = time.perf_counter(), int(network.optimizer.iterations)
             rate = float(network.optimizer.learning_rate)
             data = source(epoch)
             batches = Batches(data.rows, data.targets, _order(stage, epoch, count), stage.batch_size)
-            history = network.fit(batches, validation_data=validating, verbose=0).history
+            # Keras would shuffle the batches once more, from Python's random state, which no checkpoint holds.
+            history = network.fit(batches, shuffle=False, validation_data=validating, verbose=0).history
             logs = {name: float(values[0]) for name, values in history.items()} | {"learning_rate": rate}
             for name, value in logs.items():
                 done.curves.setdefault(name, []).append(value)
@@ -190,8 +193,6 @@ def fit(
             _save(checkpoint, network, watchers, done)
             bar.update()
             bar.set_postfix_str(f"val_accuracy {logs['val_accuracy']:.4f}, val_loss {logs['val_loss']:.4f}")
-            if network.stop_training:
-                break
     listeners.on_train_end()
     done.finished = True
     _save(checkpoint, network, watchers, done)
@@ -248,19 +249,36 @@ def _save(
 
 
 def _restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Callback]) -> Progress:
-    """Put network and callbacks where the checkpoint left them; nothing, where there is none."""
+    """Put network and callbacks where the checkpoint left them.
+
+    Nothing is touched where there is none, or where it is damaged or another network's: that is said in a line.
+    """
     if not path.exists():
         return Progress()
-    with np.load(path, allow_pickle=False) as stored:  # every member is checked against its CRC-32
-        content = json.loads(stored["json"].tobytes())
-        for i, variable in enumerate(_state(network)):
-            variable.assign(stored[f"state{i}"])
-        best = [stored[f"best{i}"] for i in range(sum(name.startswith("best") for name in stored))]
+    state = _state(network)
+    try:
+        with np.load(path, allow_pickle=False) as file:  # every member is checked against its CRC-32
+            stored = {name: file[name] for name in file}
+        content = json.loads(stored.pop("json").tobytes())
+        best = [stored.pop(name) for name in sorted(stored, key=_number) if name.startswith("best")]
+        values = [stored[name] for name in sorted(stored, key=_number)]
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
+            raise ValueError("its variables are not this network's")
+    except Exception as error:  # zipfile, zlib, json and NumPy raise a dozen types for a damaged file
+        print(f"{path} cannot be resumed from ({error}): training this stage from its start", flush=True)
+        return Progress()
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)
     for watcher, memory in zip(watchers, content["callbacks"], strict=True):
         vars(watcher).update(memory)
     _stopping(watchers).best_weights = best or None
     network.stop_training = content["stop"]
     return Progress(**content["progress"])
+
+
+def _number(name: str) -> int:
+    """The number at the end of an array's name."""
+    return int(name.removeprefix("state").removeprefix("best"))
 
 
 def _stopping(watchers: Iterable[keras.callbacks.Callback]) -> keras.callbacks.EarlyStopping:
