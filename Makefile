@@ -15,7 +15,7 @@ PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
 ENGINE_TESTS := tests/test_runner.py tests/test_features.py tests/test_engines.py
 
 .DELETE_ON_ERROR:
-.PHONY: help report pdf test engine lock clean
+.PHONY: help report pdf test bench engine lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: .venv/.test  ## everything that continuous integration runs
 	.venv/bin/mypy
 	$(PYTEST) tests $(addprefix --ignore=,$(ENGINE_TESTS))
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+
+bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (20 min on idle cores)
+	@$(RUN) bench
 
 engine: .venv/.test  ## the engine's kills, locks and damaged files: minutes more, and not all pass yet
 	$(PYTEST) $(ENGINE_TESTS)

@@ -71,10 +71,11 @@ class CacheError(DataError):
 
 
 def writable_cache() -> Path:
-    """The cache folder, made if it is missing. Raises CacheError where it cannot be."""
+    """The cache folder, made if it is missing. Raises CacheError where it cannot be made or written."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise CacheError(
             f"{folder} cannot be written ({error.strerror}); set REPORT_CACHE to a folder that can be"

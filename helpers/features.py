@@ -12,6 +12,7 @@ from there, and a file that was cut short or altered is found out and built agai
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -53,6 +54,16 @@ class Prefix:
         size = self.network.input_shape[1]
         name = "-".join([self.data, self.weights, str(size), self.cut])
         return cache_folder() / "bank" / f"{self.cut}-{size}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+    @property
+    def below(self) -> Prefix | None:
+        """The prefix whose stored activations this one is computed from; None where pixels are its input.
+
+        A cut above SHARED_CUT always goes through that one's file, whether it was there before or not, so
+        that the rounding to float16 in between does not depend on what happened to be stored.
+        """
+        deeper = model.is_above(self.network, self.cut, model.SHARED_CUT)
+        return dataclasses.replace(self, cut=model.SHARED_CUT) if deeper else None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -122,6 +133,14 @@ def bank(prefix: Prefix, wanted: list[Wanted], progress: bool = True) -> list[np
     return [_open(prefix, item, progress) for item in wanted]
 
 
+def _inputs(prefix: Prefix, item: Wanted, progress: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Given row numbers, what a prefix is computed from, float32: pixels, or the activations below."""
+    if prefix.below is None:
+        return lambda rows: item.view.images(item.split.images, rows)
+    (stored,) = bank(prefix.below, [item], progress)
+    return lambda rows: stored[rows].astype(np.float32)
+
+
 def _file(prefix: Prefix, item: Wanted) -> Path:
     return prefix.folder / f"{item.name}-{len(item.split.labels)}.npy"
 
@@ -150,9 +169,10 @@ def _note(path: Path, **state: Any) -> None:
 
 
 def seconds(prefix: Prefix, wanted: list[Wanted]) -> dict[str, float]:
-    """What building each stored view took, in whichever process that was: file to seconds."""
+    """What building each stored view, and those below it, took in whichever process: file to seconds."""
     files = [_file(prefix, item) for item in wanted]
-    return {str(path): _state(path).get("seconds", 0.0) for path in files}
+    spent = {str(path): _state(path).get("seconds", 0.0) for path in files}
+    return spent if prefix.below is None else spent | seconds(prefix.below, wanted)
 
 
 def _bytes(prefix: Prefix, item: Wanted) -> int:
@@ -166,6 +186,7 @@ def _build(prefix: Prefix, item: Wanted, compute: Compute, progress: bool) -> No
         start, crc = _resume_point(path, (n, *prefix.shape))
         if start == n:
             return
+        inputs = _inputs(prefix, item, progress)
         spent, begun = _state(path).get("seconds", 0.0), time.perf_counter()
         mode = "r+" if start else "w+"
         rows = np.lib.format.open_memmap(path, mode, np.float16, (n, *prefix.shape))
@@ -178,7 +199,7 @@ def _build(prefix: Prefix, item: Wanted, compute: Compute, progress: bool) -> No
         ) as bar:
             for low in range(start, n, STRETCH):
                 high = min(low + STRETCH, n)
-                compute(_requests(item, low, high), rows, bar.update)
+                compute(_requests(inputs, low, high), rows, bar.update)
                 rows.flush()
                 crc = zlib.crc32(rows[low:high].data, crc)
                 elapsed = spent + time.perf_counter() - begun
@@ -210,7 +231,7 @@ def _crc(rows: np.ndarray) -> int:
 
 
 Compute = Callable[[Iterator[tuple[int, np.ndarray]], np.ndarray, Callable[[int], object]], None]
-"""Pushes requests (first row, images) through the prefix into float16 rows, and counts what is done."""
+"""Pushes requests (first row, inputs) through the prefix into float16 rows, and counts what is done."""
 
 _verified: set[Path] = set()
 """Views whose checksum this process has already borne out."""
@@ -228,16 +249,20 @@ def _open(prefix: Prefix, item: Wanted, progress: bool) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _requests(item: Wanted, low: int, high: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, images) of REQUEST images each, the last stretch's padded by repeating its last row."""
+def _requests(
+    inputs: Callable[[np.ndarray], np.ndarray], low: int, high: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, inputs) of REQUEST images each, the last stretch's padded by repeating its last row."""
     for start in range(low, high, REQUEST):
-        rows = np.minimum(np.arange(start, start + REQUEST), high - 1)
-        yield start, item.view.images(item.split.images, rows)
+        yield start, inputs(np.minimum(np.arange(start, start + REQUEST), high - 1))
 
 
 def _through(prefix: Prefix) -> Compute:
     """The prefix as a Compute: through OpenVINO where it can be had, else through Keras."""
-    network = model.pixels_to(prefix.network, prefix.cut)
+    if prefix.below is None:
+        network = model.pixels_to(prefix.network, prefix.cut)
+    else:
+        network = model.between(prefix.network, prefix.below.cut, prefix.cut)
     return _openvino(network) if openvino_usable() else _keras(network)
 
 
@@ -261,7 +286,10 @@ def _keras(network: keras.Model) -> Compute:
 
 
 def _openvino(network: keras.Model) -> Compute:
-    """OpenVINO in float32 and throughput mode: requests overlap, so augmenting and writing cost no time."""
+    """OpenVINO in float32 and throughput mode: requests overlap, so augmenting and writing cost no time.
+
+    OpenVINO would choose bfloat16 where a processor has it.
+    """
     import openvino
     import tensorflow as tf
 

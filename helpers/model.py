@@ -7,6 +7,7 @@ Sandler et al. 2018 (arXiv:1801.04381) describe the backbone; the seed study's s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -18,6 +19,8 @@ from helpers.weights import WeightsError
 
 POOLED = "pooled"
 """The cut above the whole backbone: what it stores are the pooled features, for stage 1."""
+SHARED_CUT = "block_11_add"
+"""The cut of n = 30. Deeper ones are computed from what it stores: a fifth of the work or less."""
 
 
 def backbone(experiment: Experiment) -> keras.Model:
@@ -31,7 +34,9 @@ def backbone(experiment: Experiment) -> keras.Model:
         return miniature.backbone()
     network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=shape)
     try:
-        network.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one a layer, before the error that says it all
+            network.load_weights(path)
     except Exception as error:  # Keras and h5py raise a dozen types for a file that does not fit
         raise WeightsError(
             f"{path} does not hold the weights of MobileNetV2 1.0 without its top "
@@ -86,6 +91,17 @@ def pixels_to(network: keras.Model, cut_name: str | None) -> keras.Model:
         below = keras.Model(network.input, network.get_layer(cut_name).output)
         x = below(x, training=False)
     return keras.Model(images, x, name="prefix")
+
+
+def is_above(network: keras.Model, cut_name: str, other: str) -> bool:
+    """Whether one cut between blocks lies above another; never for `POOLED`, which is no such cut."""
+    names = [layer.name for layer in network.layers]
+    return cut_name in names and other in names and names.index(cut_name) > names.index(other)
+
+
+def between(network: keras.Model, lower: str, upper: str) -> keras.Model:
+    """The frozen part from one cut to another above it: activations (n, h, w, c) to activations."""
+    return keras.Model(network.get_layer(lower).output, network.get_layer(upper).output, name="between")
 
 
 def suffix(network: keras.Model, experiment: Experiment) -> keras.Model:

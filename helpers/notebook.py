@@ -1,13 +1,15 @@
-"""Run one notebook with papermill, its parameters checked first.
+"""The notebooks as files: find one, run it with its parameters checked first, tidy it, list its parameters.
 
 papermill itself only warns of a name that a notebook does not have, and takes a value of any type: a
-mistyped parameter would quietly give the answer to another question.
+mistyped parameter would quietly give the answer to another question. And it writes into the notebook when and
+where it ran, which `tidy` takes out again, so that a committed notebook changes only where its results do.
 """
 
 from __future__ import annotations
 
 import ast
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,22 @@ from typing import Any
 from helpers.experiment import ExperimentError, nearest
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+KEPT = ("kernelspec", "language_info")
+"""What stays of a tidy notebook's own metadata."""
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+"""The kernel that every machine has; a user's own may be named after a folder."""
+OF_THE_RUN = ("papermill", "execution", "ExecuteTime")
+"""What papermill, Jupyter and its timing extension add to a cell's metadata."""
+MARKERS = (
+    "<!-- parameters, from the notebooks: python -m helpers parameters -->",
+    "<!-- end of parameters -->",
+)
+"""The table of parameters stands between these lines of a page."""
+
+
+def series() -> list[Path]:
+    """The report's notebooks, in the order of its chapters."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
 def find(name: str) -> Path:
@@ -25,21 +43,24 @@ def find(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    known = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    for path in known:
+    for path in series():
         if name in (path.stem, path.stem[:2], path.name):
             return path
-    raise ExperimentError(f"no notebook {name!r}{nearest(name, [path.stem for path in known])}")
+    raise ExperimentError(f"no notebook {name!r}{nearest(name, [path.stem for path in series()])}")
 
 
 def parameters(path: Path) -> dict[str, dict[str, Any]]:
-    """A notebook's parameters by name: 'default', 'type' and 'help', as its tagged cell states them."""
+    """A notebook's parameters by name: 'default', 'type' and 'help', as its tagged cell states them.
+
+    'written' is the default as the cell writes it, but for quotes: 1e-5, where Python would show 1e-05.
+    """
     import papermill
 
     found = papermill.inspect_notebook(str(path)).items()
     return {
         name: {
             "default": ast.literal_eval(entry["default"]),
+            "written": entry["default"].strip("\"'"),
             "type": type(ast.literal_eval(entry["default"])).__name__,
             "help": entry["help"],
         }
@@ -89,3 +110,92 @@ def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) 
     os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))
     output.parent.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(str(path), str(output), parameters=values, kernel_name="python3", **options)
+
+
+def execute_in_place(path: Path, output: Path, **options: Any) -> None:
+    """Run a notebook with its own parameters and put it, executed and tidied, in its own place.
+
+    It runs in `output`; `path` is replaced once all of it ran. `options` go to papermill, whose own error is
+    raised where a cell fails: `path` is then as it was, and `output` holds what ran until there.
+    """
+    execute(path, output, {}, **options)
+    tidy(output)
+    shutil.copyfile(output, path)
+
+
+# ---------------------------------------------------------------------------- what is committed
+
+
+def tidy(path: Path) -> bool:
+    """Take out of a notebook what tells of one run or one machine; returns whether there was anything.
+
+    Removed are papermill's marks, the times of execution, the state of widgets and all else but KEPT in the
+    notebook's own metadata, the name of somebody's kernel, and everything that was written to stderr:
+    start-up lines, progress bars, warnings. All other outputs stay, and so do tags and ids. A tidy notebook
+    is not written again. Raises ExperimentError for a file that is no notebook, as one amid a merge is not.
+    """
+    import nbformat
+
+    before = path.read_bytes()
+    try:
+        book = nbformat.reads(before.decode(), as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
+        raise ExperimentError(
+            f"{path} is no notebook ({error}); restore it from version control and execute it again"
+        ) from error
+    kept = {name: book.metadata[name] for name in KEPT if name in book.metadata}
+    book.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL})
+    for cell in book.cells:
+        for name in OF_THE_RUN:
+            cell.metadata.pop(name, None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    after = f"{nbformat.writes(book)}\n".encode()
+    if after == before:
+        return False
+    path.write_bytes(after)
+    return True
+
+
+def parameter_table() -> str:
+    """All notebooks' parameters as a Markdown table: a row each, in the order in which chapters bring them.
+
+    A default or a meaning that is not the same everywhere is that of most chapters, followed by the others'.
+    """
+    from helpers import prose
+
+    chapters = {path.stem[:2]: parameters(path) for path in series()}
+    names = dict.fromkeys(name for own in chapters.values() for name in own)
+    uses = [{number: own[name] for number, own in chapters.items() if name in own} for name in names]
+    columns = {
+        "parameter": [f"`{name}`" for name in names],
+        "chapters": ["all" if len(use) == len(chapters) else ", ".join(use) for use in uses],
+        "type": [_varying("{type}", use) for use in uses],
+        "default": [_varying("`{written}`", use) for use in uses],
+        "meaning": [_varying("{help}", use) for use in uses],
+    }
+    return str(prose.table(columns).data)
+
+
+def _varying(form: str, use: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `form` says of a parameter's facts by chapter: most often, then 'in 03: ...' for every other."""
+    chapters: dict[str, list[str]] = {}
+    for number, facts in use.items():
+        chapters.setdefault(form.format(**facts), []).append(number)
+    usual, *others = sorted(chapters, key=lambda text: -len(chapters[text]))
+    return "; ".join([usual, *(f"in {', '.join(chapters[text])}: {text}" for text in others)])
+
+
+def with_parameters(page: str) -> str:
+    """A Markdown page with the table of parameters written again between its MARKERS.
+
+    Raises ExperimentError for a page that lacks them.
+    """
+    start, end = MARKERS
+    before, _, rest = page.partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ExperimentError(
+            f"the page has no lines {start!r} and, below, {end!r}: put them where the table goes"
+        )
+    return f"{before}{start}\n\n{parameter_table()}\n\n{end}{after}"

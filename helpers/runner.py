@@ -5,10 +5,13 @@ Reading a stored record needs neither Keras nor data; what trains is imported wh
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -119,12 +122,41 @@ def _train(
     data_dir: str | Path | None,
     progress: bool,
 ) -> Run:
-    """Both stages, the evaluation, and the record."""
+    """Both stages, the evaluation, and the record; end to end on all the accelerators that there are."""
+    print(estimate(experiment), flush=True)
+    with _distribution(experiment):
+        return _stages(experiment, found, folder, data_dir, progress)
+
+
+def _distribution(experiment: Experiment) -> AbstractContextManager[Any]:
+    """Keras' data parallelism where `end_to_end` finds several accelerators; no change where it does not.
+
+    Keras 3 has it on the JAX backend alone. As many are used as share every batch evenly.
+    """
+    import keras
+
+    from helpers.training import EVALUATION_BATCH
+
+    devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
+    sizes = experiment.limits
+    even = math.gcd(len(devices), experiment.batch_size, EVALUATION_BATCH, sizes.train, sizes.val, sizes.test)
+    if experiment.engine == "bank" or even < 2:
+        return contextlib.nullcontext()
+    return keras.distribution.DataParallel(devices=devices[:even], auto_shard_dataset=False).scope()
+
+
+def _stages(
+    experiment: Experiment,
+    found: Mapping[str, str],
+    folder: Path,
+    data_dir: str | Path | None,
+    progress: bool,
+) -> Run:
+    """What `_train` does, on the devices that it chose."""
     import keras
 
     from helpers import features, model, training
 
-    print(estimate(experiment), flush=True)
     started = time.perf_counter()
     images = data.load(experiment, data_dir)
     keras.utils.set_random_seed(experiment.seed)
@@ -255,7 +287,7 @@ def _restored(curves: Mapping[str, list[float]]) -> float:
 
 
 def environment() -> dict[str, Any]:
-    """What the run ran on: versions, processor, threads."""
+    """What the run ran on: versions, processor, threads, and accelerators (empty where there is none)."""
     import keras
 
     packages = ("keras", "tensorflow", "jax", "openvino", "numpy")
@@ -271,6 +303,7 @@ def environment() -> dict[str, Any]:
         "versions": versions,
         "processor": _processor(),
         "threads": os.cpu_count(),
+        "accelerator": ", ".join(d for d in keras.distribution.list_devices() if not d.startswith("cpu")),
         "platform": platform.system(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }

@@ -72,6 +72,33 @@ def test_every_epoch_is_one_pass(both: dict[str, Run], engine: str) -> None:
         assert records.real_epochs(run, stage) == [0, 1]
 
 
+SPY = (
+    "import keras\n"
+    "distribute = keras.distribution.DataParallel\n"
+    "def said(**given):\n"
+    "    print('shared by', *given['devices'], flush=True)\n"
+    "    return distribute(**given)\n"
+    "keras.distribution.DataParallel = said\n"
+)
+"""Prints the devices that a distribution is made of, and makes it."""
+
+
+def test_two_devices_share_the_work_and_change_nothing(tmp_path: Path) -> None:
+    """On JAX, the backend for which Keras can, this processor pretends to be one device, then two."""
+    experiment = kills.small(engine="end_to_end")
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("KERAS_BACKEND", "jax")
+            patch.setenv("XLA_FLAGS", f"--xla_force_host_platform_device_count={count}")
+            with kills.process(SPY + kills.training(experiment), folder) as child:
+                assert child.wait() == 0, kills.said(folder)
+        assert ("shared by cpu:0 cpu:1" in kills.said(folder)) == (count == 2)
+    one, two = (kills.recorded(tmp_path / str(count)) for count in (1, 2))
+    assert one.environment["backend"] == two.environment["backend"] == "jax"
+    assert kills.difference(one, two) <= 1e-3
+
+
 def test_the_folder_of_records_is_not_mixed(both: dict[str, Run], tmp_path: Path) -> None:
     """Asked for by the other engine, the stored record answers."""
     run = both["bank"]

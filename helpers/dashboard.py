@@ -1,0 +1,425 @@
+"""A page over any folder of records: filter, compare, pair. Reads records and never trains.
+
+    streamlit run helpers/dashboard.py -- results other/folder
+
+The page opens on the folders it is given, or on results/, and offers every folder of records below them.
+Its state is in its address, it looks for new records every few seconds, and it shows one data set at a
+time: no number of the miniature ever stands beside one of CIFAR-10.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from helpers import evaluation, records
+from helpers.evaluation import PairedTest
+from helpers.experiment import Experiment
+from helpers.plots import CLASSES
+from helpers.prose import caution, finding, percent
+from helpers.records import RecordError, Run
+from helpers.runner import RESULTS
+from helpers.style import GREY, PALETTE
+
+LOOK_EVERY = 5
+"""Seconds between two looks for new records."""
+MOST_CURVES = 10
+DATASETS = {"cifar10": "CIFAR-10", "miniature": "the miniature (drawn images, not CIFAR-10)"}
+FILTERS = ("depth", "optimizer", "augmentation", "learning rate", "batch", "scale")
+"""Columns of the table that the page filters by, and colours by."""
+SHOWN = {"n_unfreeze", "optimizer", "augmentation", "learning_rate", "batch_size", "scale", "dataset", "seed"}
+"""Fields of an Experiment that have a column of their own."""
+COSTS = {
+    "minutes": "time (minutes, each run on its own machine)",
+    "passes": "passes over the training images",
+}
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down")
+NO_VALUE = "no value"
+
+Stamps = tuple[tuple[str, int, int], ...]
+
+# ---------------------------------------------------------------------------- runs to tables
+
+
+def stamps(folders: Iterable[Path]) -> Stamps:
+    """Path, time of change and size of every file of a record in or below the folders: cheap to compare."""
+    found = set()
+    for path in (path for folder in folders for end in ("json", "npz") for path in folder.rglob(f"*.{end}")):
+        try:
+            facts = path.stat()
+        except FileNotFoundError:  # replaced or removed since it was listed: the next look tells
+            continue
+        found.add((str(path), facts.st_mtime_ns, facts.st_size))
+    return tuple(sorted(found))
+
+
+def labelled(runs: Iterable[Run]) -> dict[str, Run]:
+    """Runs by a name that no two share and that says what is not a full run of ours."""
+    names: dict[str, list[Run]] = {}
+    for run in runs:
+        kind = " (seed log)" if run.is_seed_log else "" if run.scale == "full" else f" ({run.scale})"
+        names.setdefault(f"{run.name} {run.id[:4]}".strip() + kind, []).append(run)
+    alike = {f"{name} in {run.path.parent}": run for name, same in names.items() for run in same[1:]}
+    return {name: same[0] for name, same in names.items()} | alike
+
+
+def options(run: Run) -> dict[str, Any]:
+    """The choices that the page filters by; None where a seed log is silent or a run had no stage 2.
+
+    A seed log says 'augment' where we say 'augmentation', with other values: it is shown in its own words.
+    """
+    config, rate = run.config, run.learning_rate
+    chosen = {
+        "depth": config.get("n_unfreeze"),
+        "optimizer": config.get("optimizer"),
+        "augmentation": config.get("augmentation"),
+        "learning rate": None if rate is None else float(f"{rate:.6g}"),  # logs hold a float32
+        "batch": config.get("batch_size"),
+    }
+    if run.is_seed_log:
+        chosen["augmentation"] = f"augment={config['augment']}" if "augment" in config else None
+    elif "stage2" not in run.curves:
+        chosen = dict.fromkeys(chosen) | {"depth": config.get("n_unfreeze")}
+    return chosen | {"scale": run.scale}
+
+
+def table(runs: Mapping[str, Run]) -> pd.DataFrame:
+    """One row a run: its choices, accuracies as shares in 0 to 1 (test with Wilson's interval), and costs."""
+    usual, rows = asdict(Experiment()), []
+    for label, run in runs.items():
+        test = run.metrics.get("test_end2end")
+        interval = None if test is None else evaluation.proportion(test, run.size("test"))
+        seconds = run.timing_sec.get("total")
+        others = [
+            f"{name}={value}"
+            for name, value in run.config.items()
+            if run.is_seed_log or (name not in SHOWN and value != usual.get(name))
+        ]
+        rows.append(
+            {
+                "run": label,
+                "source": "seed log" if run.is_seed_log else "record",
+                "dataset": run.dataset,
+                **options(run),
+                "seed": run.config.get("seed"),
+                "test accuracy": test,
+                "low": interval and interval.low,
+                "high": interval and interval.high,
+                "with flip": records.tta_accuracy(run),
+                "val accuracy": run.metrics.get("val_end2end"),
+                "minutes": None if seconds is None else seconds / 60,
+                "passes": sum(len(records.real_epochs(run, stage)) for stage in run.curves) or None,
+                "other options": ", ".join(others),
+                "file": str(run.path),
+            }
+        )
+    whole = dict.fromkeys(("depth", "batch", "seed", "passes"), "Int64")
+    return pd.DataFrame(rows).astype(whole)
+
+
+def as_text(value: Any) -> str:
+    """An option as the page shows it: 1e-05, standard, or 'no value'."""
+    if pd.isna(value):
+        return NO_VALUE
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def values(column: pd.Series) -> list[str]:
+    """The different values of a column as text, numbers in their order, 'no value' last."""
+    return [as_text(value) for value in sorted(column.dropna().unique())] + [NO_VALUE] * column.isna().any()
+
+
+def filtered(rows: pd.DataFrame, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The rows whose options are among those wanted, as text; a column without any lets all pass."""
+    for column, texts in wanted.items():
+        if texts:
+            rows = rows[rows[column].map(as_text).isin(texts)]
+    return rows
+
+
+# ---------------------------------------------------------------------------- runs to figures
+
+
+def look(place: int) -> tuple[str, str]:
+    """Colour and symbol of the series at a place: 25 pairs, the neighbours different in both."""
+    return PALETTE[place % 5], SYMBOLS[(place + place // 5) % 5]
+
+
+def finished(figure: go.Figure, title: str, x: str, y: str, height: int = 460) -> go.Figure:
+    """Add the title, which is the finding, and the axes' labels."""
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "title": None}
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "font": {"size": 16}},
+        height=height,
+        legend=legend,
+        margin={"l": 70, "r": 20, "t": 50, "b": 110},
+    )
+    figure.update_xaxes(title_text=x)
+    figure.update_yaxes(title_text=y)
+    return figure
+
+
+def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
+    """Test accuracy with Wilson's 95% interval against a column of COSTS, coloured by a column of FILTERS.
+
+    `rows`: of `table`, of one data set; those without accuracy or cost are left out.
+    """
+    drawn = rows.dropna(subset=["test accuracy", cost])
+    kind = drawn["scale"] + drawn["source"].map({"seed log": " scale, seed log", "record": " scale"})
+    group = f"{colour} " + drawn[colour].map(as_text) + ", " + kind if colour != "scale" else kind
+    figure = go.Figure()
+    for place, name in enumerate(dict.fromkeys(group)):
+        part, (tone, symbol) = drawn[group == name], look(place)
+        share = part["test accuracy"]
+        figure.add_scatter(
+            x=part[cost].astype(float),
+            y=share,
+            name=name,
+            mode="markers",
+            marker={"color": tone, "symbol": symbol, "size": 10},
+            error_y={"array": part["high"] - share, "arrayminus": share - part["low"], "thickness": 1.2},
+            text=part["run"],
+            hovertemplate="%{text}<br>%{y:.2%}, %{x:.3g} " + cost + "<extra></extra>",
+        )
+    figure.update_yaxes(tickformat=".0%").update_xaxes(rangemode="tozero")
+    title = "No run has both an accuracy and this cost"
+    if len(drawn):
+        best = drawn.loc[drawn["test accuracy"].idxmax()]
+        title = f"Highest: {best['run']}, {percent(best['test accuracy'])} after {best[cost]:.0f} {cost}"
+    return finished(figure, title, COSTS[cost], "test accuracy, 95% interval")
+
+
+def metrics(runs: Iterable[Run], stage: str) -> list[str]:
+    """What the runs' curves of a stage show, training and validation being one."""
+    return sorted({name.removeprefix("val_") for run in runs for name in run.curves.get(stage, {})})
+
+
+def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figure:
+    """One metric's training (dashed) and validation (solid) curves; runs without it are left out.
+
+    The x axis counts passes over the training images: what a seed log calls an epoch but was a single
+    optimizer step is a hollow marker at the pass that it follows.
+    """
+    figure, best, shown = go.Figure(), [], metric.replace("_", " ")
+    sign, kind = (1, "Highest") if metric == "accuracy" else (-1, "Lowest")
+    solid = metric if metric == "learning_rate" else f"val_{metric}"
+    for place, (label, run) in enumerate(runs.items()):
+        tone, symbol = look(place)
+        real, single = records.real_epochs(run, stage), records.one_step_epochs(run, stage)
+        passes = np.cumsum(np.isin(np.arange(len(real) + len(single)), real))
+        for name in sorted({metric, solid} & set(run.curves.get(stage, {}))):
+            curve = np.asarray(run.curves[stage][name], float)
+            for at, mode, mark, after in (
+                (real, "lines", symbol, "pass"),
+                (single, "markers", f"{symbol}-open", "a single step after pass"),
+            ):
+                figure.add_scatter(
+                    x=passes[at],
+                    y=curve[at],
+                    name=label,
+                    legendgroup=label,
+                    showlegend=name == solid and at is real,
+                    mode="lines+markers" if name == solid and at is real else mode,
+                    line={"color": tone, "dash": "solid" if name == solid else "dash"},
+                    marker={"color": tone, "symbol": mark, "size": 6},
+                    hovertemplate=f"{label}<br>{name} %{{y:.4g}}, {after} %{{x}}<extra></extra>",
+                )
+            if name == solid and np.isfinite(curve).any():
+                at = int(np.nanargmax(sign * curve))
+                best.append((sign * curve[at], f"{label}, {curve[at]:.4g} after {passes[at]} passes"))
+    figure.update_yaxes(tickformat=".0%" if metric == "accuracy" else "")
+    if metric == "learning_rate":
+        figure.update_yaxes(type="log")
+    title = (
+        f"{kind} {solid.replace('val_', 'validation ').replace('_', ' ')}: {max(best)[1]}" if best else shown
+    )
+    unit = " (nats)" if metric == "loss" else ""
+    return finished(figure, title, f"passes over the training images in {stage}", shown + unit)
+
+
+def confusion(runs: Mapping[str, Run]) -> go.Figure:
+    """The confusion matrix of one run's test images, or the first of two less the second.
+
+    Raises ValueError for a run without a matrix, and for two that were tested on different images.
+    """
+    if lacking := [label for label, run in runs.items() if run.confusion_matrix is None]:
+        raise ValueError(f"no confusion matrix is stored of {', '.join(lacking)}")
+    matrix, *other = (np.asarray(run.confusion_matrix) for run in runs.values())
+    cells, text, low, colours = matrix * ~np.eye(len(matrix), dtype=bool), "%d", 0, ["#FFFFFF", PALETTE[0]]
+    title = f"{next(iter(runs))}: {np.trace(matrix):,} of {matrix.sum():,} test images right; errors coloured"
+    if other:
+        matrix = cells = matrix - other[0]
+        text, low, colours = "%+d", -1, [PALETTE[0], "#FFFFFF", PALETTE[1]]
+        title = f"{' less '.join(runs)}: {np.trace(cells):+,} images right"
+        if cells.sum(axis=1).any():
+            raise ValueError(f"{' and '.join(runs)} were tested on different images: class counts differ")
+    names, reach = CLASSES[next(iter(runs.values())).dataset], max(1, np.abs(cells).max())
+    figure = go.Figure(
+        go.Heatmap(
+            **{"z": cells, "x": names, "y": names, "xgap": 1, "ygap": 1, "showscale": False},
+            **{"zmin": low * reach, "zmax": reach, "colorscale": colours},
+            text=np.char.mod(text, matrix),
+            texttemplate="%{text}",
+            hovertemplate="%{y} taken for %{x}: %{text}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed")
+    return finished(figure, title, "predicted class (cells: test images)", "true class", height=620)
+
+
+def paired(first: Run, second: Run, view: str) -> PairedTest:
+    """The second run against the first on the same test images; `view`: 'plain', or 'tta', flip averaged in.
+
+    Raises RecordError for a run without predictions, ValueError for two tested on different images.
+    """
+    both = first, second
+    facts = [(run.fingerprints.get("data"), run.labels("test").tolist()) for run in both]
+    if facts[0] != facts[1]:
+        sizes = " and ".join(f"{run.size('test'):,} ({run.scale} scale)" for run in both)
+        raise ValueError(f"they were tested on different images, {sizes}")
+    return evaluation.paired(*(run.correct("test", view) for run in both))
+
+
+# ---------------------------------------------------------------------------- the page
+
+
+@st.cache_resource(max_entries=64, show_spinner="reading records")
+def load(folder: str, stamped: Stamps) -> tuple[list[Run], list[tuple[Path, str]]]:
+    """The runs of a folder and what could not be read; read again only where a file has changed."""
+    return records.read_folder(folder)
+
+
+@st.fragment(run_every=LOOK_EVERY)
+def watch(folders: Sequence[Path], seen: Stamps) -> None:
+    """Draw the whole page again once a record has come, gone or changed."""
+    if stamps(folders) != seen:
+        st.rerun()
+
+
+def draw(figure: go.Figure) -> None:
+    """Show a figure, its title in words for those who cannot see it."""
+    config = {"displaylogo": False}
+    st.plotly_chart(figure, theme=None, config=config, alt=figure.layout.title.text)
+
+
+def main() -> None:
+    """Lay out the page."""
+    st.set_page_config(page_title="Records of the transfer report", layout="wide")
+    st.title("Records of the transfer report")
+    bound: dict[str, Any] = {"bind": "query-params"}
+    roots = [Path(given) for given in sys.argv[1:]] or [RESULTS]
+    for root in roots:
+        if not root.is_dir():
+            st.error(f"{root}: there is no such folder. Name folders of records after `--`.")
+    seen = stamps(roots)
+    watch(roots, seen)
+
+    folders = sorted({str(Path(path).parent) for path, *_ in seen if path.endswith(".json")})
+    opened = [str(root) for root in roots if str(root) in folders] or folders
+    bar = st.sidebar
+    chosen = bar.multiselect("folders", folders, opened, key="folder", **bound) or opened
+    read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in chosen]
+    if problems := [problem for _, unread in read for problem in unread]:
+        with st.expander(f"{len(problems)} files could not be read", icon="⚠️", expanded=True):
+            st.markdown("\n".join(f"- `{path}`: {reason}" for path, reason in problems))
+    everything = labelled(run for runs, _ in read for run in runs)
+    if not everything:
+        st.info(f"No records in {', '.join(map(str, roots))} yet: `python -m helpers run` makes one.")
+        return
+
+    datasets = sorted({run.dataset for run in everything.values()})
+    dataset = bar.radio(
+        "data set", datasets, format_func=lambda name: DATASETS.get(name, name), key="dataset", **bound
+    )
+    rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
+    wanted = {
+        name: bar.multiselect(name, values(rows[name]), key=name, placeholder="all", **bound)
+        for name in FILTERS
+    }
+    count, rows = len(rows), filtered(rows, wanted)
+    runs = {label: everything[label] for label in rows["run"]}
+    st.markdown(f"**{len(rows)} of {count} runs on {DATASETS.get(dataset, dataset)}**")
+    for text in dict.fromkeys(caution(run) for run in runs.values()):
+        if text:
+            st.caption(text)
+    if rows.empty:
+        st.info("No run passes these filters: take one away.")
+        return
+    labels = list(runs)
+
+    st.header("Accuracy against cost")
+    left, right = st.columns(2)
+    cost = left.selectbox("cost", list(COSTS), key="cost", **bound)
+    colour = right.selectbox("colour", FILTERS, key="colour", **bound)
+    draw(accuracy_by_cost(rows, cost, colour))
+    if lacking := rows[rows[["test accuracy", cost]].isna().any(axis=1)]["run"].tolist():
+        st.caption(f"Not drawn, for want of a test accuracy or of {cost}: {', '.join(lacking)}.")
+
+    st.header("Learning curves")
+    first, second, third = st.columns([3, 1, 1])
+    stage = second.selectbox("stage", ["stage2", "stage1"], key="stage", **bound)
+    having = [label for label, run in runs.items() if run.curves.get(stage)]
+    hint = "the first three"
+    hint = {"placeholder": "the first three", "max_selections": MOST_CURVES}
+    several = first.multiselect("runs", having, key="runs", **hint, **bound)
+    drawn = {label: runs[label] for label in several or having[:3]}
+    if metric := third.selectbox("metric", metrics(drawn.values(), stage), key="metric", **bound):
+        draw(learning_curves(drawn, stage, metric))
+        steps = {label: len(records.one_step_epochs(run, stage)) for label, run in drawn.items()}
+        hollow = ", ".join(f"{count} of {label}" for label, count in steps.items() if count)
+        note = f' Hollow: logged "epochs" that were a single optimizer step, {hollow}.' if hollow else ""
+        st.caption("Solid: validation; dashed: training." + note)
+    else:
+        st.info(f"None of these runs has curves of {stage}.")
+
+    st.header("Confusion matrix")
+    first, second = st.columns(2)
+    one = first.selectbox("run", labels, key="matrix", **bound)
+    other = second.selectbox("less", labels, index=None, placeholder="nothing", key="less", **bound)
+    chosen = {label: runs[label] for label in (one, other) if label}
+    try:
+        draw(confusion(chosen))
+    except ValueError as error:
+        st.warning(str(error))
+    for label, run in chosen.items():
+        if run.is_seed_log and records.tta_accuracy(run):
+            st.caption(f"The matrix of {label} counts predictions averaged over the flip.")
+
+    st.header("Two runs on the same images")
+    first, second, third = st.columns([2, 2, 1])
+    a = first.selectbox("first", labels, key="first", **bound)
+    b = second.selectbox("second", labels, index=min(1, len(labels) - 1), key="second", **bound)
+    view = third.selectbox("predictions", ["plain", "tta"], key="view", **bound)
+    try:
+        test = paired(runs[a], runs[b], view)
+    except (RecordError, ValueError, OSError) as error:
+        st.warning(f"{a} and {b} cannot be paired: {error}")
+    else:
+        verdict = finding(
+            test, "the second is better", "the second is worse", "neither is shown to be better"
+        )
+        st.markdown(f"**Second against first: {test}; {verdict}.**")
+        st.markdown(
+            f"Of {test.n:,} test images {test.only_first:,} are right in the first alone and "
+            f"{test.only_second:,} in the second alone. Exact McNemar test; 95% interval of the paired bootstrap."
+        )
+
+    st.header("Table")
+    shares = ("test accuracy", "low", "high", "with flip", "val accuracy")
+    formats = {name: st.column_config.NumberColumn(format="percent") for name in shares}
+    formats["learning rate"] = st.column_config.NumberColumn(format="scientific")
+    st.dataframe(rows, hide_index=True, column_config=formats)
+    st.download_button("CSV of this table", rows.to_csv(index=False), f"records-{dataset}.csv", "text/csv")
+
+
+if __name__ == "__main__":
+    main()
