@@ -125,7 +125,7 @@ def bank(prefix: Prefix, wanted: list[Wanted], progress: bool = True) -> list[np
     """
     missing = [item for item in wanted if not _noted_whole(prefix, item)]
     if missing:
-        needed = sum(_bytes(prefix, item) for item in missing if not _file(prefix, item).exists())
+        needed = sum(_bytes(prefix, item) - storage.taken(_file(prefix, item)) for item in missing)
         storage.make_room(needed, prefix.folder, {_file(prefix, item) for item in wanted})
         compute = _through(prefix)
         for item in missing:

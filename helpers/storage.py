@@ -36,6 +36,15 @@ def views() -> list[Path]:
     return sorted((cache_folder() / "bank").glob("*/*.npy"), key=lambda path: path.stat().st_mtime)
 
 
+def taken(path: Path) -> int:
+    """Bytes that a file has on the disk: of one that was begun, those that were written; 0 without a file."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return 0
+    return min(state.st_size, 512 * state.st_blocks) if hasattr(state, "st_blocks") else state.st_size
+
+
 def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
     """See that `needed` more bytes can be stored in `folder`: within the bound, and on the disk.
 
@@ -53,14 +62,14 @@ def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
             f"{folder} cannot be written ({error.strerror}); set REPORT_CACHE to a folder that can be"
         ) from error
     stored = views()
-    kept = sum(path.stat().st_size for path in stored if path in keep)
+    kept = sum(taken(path) for path in stored if path in keep)
     if needed + kept > bound():
         raise FeatureError(
             f"the views wanted take {(needed + kept) / 1e9:.2f} GB and REPORT_CACHE_GB allows "
             f"{bound() / 1e9:g}; raise it, or ask for fewer views"
         )
     removable = [path for path in stored if path not in keep]
-    excess = needed + sum(path.stat().st_size for path in stored) - bound()
+    excess = needed + sum(map(taken, stored)) - bound()
     free = shutil.disk_usage(folder).free
     if needed > 0.95 * free + max(0, excess):
         raise FeatureError(
@@ -71,7 +80,7 @@ def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
     for path in removable:
         if excess <= 0:
             break
-        size = path.stat().st_size
+        size = taken(path)
         if _remove(path):
             excess -= size
 

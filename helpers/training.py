@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from helpers.experiment import Experiment
 
-EVALUATION_BATCH = 250
+EVALUATION_BATCH = 200
+"""Divides the split's sizes, and has the factor 8: equal batches, on one accelerator or on eight."""
 WARMUP_STEPS = 200
 """Steps over which the cosine schedule rises from zero, or a fifth of all steps where those are few."""
 
@@ -50,6 +51,10 @@ class Batches(keras.utils.PyDataset):
         picked = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = np.asarray(self.rows(picked), np.float32)
         return (inputs,) if self.targets is None else (inputs, self.targets[picked])
+
+    def close(self) -> None:
+        """Let go of the inputs: Keras keeps a spent dataset for a while, and with it a mapped view."""
+        del self.rows
 
 
 @dataclass(frozen=True)
@@ -180,11 +185,7 @@ def fit(
                 break
             started, steps = time.perf_counter(), int(network.optimizer.iterations)
             rate = float(network.optimizer.learning_rate)
-            data = source(epoch)
-            batches = Batches(data.rows, data.targets, _order(stage, epoch, count), stage.batch_size)
-            # Keras would shuffle the batches once more, from Python's random state, which no checkpoint holds.
-            history = network.fit(batches, shuffle=False, validation_data=validating, verbose=0).history
-            logs = {name: float(values[0]) for name, values in history.items()} | {"learning_rate": rate}
+            logs = _pass(network, stage, source(epoch), epoch, validating) | {"learning_rate": rate}
             for name, value in logs.items():
                 done.curves.setdefault(name, []).append(value)
             done.steps.append(int(network.optimizer.iterations) - steps)
@@ -197,6 +198,18 @@ def fit(
     done.finished = True
     _save(checkpoint, network, watchers, done)
     return done
+
+
+def _pass(
+    network: keras.Model, stage: Stage, data: Source, epoch: int, validating: Batches
+) -> dict[str, float]:
+    """One epoch: every batch once, in the epoch's order, then the validation; what Keras measured."""
+    order = _order(stage, epoch, len(data.targets))
+    batches = Batches(data.rows, data.targets, order, stage.batch_size)
+    # Keras would shuffle the batches again, from Python's random state, which no checkpoint holds.
+    history = network.fit(batches, shuffle=False, validation_data=validating, verbose=0).history
+    batches.close()
+    return {name: float(values[0]) for name, values in history.items()}
 
 
 def probabilities(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
@@ -249,9 +262,9 @@ def _save(
 
 
 def _restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Callback]) -> Progress:
-    """Put network and callbacks where the checkpoint left them.
+    """Put network and callbacks where the checkpoint left them; nowhere, where there is none.
 
-    Nothing is touched where there is none, or where it is damaged or another network's: that is said in a line.
+    Nor where it is damaged or another network's, which is said in a line that names it.
     """
     if not path.exists():
         return Progress()

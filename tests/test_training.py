@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,6 +149,26 @@ def test_cut_off_in_a_cosine_schedule(optimizer: str, tmp_path: Path) -> None:
     undisturbed = kept(stage, tmp_path)
     resumed = Path(shutil.copy(undisturbed.checkpoints[1], tmp_path / "resumed.npz"))
     assert same(fit(stage, resumed), undisturbed.result)
+
+
+def test_an_epochs_inputs_are_let_go_before_the_next(tmp_path: Path) -> None:
+    """Else every view that was ever trained on stays mapped: 10 GB at full scale."""
+    given: list[weakref.ref[object]] = []
+
+    class Held:
+        def __call__(self, picked: np.ndarray) -> np.ndarray:
+            return INPUTS[picked]
+
+    def source(epoch: int) -> Source:
+        assert all(earlier() is None for earlier in given)
+        held = Held()
+        given.append(weakref.ref(held))
+        return Source(held, TARGETS[:TRAIN])
+
+    stage = dataclasses.replace(STAGE, epochs=3)
+    validation = Source(rows(TRAIN), TARGETS[TRAIN:])
+    training.fit(network(), stage, source, validation, tmp_path / "checkpoint.npz", progress=False)
+    assert len(given) > 3
 
 
 def test_a_finished_stage_is_not_trained_again(two_epochs: Kept, tmp_path: Path) -> None:

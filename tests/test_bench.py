@@ -1,0 +1,66 @@
+"""The bench measures what it says: both ways do the same work, and its result holds what a reader needs."""
+
+import json
+from pathlib import Path
+
+import kills
+import numpy as np
+import pytest
+
+from helpers import bench
+
+SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, pairs=2, matrix=64)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The bench on the miniature; its times mean nothing at this size."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in kills.settings(tmp_path_factory.mktemp("bench")).items():
+            patch.setenv(name, value)
+        patch.setattr(bench, "SWEEP", bench.SWEEP[:1])
+        return json.loads(json.dumps(bench.bench(kills.small(), SMALL)))
+
+
+@pytest.mark.parametrize("name", list(bench.TARGETS))
+def test_a_ratio_lies_within_its_pairs(result: dict[str, dict[str, float]], name: str) -> None:
+    compared = result[name]
+    assert 0 < compared["low"] <= compared["ratio"] <= compared["high"]
+    assert compared["target"] == bench.TARGETS[name]
+
+
+def test_peak_memory_of_each_way_is_that_of_its_own_process(result: dict[str, dict[str, float]]) -> None:
+    assert set(result["memory_gb"]) == set(bench.WAYS)
+    assert all(0.1 < gigabytes < 10 for gigabytes in result["memory_gb"].values())
+
+
+def test_the_sweep_counts_the_building_of_the_bank() -> None:
+    pairs = bench.Pairs(plain=[10.0, 10.0], ours=[4.0, 6.0])
+    assert pairs.summary("sweep", 100)["ratio"] == 2.0
+    assert [pairs.summary("sweep", 100)[name] for name in ("low", "high")] == [10 / 6, 2.5]
+
+
+def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What plain Keras trains, and ours above the cut, hold as many weights, and train the same ones."""
+    for name, value in kills.settings(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    work = bench._Work(kills.small())
+    plain, ours = work.plain(work.experiment), work.above_cut(work.experiment)
+    shapes = [sorted(weight.shape for weight in network.trainable_weights) for network in (plain, ours)]
+    assert shapes[0] == shapes[1]
+    images = work.part(8).images.astype(np.float32)
+    assert plain.predict(images, verbose=0).shape == (8, 10)
+
+
+def test_multiply_adds_of_mobilenetv2() -> None:
+    """Sandler et al. 2018, table 4: 300 million at 224 pixels with the classifier, which is 1.3 of them."""
+    import keras
+
+    network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(224, 224, 3))
+    assert bench.multiply_adds(network) / 1e6 == pytest.approx(299, abs=3)
+
+
+def test_the_result_is_kept_and_read(tmp_path: Path) -> None:
+    path = bench.write({"features": {"ratio": 2.0}}, tmp_path / "bench.json")
+    assert bench.read(path) == {"features": {"ratio": 2.0}}
+    assert [left.name for left in tmp_path.iterdir()] == ["bench.json"]
