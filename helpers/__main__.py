@@ -68,7 +68,10 @@ Pairs = Annotated[list[tuple[str, str]], tyro.conf.UseAppendAction, tyro.conf.ar
 
 
 def run_notebook(
-    name: Annotated[str, tyro.conf.Positional], parameters: Pairs, output: Path | None = None
+    name: Annotated[str, tyro.conf.Positional],
+    parameters: Pairs,
+    output: Path | None = None,
+    in_place: bool = False,
 ) -> None:
     """Run one notebook, its parameters' names and types checked first; lists them where none is given.
 
@@ -76,14 +79,40 @@ def run_notebook(
         name: A notebook's number, name or path: 04, 04_finetune.
         parameters: A parameter and its value, as in: -p learning_rate 3e-5 -p scale quick.
         output: Where the executed notebook goes; build/<name>.ipynb unless given.
+        in_place: Run it with its own parameters and, once all of it ran, put it in its place, tidied;
+            at full scale its figures go to figures/.
     """
     path = notebook.find(name)
+    if in_place and parameters:
+        raise ExperimentError("--in-place keeps a notebook's own parameters: leave out -p, or --in-place")
     if not parameters:
         for parameter, facts in notebook.parameters(path).items():
-            print(f"  {parameter}: {facts['type']} = {facts['default']!r}\n      {facts['help']}")
+            print(f"  {parameter}: {facts['type']} = {facts['written']}\n      {facts['help']}")
     target = output or building.ROOT / "build" / path.name
-    notebook.execute(path, target, dict(parameters), log_output=True, progress_bar={"ncols": 80})
-    print(f"\nexecuted: {target}")
+    options: dict[str, Any] = {"log_output": True, "progress_bar": {"ncols": 80}}
+    if in_place:
+        notebook.execute_in_place(path, target, **options)
+    else:
+        notebook.execute(path, target, dict(parameters), **options)
+    print(f"\nexecuted: {path if in_place else target}")
+
+
+def tidy(notebooks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
+    """Take out of notebooks what tells of one run or one machine; what they show stays.
+
+    Args:
+        notebooks: Numbers, names or paths; all of the report's unless given.
+    """
+    for path in map(notebook.find, notebooks) if notebooks else notebook.series():
+        if notebook.tidy(path):
+            print(f"tidied: {path}")
+
+
+def parameters() -> None:
+    """Write the table of the notebooks' parameters into README.md again."""
+    readme = building.ROOT / "README.md"
+    readme.write_text(notebook.with_parameters(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"written: {readme}")
 
 
 def report(scale: str = "quick") -> None:
@@ -104,13 +133,23 @@ def pdf(scale: str = "quick") -> None:
     building.pdf(scale)
 
 
+def run_bench() -> None:
+    """Compare speed and memory with plain Keras, on two idle cores, and write results/bench.json."""
+    from helpers import bench, study
+
+    print(f"\nwritten: {bench.write(bench.bench(study.HEADLINE))}")
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
     "data": find_data,
     "cache": cache,
     "notebook": run_notebook,
+    "tidy": tidy,
+    "parameters": parameters,
     "report": report,
     "pdf": pdf,
+    "bench": run_bench,
 }
 
 

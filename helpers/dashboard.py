@@ -27,20 +27,14 @@ from helpers.plots import CLASSES
 from helpers.prose import caution, finding, percent
 from helpers.records import RecordError, Run
 from helpers.runner import RESULTS
-from helpers.style import GREY, PALETTE
+from helpers.style import PALETTE
 
-LOOK_EVERY = 5
-"""Seconds between two looks for new records."""
-MOST_CURVES = 10
+# Comments, not docstrings: Streamlit writes a bare string at the top level onto the page.
+LOOK_EVERY = 5  # seconds between two looks for new records
 DATASETS = {"cifar10": "CIFAR-10", "miniature": "the miniature (drawn images, not CIFAR-10)"}
+# Columns of the table that the page filters by, and colours by.
 FILTERS = ("depth", "optimizer", "augmentation", "learning rate", "batch", "scale")
-"""Columns of the table that the page filters by, and colours by."""
-SHOWN = {"n_unfreeze", "optimizer", "augmentation", "learning_rate", "batch_size", "scale", "dataset", "seed"}
-"""Fields of an Experiment that have a column of their own."""
-COSTS = {
-    "minutes": "time (minutes, each run on its own machine)",
-    "passes": "passes over the training images",
-}
+COSTS = {"minutes": "time (minutes, on each run's machine)", "passes": "passes over the training images"}
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down")
 NO_VALUE = "no value"
 
@@ -67,7 +61,7 @@ def labelled(runs: Iterable[Run]) -> dict[str, Run]:
     for run in runs:
         kind = " (seed log)" if run.is_seed_log else "" if run.scale == "full" else f" ({run.scale})"
         names.setdefault(f"{run.name} {run.id[:4]}".strip() + kind, []).append(run)
-    alike = {f"{name} in {run.path.parent}": run for name, same in names.items() for run in same[1:]}
+    alike = {f"{name}, {run.path}": run for name, same in names.items() for run in same[1:]}
     return {name: same[0] for name, same in names.items()} | alike
 
 
@@ -92,17 +86,16 @@ def options(run: Run) -> dict[str, Any]:
 
 
 def table(runs: Mapping[str, Run]) -> pd.DataFrame:
-    """One row a run: its choices, accuracies as shares in 0 to 1 (test with Wilson's interval), and costs."""
+    """One row a run: its choices, accuracies as shares in 0 to 1 (test with Wilson's interval), and costs.
+
+    The last column but one holds a seed log's own options, all, and of ours what is not the default.
+    """
     usual, rows = asdict(Experiment()), []
     for label, run in runs.items():
         test = run.metrics.get("test_end2end")
         interval = None if test is None else evaluation.proportion(test, run.size("test"))
         seconds = run.timing_sec.get("total")
-        others = [
-            f"{name}={value}"
-            for name, value in run.config.items()
-            if run.is_seed_log or (name not in SHOWN and value != usual.get(name))
-        ]
+        said = run.config.items() if run.is_seed_log else run.config.items() - usual.items()
         rows.append(
             {
                 "run": label,
@@ -117,7 +110,7 @@ def table(runs: Mapping[str, Run]) -> pd.DataFrame:
                 "val accuracy": run.metrics.get("val_end2end"),
                 "minutes": None if seconds is None else seconds / 60,
                 "passes": sum(len(records.real_epochs(run, stage)) for stage in run.curves) or None,
-                "other options": ", ".join(others),
+                "log, or not default": ", ".join(f"{name}={value}" for name, value in sorted(said)),
                 "file": str(run.path),
             }
         )
@@ -134,7 +127,8 @@ def as_text(value: Any) -> str:
 
 def values(column: pd.Series) -> list[str]:
     """The different values of a column as text, numbers in their order, 'no value' last."""
-    return [as_text(value) for value in sorted(column.dropna().unique())] + [NO_VALUE] * column.isna().any()
+    texts = [as_text(value) for value in sorted(column.dropna().unique())]
+    return [*texts, NO_VALUE] if column.isna().any() else texts
 
 
 def filtered(rows: pd.DataFrame, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -156,16 +150,9 @@ def look(place: int) -> tuple[str, str]:
 def finished(figure: go.Figure, title: str, x: str, y: str, height: int = 460) -> go.Figure:
     """Add the title, which is the finding, and the axes' labels."""
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "title": None}
-    figure.update_layout(
-        template="plotly_white",
-        title={"text": title, "font": {"size": 16}},
-        height=height,
-        legend=legend,
-        margin={"l": 70, "r": 20, "t": 50, "b": 110},
-    )
-    figure.update_xaxes(title_text=x)
-    figure.update_yaxes(title_text=y)
-    return figure
+    figure.update_layout(template="plotly_white", height=height, legend=legend)
+    figure.update_layout(title={"text": title, "font": {"size": 16}}, margin={"l": 70, "r": 20, "t": 50})
+    return figure.update_xaxes(title_text=x).update_yaxes(title_text=y)
 
 
 def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
@@ -190,17 +177,12 @@ def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
             text=part["run"],
             hovertemplate="%{text}<br>%{y:.2%}, %{x:.3g} " + cost + "<extra></extra>",
         )
-    figure.update_yaxes(tickformat=".0%").update_xaxes(rangemode="tozero")
+    figure.update_yaxes(tickformat="~%").update_xaxes(rangemode="tozero").update_layout(showlegend=True)
     title = "No run has both an accuracy and this cost"
     if len(drawn):
         best = drawn.loc[drawn["test accuracy"].idxmax()]
-        title = f"Highest: {best['run']}, {percent(best['test accuracy'])} after {best[cost]:.0f} {cost}"
-    return finished(figure, title, COSTS[cost], "test accuracy, 95% interval")
-
-
-def metrics(runs: Iterable[Run], stage: str) -> list[str]:
-    """What the runs' curves of a stage show, training and validation being one."""
-    return sorted({name.removeprefix("val_") for run in runs for name in run.curves.get(stage, {})})
+        title = f"Highest: {best['run']}, {percent(best['test accuracy'])} after {best[cost]:.3g} {cost}"
+    return finished(figure, title, COSTS[cost], f"{rows['dataset'].iloc[0]} test accuracy, 95% interval")
 
 
 def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figure:
@@ -218,30 +200,25 @@ def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figu
         passes = np.cumsum(np.isin(np.arange(len(real) + len(single)), real))
         for name in sorted({metric, solid} & set(run.curves.get(stage, {}))):
             curve = np.asarray(run.curves[stage][name], float)
-            for at, mode, mark, after in (
-                (real, "lines", symbol, "pass"),
-                (single, "markers", f"{symbol}-open", "a single step after pass"),
-            ):
+            mode, dash = ("lines+markers", "solid") if name == solid else ("lines", "dash")
+            hollow = single, "markers", f"{symbol}-open", "a single step after pass"
+            for drawn, how, mark, after in ((real, mode, symbol, "pass"), hollow):
                 figure.add_scatter(
-                    x=passes[at],
-                    y=curve[at],
-                    name=label,
-                    legendgroup=label,
-                    showlegend=name == solid and at is real,
-                    mode="lines+markers" if name == solid and at is real else mode,
-                    line={"color": tone, "dash": "solid" if name == solid else "dash"},
+                    **{"x": passes[drawn], "y": curve[drawn], "mode": how, "name": label},
+                    **{"legendgroup": label, "showlegend": name == solid and drawn is real},
+                    line={"color": tone, "dash": dash},
                     marker={"color": tone, "symbol": mark, "size": 6},
                     hovertemplate=f"{label}<br>{name} %{{y:.4g}}, {after} %{{x}}<extra></extra>",
                 )
             if name == solid and np.isfinite(curve).any():
                 at = int(np.nanargmax(sign * curve))
-                best.append((sign * curve[at], f"{label}, {curve[at]:.4g} after {passes[at]} passes"))
-    figure.update_yaxes(tickformat=".0%" if metric == "accuracy" else "")
+                value = percent(curve[at]) if metric == "accuracy" else f"{curve[at]:.3g}"
+                best.append((sign * curve[at], f"{label}, {value} after {passes[at]} passes"))
+    figure.update_yaxes(tickformat="~%" if metric == "accuracy" else "")
     if metric == "learning_rate":
         figure.update_yaxes(type="log")
-    title = (
-        f"{kind} {solid.replace('val_', 'validation ').replace('_', ' ')}: {max(best)[1]}" if best else shown
-    )
+    what = shown if metric == solid else f"validation {shown}"
+    title = f"{kind} {what}: {max(best)[1]}" if best else f"No {what} in {stage}"
     unit = " (nats)" if metric == "loss" else ""
     return finished(figure, title, f"passes over the training images in {stage}", shown + unit)
 
@@ -262,7 +239,7 @@ def confusion(runs: Mapping[str, Run]) -> go.Figure:
         title = f"{' less '.join(runs)}: {np.trace(cells):+,} images right"
         if cells.sum(axis=1).any():
             raise ValueError(f"{' and '.join(runs)} were tested on different images: class counts differ")
-    names, reach = CLASSES[next(iter(runs.values())).dataset], max(1, np.abs(cells).max())
+    names, reach = CLASSES.get(next(iter(runs.values())).dataset), max(1, np.abs(cells).max())
     figure = go.Figure(
         go.Heatmap(
             **{"z": cells, "x": names, "y": names, "xgap": 1, "ygap": 1, "showscale": False},
@@ -286,7 +263,7 @@ def paired(first: Run, second: Run, view: str) -> PairedTest:
     if facts[0] != facts[1]:
         sizes = " and ".join(f"{run.size('test'):,} ({run.scale} scale)" for run in both)
         raise ValueError(f"they were tested on different images, {sizes}")
-    return evaluation.paired(*(run.correct("test", view) for run in both))
+    return evaluation.paired(first.correct("test", view), second.correct("test", view))
 
 
 # ---------------------------------------------------------------------------- the page
@@ -307,7 +284,7 @@ def watch(folders: Sequence[Path], seen: Stamps) -> None:
 
 def draw(figure: go.Figure) -> None:
     """Show a figure, its title in words for those who cannot see it."""
-    config = {"displaylogo": False}
+    config = {"displayModeBar": False}  # it would lie over the title
     st.plotly_chart(figure, theme=None, config=config, alt=figure.layout.title.text)
 
 
@@ -330,7 +307,7 @@ def main() -> None:
     read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in chosen]
     if problems := [problem for _, unread in read for problem in unread]:
         with st.expander(f"{len(problems)} files could not be read", icon="⚠️", expanded=True):
-            st.markdown("\n".join(f"- `{path}`: {reason}" for path, reason in problems))
+            st.table(pd.DataFrame(problems, columns=["file", "reason"]).astype(str))
     everything = labelled(run for runs, _ in read for run in runs)
     if not everything:
         st.info(f"No records in {', '.join(map(str, roots))} yet: `python -m helpers run` makes one.")
@@ -341,16 +318,14 @@ def main() -> None:
         "data set", datasets, format_func=lambda name: DATASETS.get(name, name), key="dataset", **bound
     )
     rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
-    wanted = {
-        name: bar.multiselect(name, values(rows[name]), key=name, placeholder="all", **bound)
-        for name in FILTERS
-    }
+    wanted = {}
+    for name in FILTERS:
+        key, texts = name.replace(" ", "_"), values(rows[name])
+        wanted[name] = bar.multiselect(name, texts, key=key, placeholder="all", **bound)
     count, rows = len(rows), filtered(rows, wanted)
     runs = {label: everything[label] for label in rows["run"]}
     st.markdown(f"**{len(rows)} of {count} runs on {DATASETS.get(dataset, dataset)}**")
-    for text in dict.fromkeys(caution(run) for run in runs.values()):
-        if text:
-            st.caption(text)
+    st.caption(". ".join(filter(None, dict.fromkeys(map(caution, runs.values())))))
     if rows.empty:
         st.info("No run passes these filters: take one away.")
         return
@@ -366,31 +341,34 @@ def main() -> None:
 
     st.header("Learning curves")
     first, second, third = st.columns([3, 1, 1])
-    stage = second.selectbox("stage", ["stage2", "stage1"], key="stage", **bound)
+    stages = sorted(
+        {stage for run in runs.values() for stage in run.curves if run.curves[stage]}, reverse=True
+    )
+    stage = second.selectbox("stage", stages, key="stage", **bound)
     having = [label for label, run in runs.items() if run.curves.get(stage)]
-    hint = "the first three"
-    hint = {"placeholder": "the first three", "max_selections": MOST_CURVES}
+    hint: dict[str, Any] = {"placeholder": "the first three", "max_selections": 10}
     several = first.multiselect("runs", having, key="runs", **hint, **bound)
     drawn = {label: runs[label] for label in several or having[:3]}
-    if metric := third.selectbox("metric", metrics(drawn.values(), stage), key="metric", **bound):
+    metrics = sorted({name.removeprefix("val_") for run in drawn.values() for name in run.curves[stage]})
+    if metric := third.selectbox("metric", metrics, key="metric", **bound):
         draw(learning_curves(drawn, stage, metric))
         steps = {label: len(records.one_step_epochs(run, stage)) for label, run in drawn.items()}
         hollow = ", ".join(f"{count} of {label}" for label, count in steps.items() if count)
         note = f' Hollow: logged "epochs" that were a single optimizer step, {hollow}.' if hollow else ""
         st.caption("Solid: validation; dashed: training." + note)
     else:
-        st.info(f"None of these runs has curves of {stage}.")
+        st.info("None of these runs has curves.")
 
     st.header("Confusion matrix")
     first, second = st.columns(2)
     one = first.selectbox("run", labels, key="matrix", **bound)
     other = second.selectbox("less", labels, index=None, placeholder="nothing", key="less", **bound)
-    chosen = {label: runs[label] for label in (one, other) if label}
+    matrices = {label: runs[label] for label in (one, other) if label}
     try:
-        draw(confusion(chosen))
+        draw(confusion(matrices))
     except ValueError as error:
         st.warning(str(error))
-    for label, run in chosen.items():
+    for label, run in matrices.items():
         if run.is_seed_log and records.tta_accuracy(run):
             st.caption(f"The matrix of {label} counts predictions averaged over the flip.")
 
@@ -404,20 +382,18 @@ def main() -> None:
     except (RecordError, ValueError, OSError) as error:
         st.warning(f"{a} and {b} cannot be paired: {error}")
     else:
-        verdict = finding(
-            test, "the second is better", "the second is worse", "neither is shown to be better"
-        )
+        verdict = finding(test, "the second is better", "the second is worse", "no difference is shown")
         st.markdown(f"**Second against first: {test}; {verdict}.**")
+        alone = f"{test.only_first:,} are right in the first alone, {test.only_second:,} in the second alone"
         st.markdown(
-            f"Of {test.n:,} test images {test.only_first:,} are right in the first alone and "
-            f"{test.only_second:,} in the second alone. Exact McNemar test; 95% interval of the paired bootstrap."
+            f"Of {test.n:,} test images {alone}. Exact McNemar test; interval: paired bootstrap, 95%."
         )
 
     st.header("Table")
     shares = ("test accuracy", "low", "high", "with flip", "val accuracy")
     formats = {name: st.column_config.NumberColumn(format="percent") for name in shares}
     formats["learning rate"] = st.column_config.NumberColumn(format="scientific")
-    st.dataframe(rows, hide_index=True, column_config=formats)
+    st.dataframe(rows, hide_index=True, column_config=formats, placeholder="")
     st.download_button("CSV of this table", rows.to_csv(index=False), f"records-{dataset}.csv", "text/csv")
 
 

@@ -8,7 +8,9 @@ where it ran, which `tidy` takes out again, so that a committed notebook changes
 from __future__ import annotations
 
 import ast
+import base64
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from typing import Any
 from helpers.experiment import ExperimentError, nearest
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+FIGURES = NOTEBOOKS.with_name("figures")
 KEPT = ("kernelspec", "language_info")
 """What stays of a tidy notebook's own metadata."""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -115,12 +118,15 @@ def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) 
 def execute_in_place(path: Path, output: Path, **options: Any) -> None:
     """Run a notebook with its own parameters and put it, executed and tidied, in its own place.
 
-    It runs in `output`; `path` is replaced once all of it ran. `options` go to papermill, whose own error is
-    raised where a cell fails: `path` is then as it was, and `output` holds what ran until there.
+    One at full scale writes its figures, too. It runs in `output`; `path` is replaced once all of it ran.
+    `options` go to papermill, whose own error is raised where a cell fails: `path` is then as it was, and
+    `output` holds what ran until there.
     """
     execute(path, output, {}, **options)
     tidy(output)
     shutil.copyfile(output, path)
+    if parameters(path)["scale"]["default"] == "full":
+        figures(path)
 
 
 # ---------------------------------------------------------------------------- what is committed
@@ -155,6 +161,25 @@ def tidy(path: Path) -> bool:
         return False
     path.write_bytes(after)
     return True
+
+
+def pictures(path: Path) -> dict[str, bytes]:
+    """The figures that an executed notebook shows, in order: file name to the content of a PNG file."""
+    import nbformat
+
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    pages = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.outputs]
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', "".join(pages))
+    return {f"{path.stem}-{n}.png": base64.b64decode(source) for n, source in enumerate(found, start=1)}
+
+
+def figures(path: Path) -> None:
+    """Write a notebook's figures to FIGURES, in the place of those that it had there."""
+    FIGURES.mkdir(exist_ok=True)
+    for old in FIGURES.glob(f"{path.stem}-*.png"):
+        old.unlink()
+    for name, content in pictures(path).items():
+        (FIGURES / name).write_bytes(content)
 
 
 def parameter_table() -> str:

@@ -45,7 +45,7 @@ def report(scale: str = "quick") -> Path:
         raise ReportError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
     dataset = "cifar10" if scale == "full" else available()
     pages = ROOT / "build" / f"{scale}-{dataset}" / "notebooks"
-    notebooks = sorted(notebook.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    notebooks = notebook.series()
     print(f"{len(notebooks)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
     execute(notebooks, pages, scale=scale, dataset=dataset)
     page = site(pages) / "index.html"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from helpers import miniature
+from helpers.claims import SCREENING_EPOCHS
 from helpers.experiment import Experiment
 
 HEADLINE = Experiment()
@@ -39,3 +40,39 @@ def for_notebook(base: Experiment, *, dataset: str, scale: str, **changes: Any) 
     if dataset == "miniature":
         return miniature.stand_in(experiment)
     return experiment.replace(dataset=dataset)
+
+
+# ---------------------------------------------------------------------------- sweeps
+
+
+def screening(**changes: Any) -> Experiment:
+    """The headline at full scale with some fields changed, for the few epochs of a sweep."""
+    return Experiment(epochs=SCREENING_EPOCHS, **changes)
+
+
+RATES = {
+    "adamw": (1e-5, 1e-4, 1e-3),
+    "adam": (1e-5, 1e-4, 1e-3),
+    "sgd": (1e-3, 1e-2, 1e-1),
+}
+"""Learning rates that each optimizer is tried at: the best of three decades should lie inside them."""
+
+SWEEPS: dict[str, list[Experiment]] = {
+    "depth": [screening(n_unfreeze=depth) for depth in (0, 10, 20, 30)],
+    "optimizer": [
+        screening(optimizer=name, learning_rate=rate) for name, rates in RATES.items() for rate in rates
+    ],
+    "lr": [screening(learning_rate=rate) for rate in (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)],
+    "batch": [screening(batch_size=size) for size in (32, 64, 128)],
+    "regularizers": [
+        screening(),
+        screening(augmentation="none"),
+        screening(label_smoothing=0.0),
+        screening(dropout=0.0),
+        screening(weight_decay=0.0),
+        screening(batch_size=128),
+    ],
+    # The last has a fresh view in every epoch.
+    "views": [screening(views=views) for views in (1, 2, 4, SCREENING_EPOCHS)],
+}
+"""Experiments by the sweep's name, as `python -m helpers sweep` runs them; what several share is run once."""

@@ -14,6 +14,8 @@ import nbformat
 import papermill
 import pytest
 
+from helpers import notebook
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 TRAINING_CODE = {"model", "training", "features"}
 """Rooms of helpers that bring Keras, which a notebook reaches through the runner alone."""
@@ -133,6 +135,12 @@ def test_every_picture_says_what_it_shows(path: Path) -> None:
 def test_it_ends_with_a_summary_and_the_way_on(here: Path, following: Path) -> None:
     last = read(here).cells[-1].source
     assert "## Summary" in last and f"]({following.name})" in last
+
+
+def test_the_figures_are_those_of_the_notebooks_at_full_scale() -> None:
+    full = [path for path in NOTEBOOKS if notebook.parameters(path)["scale"]["default"] == "full"]
+    shown = {name: picture for path in full for name, picture in notebook.pictures(path).items()}
+    assert {path.name: path.read_bytes() for path in notebook.FIGURES.glob("*")} == shown
 
 
 # Live ---------------------------------------------------------------------------------------------
