@@ -314,9 +314,7 @@ def main() -> None:
         return
 
     datasets = sorted({run.dataset for run in everything.values()})
-    dataset = bar.radio(
-        "data set", datasets, format_func=lambda name: DATASETS.get(name, name), key="dataset", **bound
-    )
+    dataset = bar.radio("data set", datasets, key="dataset", **bound)
     rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
     wanted = {}
     for name in FILTERS:

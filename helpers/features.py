@@ -18,6 +18,7 @@ import json
 import os
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -288,7 +289,9 @@ def _keras(network: keras.Model) -> Compute:
 def _openvino(network: keras.Model) -> Compute:
     """OpenVINO in float32 and throughput mode: requests overlap, so augmenting and writing cost no time.
 
-    OpenVINO would choose bfloat16 where a processor has it.
+    Left to itself it takes bfloat16 where a processor has it. Its AsyncInferQueue is not used: that calls back
+    into Python from its own threads, and one that is about to can wait for ever for the interpreter's lock,
+    which the thread that takes the finished network down is holding.
     """
     import openvino
     import tensorflow as tf
@@ -300,20 +303,28 @@ def _openvino(network: keras.Model) -> Compute:
         "CPU",
         {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"},
     )
+    streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    # As many again wait in line, so that no stream waits for Python.
+    pool = [compiled.create_infer_request() for _ in range(2 * streams)]
 
     def compute(
         requests: Iterator[tuple[int, np.ndarray]], out: np.ndarray, done: Callable[[int], object]
     ) -> None:
-        queue = openvino.AsyncInferQueue(compiled)
+        running: deque[tuple[int, openvino.InferRequest]] = deque()
 
-        def write(request: openvino.InferRequest, start: int) -> None:
+        def finish() -> openvino.InferRequest:
+            start, request = running.popleft()
+            request.wait()
             rows = out[start : start + REQUEST]
             rows[:] = request.get_output_tensor().data[: len(rows)]
             done(len(rows))
+            return request
 
-        queue.set_callback(write)
         for start, images in requests:
-            queue.start_async([images], start)
-        queue.wait_all()
+            request = pool[len(running)] if len(running) < len(pool) else finish()
+            request.start_async([images])
+            running.append((start, request))
+        while running:
+            finish()
 
     return compute

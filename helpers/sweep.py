@@ -198,7 +198,7 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
     try:
         with ExitStack() as stack:
             address = scheduler or stack.enter_context(
-                distributed.LocalCluster(n_workers=workers, silence_logs=logging.ERROR, **local)
+                distributed.LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **local)
             )
             yield stack.enter_context(distributed.Client(address, timeout=10))
     except (OSError, ValueError) as error:
