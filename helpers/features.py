@@ -289,9 +289,9 @@ def _keras(network: keras.Model) -> Compute:
 def _openvino(network: keras.Model) -> Compute:
     """OpenVINO in float32 and throughput mode: requests overlap, so augmenting and writing cost no time.
 
-    Left to itself it takes bfloat16 where a processor has it. Its AsyncInferQueue is not used: that calls back
-    into Python from its own threads, and one that is about to can wait for ever for the interpreter's lock,
-    which the thread that takes the finished network down is holding.
+    Left to itself it takes bfloat16 where a processor has it. Its AsyncInferQueue is not used: that calls
+    back into Python from threads of its own, and one that is about to can wait for ever for the
+    interpreter's lock, which the thread that takes the finished network down is holding.
     """
     import openvino
     import tensorflow as tf

@@ -37,10 +37,10 @@ def views() -> list[Path]:
 
 
 def taken(path: Path) -> int:
-    """Bytes that a file has on the disk: of one that was begun, those that were written; 0 without a file."""
+    """Bytes that a file has on the disk: of one that was begun, those written; 0 where there is none."""
     try:
         state = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return 0
     return min(state.st_size, 512 * state.st_blocks) if hasattr(state, "st_blocks") else state.st_size
 

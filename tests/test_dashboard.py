@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import numpy as np
@@ -30,7 +31,7 @@ from helpers.records import Run
 
 PAGE = Path(dashboard.__file__)
 SEED = records.SEED_LOGS
-MINIATURE = {"dataset": "miniature", "backbone_weights": "miniature"}
+MINIATURE: dict[str, Any] = {"dataset": "miniature", "backbone_weights": "miniature"}
 
 
 def record(folder: Path, skill: float, per_class: int = 12, **fields: Any) -> Run:
@@ -201,11 +202,10 @@ def test_page_shows_one_data_set_and_what_it_could_not_read(
     assert not test.exception
 
 
-def test_page_keeps_its_state_in_the_address(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    test = page(monkeypatch, folder, learning_rate="0.0001")
+def test_page_takes_its_state_from_the_address(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    test = page(monkeypatch, folder, learning_rate="0.0001", colour="batch", folder="/etc")
     assert "1 of 2 runs" in words(test)
-    test.selectbox("colour").select("batch").run()
-    assert test.query_params == {"learning_rate": "0.0001", "colour": "batch"}
+    assert (test.selectbox("colour").value, test.multiselect("folder").value) == ("batch", [str(folder)])
 
 
 def test_page_opens_on_the_studys_logs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,13 +258,12 @@ def eventually(look: Any, seconds: int = 240) -> Any:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed")
-def test_page_in_a_browser_picks_up_records_and_asks_for_nothing_outside(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_page_in_a_browser(folder: Path, tmp_path: Path) -> None:
+    """It picks up a new record, puts its state into its address, and asks for nothing outside."""
     log, profile = tmp_path / "streamlit.log", tmp_path / "profile"
     serve = [sys.executable, "-m", "streamlit", "run", str(PAGE), *STREAMLIT, "--", str(folder), str(SEED)]
     browse = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-    ids, asked = itertools.count(), set()
+    ids, asked = itertools.count(), set[str]()
 
     def call(method: str, **parameters: Any) -> dict[str, Any]:
         number = next(ids)
@@ -274,9 +273,11 @@ def test_page_in_a_browser_picks_up_records_and_asks_for_nothing_outside(
                 asked.add(answer["params"].get("url") or answer["params"]["request"]["url"])
         return answer["result"]
 
+    def value(script: str) -> Any:
+        return call("Runtime.evaluate", expression=script)["result"].get("value")
+
     def shows(text: str) -> bool:
-        script = "document.body.innerText + document.querySelectorAll('.js-plotly-plot .main-svg').length"
-        return text in call("Runtime.evaluate", expression=script)["result"].get("value", "")
+        return text in (value("document.body.innerText") or "")  # no body yet, at first
 
     with started(serve, log), started(browse, tmp_path / "browser.log"):
         said = eventually(lambda: log.exists() and "http://" in log.read_text() and log.read_text())
@@ -286,11 +287,16 @@ def test_page_in_a_browser_picks_up_records_and_asks_for_nothing_outside(
         (tab,) = (t for t in json.load(urlopen(f"http://127.0.0.1:{port}/json")) if t["type"] == "page")
         with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as browser:
             call("Network.enable")
-            call("Page.navigate", url=f"{address}/?colour=batch")
+            query = urlencode({"folder": [folder, folder / "miniature", SEED], "colour": "batch"}, doseq=True)
+            call("Page.navigate", url=f"{address}/?{query}")
             eventually(lambda: shows("7 of 7 runs on CIFAR-10"))
             eventually(lambda: shows("CSV of this table"))
+            eventually(lambda: value("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 3"))
             record(folder, 2.0, learning_rate=1e-3)
             eventually(lambda: shows("8 of 8 runs on CIFAR-10"))
             assert shows("broken.json") and not shows("Traceback")
+            value("document.querySelectorAll('input[type=radio]')[1].click()")
+            eventually(lambda: shows("1 of 1 runs on the miniature"))
+            assert {"dataset=miniature", "colour=batch"} <= set(value("location.search")[1:].split("&"))
     outside = {url for url in asked if url.startswith(("http", "ws")) and "//127.0.0.1" not in url}
     assert asked and not outside

@@ -207,9 +207,10 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepError]:
 
         def pids() -> dict[str, int]:
             try:
-                found: dict[str, int] = distributed.default_client().run(os.getpid)
-            except ValueError:  # no client yet
+                client = distributed.default_client()
+            except ValueError:  # none yet
                 return {}
+            found: dict[str, int] = client.run(os.getpid) if client.status == "running" else {}
             return found
 
         workers = eventually(pids, sweeping)
