@@ -2,6 +2,7 @@
 # in the versions of uv.lock. `make help` lists the commands.
 
 SCALE  ?= quick
+FOLDERS ?= results
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 
@@ -12,10 +13,8 @@ SYNC = UV_PYTHON_DOWNLOADS=never UV_PYTHON="$$($(PYTHON) -c 'import sys; print(s
        env -u VIRTUAL_ENV $(UV) sync --locked --inexact --compile-bytecode
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
 
-ENGINE_TESTS := tests/test_runner.py tests/test_features.py tests/test_engines.py
-
 .DELETE_ON_ERROR:
-.PHONY: help report pdf test bench engine lock clean
+.PHONY: help report pdf test bench kills dashboard lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,14 +29,18 @@ test: .venv/.test  ## everything that continuous integration runs
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	$(PYTEST) tests $(addprefix --ignore=,$(ENGINE_TESTS))
+	$(PYTEST) tests
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
 
 bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (20 min on idle cores)
 	@$(RUN) bench
 
-engine: .venv/.test  ## the engine's kills, locks and damaged files: minutes more, and not all pass yet
-	$(PYTEST) $(ENGINE_TESTS)
+kills: .venv/.test  ## twenty kills at random moments, each resumed: about ten minutes
+	.venv/bin/python -m tests.kills --kills 20
+
+dashboard: .venv/.dashboard  ## a page over any folders of records (FOLDERS="results other/folder")
+	@.venv/bin/streamlit run helpers/dashboard.py --browser.gatherUsageStats false \
+	    --client.toolbarMode minimal --server.address localhost --theme.primaryColor "#0072B2" -- $(FOLDERS)
 
 lock:  .uv/.$(UV_VERSION)  ## after an edit of pyproject.toml: write uv.lock and requirements.txt again
 	$(UV) lock
@@ -60,5 +63,9 @@ clean:  ## remove what was built here; records and downloads stay
 	@touch $@
 
 .venv/.test: .uv/.$(UV_VERSION) pyproject.toml uv.lock
-	$(SYNC) --group test
+	$(SYNC) --group test --group sweep --group dashboard
+	@touch $@ .venv/.report .venv/.dashboard .venv/.sweep
+
+.venv/.dashboard .venv/.sweep: .venv/.%: .uv/.$(UV_VERSION) pyproject.toml uv.lock
+	$(SYNC) --group $*
 	@touch $@ .venv/.report

@@ -97,8 +97,8 @@ class Run:
     @property
     def learning_rate(self) -> float | None:
         """Initial learning rate of stage 2; None for a seed log that holds it nowhere."""
-        logged = self.curves.get("stage2", {}).get("learning_rate", [None])[0]
-        return self.config.get("learning_rate", self.config.get("lr_stage2", logged))
+        logged = self.curves.get("stage2", {}).get("learning_rate") or [None]
+        return self.config.get("learning_rate", self.config.get("lr_stage2", logged[0]))
 
     def size(self, split: str) -> int:
         """Number of images in 'val' or 'test'."""
@@ -313,7 +313,10 @@ def _seed_log(path: Path, content: dict[str, Any]) -> Run:
     for name in ("config", "metrics"):
         if not isinstance(content.get(name), dict):
             raise _refused(path, f"{name!r} is missing: it is no record and no log of the seed's schema")
-    curves = {stage: curve or {} for stage, curve in (content.get("curves") or {}).items()}
+    logged = content.get("curves") or {}
+    if not isinstance(logged, dict) or not all(isinstance(curve or {}, dict) for curve in logged.values()):
+        raise _refused(path, "'curves' does not hold a stage's metrics by name")
+    curves = {stage: curve or {} for stage, curve in logged.items()}
     for stage, curve in curves.items():
         if len({len(values) for values in curve.values()}) > 1:
             raise _refused(path, f"the curves of {stage} differ in length")

@@ -239,6 +239,20 @@ def test_a_seed_log_without_curves_times_and_matrix_is_read(tmp_path: Path) -> N
     assert records.tta_accuracy(run) is None
 
 
+@pytest.mark.parametrize("curves", [[1, 2], {"stage2": [0.5]}, {"stage2": {"loss": [1, 2], "accuracy": [1]}}])
+def test_a_seed_log_with_other_curves_is_refused_by_name(curves: object, tmp_path: Path) -> None:
+    path = tmp_path / "run_odd.json"
+    path.write_text(json.dumps({"config": {}, "metrics": {}, "curves": curves}))
+    with pytest.raises(records.RecordError, match=r"run_odd\.json.*curves"):
+        records.read(path)
+
+
+def test_a_seed_log_without_learning_rates_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "run_short.json"
+    path.write_text(json.dumps({"config": {}, "metrics": {}, "curves": {"stage2": {"learning_rate": []}}}))
+    assert records.read(path).learning_rate is None
+
+
 @pytest.mark.parametrize(
     ("name", "logged", "real"),
     [
