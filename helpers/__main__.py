@@ -16,6 +16,7 @@ from helpers.experiment import Experiment, ExperimentError
 from helpers.records import RecordError
 from helpers.report import ReportError
 from helpers.storage import FeatureError
+from helpers.sweep import SweepError
 from helpers.weights import WeightsError
 
 
@@ -140,10 +141,28 @@ def run_bench() -> None:
     print(f"\nwritten: {bench.write(bench.bench(study.HEADLINE))}")
 
 
+def sweep(
+    what: Annotated[str, tyro.conf.Positional], workers: int = 1, scheduler: str = "", output: str = ""
+) -> None:
+    """Run many experiments: a named sweep, or the grid in a .yaml file. Again: only what is missing.
+
+    Args:
+        what: A sweep's name (depth, optimizer, lr, batch, regularizers, views), or a .yaml file.
+        workers: Local processes to train in, which share the cores.
+        scheduler: Address of a Dask scheduler to train on instead, as in tcp://host:8786.
+        output: A folder at any fsspec URL that every record is copied to as well.
+    """
+    from helpers import sweep as sweeping
+
+    for found in sweeping.run(sweeping.named(what), workers=workers, scheduler=scheduler, output=output):
+        print(f"{found.path}: test accuracy {evaluation.accuracy(found.correct('test', 'plain'))}")
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
     "data": find_data,
     "cache": cache,
+    "sweep": sweep,
     "notebook": run_notebook,
     "tidy": tidy,
     "parameters": parameters,
@@ -155,7 +174,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     """Run one command; an expected error is one line on stderr and exit status 1."""
-    expected = (ExperimentError, DataError, WeightsError, FeatureError, RecordError, ReportError)
+    expected = (ExperimentError, DataError, WeightsError, FeatureError, RecordError, ReportError, SweepError)
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
     except expected as error:

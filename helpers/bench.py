@@ -40,9 +40,9 @@ SWEEP = [
 class Sizes:
     """How much is timed: images of each comparison, and pairs of each."""
 
-    features: int = 6000
-    epoch: int = 4500
-    sweep: int = 1000
+    features: int = 4000
+    epoch: int = 3000
+    sweep: int = 600
     sweep_epochs: int = 2
     pairs: int = 3
     matrix: int = 4096
@@ -196,8 +196,8 @@ def _features(work: _Work, sizes: Sizes) -> dict[str, Any]:
     prefix.predict(images[:64], verbose=0)
     pairs = Pairs([], [])
     for pair in range(sizes.pairs):
-        pairs.plain.append(_seconds(lambda: prefix.predict(images, verbose=0)))
-        pairs.ours.append(_seconds(lambda view=pair: work.stored(0, n, view)))
+        pairs.plain.append(_seconds(prefix.predict, images, verbose=0))
+        pairs.ours.append(_seconds(work.stored, 0, n, pair))
     return pairs.summary("features", n)
 
 
@@ -210,11 +210,12 @@ def _epoch(work: _Work, sizes: Sizes) -> dict[str, Any]:
     plain.fit(images[:batch], work.targets[:batch], batch_size=batch, verbose=0)
     ours.fit(work.batches(rows[: 2 * batch], batch), shuffle=False, verbose=0)
     pairs = Pairs([], [])
+    options = {"batch_size": batch, "verbose": 0}
     for _ in range(sizes.pairs):
-        pairs.plain.append(_seconds(lambda: plain.fit(images, work.targets[:n], batch_size=batch, verbose=0)))
-        pairs.ours.append(_seconds(lambda: ours.fit(work.batches(rows, batch), shuffle=False, verbose=0)))
+        pairs.plain.append(_seconds(plain.fit, images, work.targets[:n], **options))
+        pairs.ours.append(_seconds(ours.fit, work.batches(rows, batch), shuffle=False, verbose=0))
     passes = work.batches(rows, batch)
-    reading = _seconds(lambda: [passes[index] for index in range(len(passes))])
+    reading = sum(_seconds(passes.__getitem__, index) for index in range(len(passes)))
     return pairs.summary("epoch", n, reading_images_per_second=n / reading)
 
 
@@ -232,19 +233,10 @@ def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:
         plain, ours = work.plain(experiment), work.above_cut(experiment)
         plain.fit(images[:batch], work.targets[:batch], batch_size=batch, verbose=0)
         ours.fit(work.batches(views[0][: 2 * batch], batch), shuffle=False, verbose=0)
-        pairs.plain.append(
-            _seconds(
-                lambda plain=plain, batch=batch: plain.fit(
-                    images, work.targets[:n], batch_size=batch, epochs=epochs, verbose=0
-                )
-            )
-        )
+        options = {"batch_size": batch, "epochs": epochs, "verbose": 0}
+        pairs.plain.append(_seconds(plain.fit, images, work.targets[:n], **options))
         pairs.ours.append(
-            _seconds(
-                lambda ours=ours, batch=batch: [
-                    ours.fit(work.batches(view, batch), shuffle=False, verbose=0) for view in views
-                ]
-            )
+            sum(_seconds(ours.fit, work.batches(view, batch), shuffle=False, verbose=0) for view in views)
         )
         print(f"  {experiment.slug}: {pairs.plain[-1]:.0f} s against {pairs.ours[-1]:.0f} s", flush=True)
     shared = Pairs(pairs.plain, [seconds + storing / len(SWEEP) for seconds in pairs.ours])
@@ -268,7 +260,7 @@ def multiply_adds(network: Any) -> int:
 def matrix_gflops(size: int) -> float:
     """The best of five float32 matrix products of `size` by `size`, in 1e9 operations a second."""
     one = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
-    return 2 * size**3 / min(_seconds(lambda: one @ one) for _ in range(5)) / 1e9
+    return 2 * size**3 / min(_seconds(np.matmul, one, one) for _ in range(5)) / 1e9
 
 
 def _arithmetic(work: _Work, result: dict[str, Any]) -> dict[str, Any]:
@@ -333,9 +325,9 @@ def one_epoch(way: str, experiment: Experiment) -> None:
 # ---------------------------------------------------------------------------- shared pieces
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[..., object], *given: Any, **options: Any) -> float:
     begun = time.perf_counter()
-    work()
+    work(*given, **options)
     return time.perf_counter() - begun
 
 

@@ -301,7 +301,11 @@ def _openvino(network: keras.Model) -> Compute:
     compiled = openvino.Core().compile_model(
         openvino.convert_model(graph),
         "CPU",
-        {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"},
+        {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)),  # 0: all of them
+        },
     )
     streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     # As many again wait in line, so that no stream waits for Python.

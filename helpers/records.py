@@ -97,8 +97,9 @@ class Run:
     @property
     def learning_rate(self) -> float | None:
         """Initial learning rate of stage 2; None for a seed log that holds it nowhere."""
-        logged = self.curves.get("stage2", {}).get("learning_rate") or [None]
-        return self.config.get("learning_rate", self.config.get("lr_stage2", logged[0]))
+        logged = self.curves.get("stage2", {}).get("learning_rate")
+        first = logged[0] if logged else None
+        return self.config.get("learning_rate", self.config.get("lr_stage2", first))
 
     def size(self, split: str) -> int:
         """Number of images in 'val' or 'test'."""

@@ -261,5 +261,5 @@ def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        cure = ".uv/bin/uv sync --locked --inexact --group sweep"
+        cure = "make .venv/.sweep"
         raise SweepError(f"{error.name} is not installed; this cures it: {cure}") from None
