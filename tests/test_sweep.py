@@ -164,7 +164,7 @@ def test_a_failed_experiment_is_reported_and_the_rest_are_run(
 def test_an_absent_group_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.setattr(runner, "find", lambda experiment: None)
-    with pytest.raises(SweepError, match="distributed is not installed.*uv sync .*--group sweep"):
+    with pytest.raises(SweepError, match="distributed is not installed.*make .venv/.sweep"):
         sweep.run([SHORT], workers=2)
 
 
