@@ -183,9 +183,11 @@ def fit(
         for epoch in range(len(done.steps), stage.epochs):
             if network.stop_training:
                 break
-            started, steps = time.perf_counter(), int(network.optimizer.iterations)
-            rate = float(network.optimizer.learning_rate)
-            logs = _pass(network, stage, source(epoch), epoch, validating) | {"learning_rate": rate}
+            steps, rate = int(network.optimizer.iterations), float(network.optimizer.learning_rate)
+            data = source(epoch)  # before the clock starts: what storing a view takes is counted there
+            started = time.perf_counter()
+            logs = _pass(network, stage, data, epoch, validating) | {"learning_rate": rate}
+            del data  # and with it a mapped view
             for name, value in logs.items():
                 done.curves.setdefault(name, []).append(value)
             done.steps.append(int(network.optimizer.iterations) - steps)
