@@ -11,16 +11,16 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from helpers import miniature, runner, study
+from helpers import evaluation, miniature, runner, study
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records import Run
 
 IMAGES_SHA256 = {
-    "train": "ea6d945f2652dcad212bb17df09fdcfde23df98114e0dc99b531665297aba9af",
+    "train": "4a6000d77f74113328171f9ff7a9e06d258f5b0314af2ba355e188a65bce46ab",
     "val": "7dde2775603dd32fdb6e63543866e41fc5ddc855a7ef43837b233efcefea587a",
     "test": "d2030fc8c48ec7172b36af4d82a3967bf2070e00a76639e33f0e3ed5b42f2c97",
 }
-"""Of each split's pixels and of nothing else, in hexadecimal; they belong to FINGERPRINT 'miniature-1'."""
+"""Of each split's pixels and of nothing else, in hexadecimal; they belong to FINGERPRINT 'miniature-2'."""
 
 # ------------------------------------------------------------------------------------ the images
 
@@ -29,7 +29,7 @@ IMAGES_SHA256 = {
 def test_the_pixels_are_the_ones_that_the_fingerprint_names(split: str) -> None:
     pixels, _ = miniature.images(split)
     assert (miniature.FINGERPRINT, hashlib.sha256(pixels.tobytes()).hexdigest()) == (
-        "miniature-1",
+        "miniature-2",
         IMAGES_SHA256[split],
     ), "a changed pixel needs a new FINGERPRINT, and a backbone pre-trained anew"
 
@@ -128,28 +128,42 @@ def test_only_an_experiment_on_imagenet_weights_has_a_stand_in(weights: str) -> 
 # -------------------------------------------------------------------------------- the phenomena
 
 
+# Measured at full scale with seeds 0 to 4: the baseline's test accuracy is 0.61 to 0.68 (chance is 0.10) and its
+# training accuracy 3.2 to 6.4 points above validation; at the failing rate validation is at chance in every
+# epoch, while training accuracy is above 0.5; the careful rate gains 2.2 to 9.2 points on test over 28 epochs.
+# What is asserted keeps a margin of a point or more from all of that.
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
-    """The baseline, and the run at the failing rate as the seed study logged it, at quick scale."""
+    """The baseline, the run at the failing rate as the seed study logged it, and the careful one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("REPORT_RESULTS", str(tmp_path_factory.mktemp("results")))
-        chosen = {"baseline": study.BASELINE, "failed": study.TABLE["fine-tune 30, 3e-4, as logged"]}
+        chosen = {
+            "baseline": study.BASELINE,
+            "failed": study.TABLE["fine-tune 30, 3e-4, as logged"].replace(epochs=3),
+            "careful": study.HEADLINE,
+        }
         yield {
-            name: runner.run(miniature.stand_in(experiment.replace(scale="quick")), progress=False)
+            name: runner.run(miniature.stand_in(experiment), progress=False)
             for name, experiment in chosen.items()
         }
 
 
-def test_the_frozen_baseline_is_well_above_chance(runs: dict[str, Run]) -> None:
-    """0.69 was measured on the test images; chance is 0.1."""
+def test_the_frozen_baseline_is_well_above_chance_and_overfits(runs: dict[str, Run]) -> None:
     baseline = runs["baseline"]
     assert baseline.metrics["test_end2end"] > 0.5
-    assert baseline.curves["stage1"]["accuracy"][-1] > baseline.metrics["val_end2end"]
+    last = {name: values[-1] for name, values in baseline.curves["stage1"].items()}
+    assert last["accuracy"] - last["val_accuracy"] > 0.01
 
 
 def test_the_failing_rate_collapses_in_validation_alone(runs: dict[str, Run]) -> None:
-    """0.10 in validation was measured, while training accuracy rose from 0.50 to 0.57."""
     curves = runs["failed"].curves["stage2"]
     assert max(curves["val_accuracy"]) < 0.3
     assert min(curves["accuracy"]) > 0.35
+
+
+def test_the_careful_rate_gains(runs: dict[str, Run]) -> None:
+    gain = evaluation.paired(runs["baseline"].correct("test"), runs["careful"].correct("test"))
+    assert gain.difference > 0.01
