@@ -70,17 +70,24 @@ class CacheError(DataError):
     """The folder for downloads and stored activations cannot be written."""
 
 
-def writable_cache() -> Path:
-    """The cache folder, made if it is missing. Raises CacheError where it cannot be made or written."""
-    folder = cache_folder()
+def writable(folder: Path, variable: str) -> Path:
+    """The folder, made if it is missing; `variable` is the environment variable that moves it.
+
+    Raises CacheError where it cannot be made or written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise CacheError(
-            f"{folder} cannot be written ({error.strerror}); set REPORT_CACHE to a folder that can be"
+            f"{folder} cannot be written ({error.strerror}); set {variable} to a folder that can be"
         ) from error
     return folder
+
+
+def writable_cache() -> Path:
+    """The cache folder, made if it is missing. Raises CacheError where it cannot be made or written."""
+    return writable(cache_folder(), "REPORT_CACHE")
 
 
 def cache_folder() -> Path:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import numpy as np
 
-from helpers import data, evaluation, miniature, records, weights
+from helpers import data, evaluation, miniature, records, storage, weights
 from helpers.experiment import PROTOCOL, Experiment
 from helpers.records import Run
 
@@ -47,8 +47,9 @@ def run(experiment: Experiment, *, data_dir: str | Path | None = None, progress:
         return stored
     found = fingerprints(experiment)
     folder = checkpoints(experiment, found)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder.with_suffix(".lock"))
+    data.writable(folder.parent, "REPORT_CACHE")
+    data.writable(results_folder(experiment), "REPORT_RESULTS")
+    lock = filelock.FileLock(storage.lock_of(folder))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 
-from helpers.data import cache_folder
+from helpers.data import CacheError, cache_folder, writable
 
 DEFAULT_BOUND_GB = 40.0
 """Size that the stored activations may reach, unless REPORT_CACHE_GB says otherwise."""
@@ -53,14 +53,9 @@ def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
     is smaller than the need, or the disk has no room.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise FeatureError(
-            f"{folder} cannot be written ({error.strerror}); set REPORT_CACHE to a folder that can be"
-        ) from error
+        writable(folder, "REPORT_CACHE")
+    except CacheError as error:
+        raise FeatureError(str(error)) from error
     stored = views()
     kept = sum(taken(path) for path in stored if path in keep)
     if needed + kept > bound():
@@ -112,13 +107,18 @@ def listing() -> str:
     return "\n".join(lines)
 
 
+def lock_of(folder: Path) -> Path:
+    """The lock file of an experiment's folder in runs/: its whole name, of which a rate's point is a part."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
 def clear() -> str:
     """Delete the stored activations, checkpoints and trained weights that no process is writing."""
     removed = [path for path in views() if _remove(path)]
     busy = len(views())
     for folder in (cache_folder() / "runs").glob("*/"):
         try:
-            with filelock.FileLock(folder.with_suffix(".lock"), timeout=0):
+            with filelock.FileLock(lock_of(folder), timeout=0):
                 shutil.rmtree(folder)
         except filelock.Timeout:
             busy += 1
