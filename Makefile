@@ -14,7 +14,7 @@ SYNC = UV_PYTHON_DOWNLOADS=never UV_PYTHON="$$($(PYTHON) -c 'import sys; print(s
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
 
 .DELETE_ON_ERROR:
-.PHONY: help report pdf test bench kills dashboard lock clean
+.PHONY: help report pdf test bench long dashboard lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,8 @@ test: .venv/.test  ## everything that continuous integration runs
 bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (20 min on idle cores)
 	@$(RUN) bench
 
-kills: .venv/.test  ## twenty kills at random moments, each resumed: about ten minutes
+long: .venv/.test  ## the tests that take minutes: two devices, twenty random kills, each resumed
+	.venv/bin/python -m pytest -m long tests
 	.venv/bin/python -m tests.kills --kills 20
 
 dashboard: .venv/.dashboard  ## a page over any folders of records (FOLDERS="results other/folder")

@@ -222,7 +222,7 @@ def _epoch(work: _Work, sizes: Sizes) -> dict[str, Any]:
 def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:
     """Twelve experiments end to end, against the bank and twelve from it."""
     n, epochs = sizes.sweep, sizes.sweep_epochs
-    images = work.part(n).images.astype(np.float32)
+    images, targets = work.part(n).images.astype(np.float32), work.targets[:n]
     begun = time.perf_counter()
     views = [work.stored(work.experiment.n_unfreeze, n, view) for view in range(epochs)]
     storing = time.perf_counter() - begun
@@ -231,10 +231,10 @@ def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:
         experiment = work.experiment.replace(**changes)
         batch = experiment.batch_size
         plain, ours = work.plain(experiment), work.above_cut(experiment)
-        plain.fit(images[:batch], work.targets[:batch], batch_size=batch, verbose=0)
+        plain.fit(images[:batch], targets[:batch], batch_size=batch, verbose=0)
         ours.fit(work.batches(views[0][: 2 * batch], batch), shuffle=False, verbose=0)
         options = {"batch_size": batch, "epochs": epochs, "verbose": 0}
-        pairs.plain.append(_seconds(plain.fit, images, work.targets[:n], **options))
+        pairs.plain.append(_seconds(plain.fit, images, targets, **options))
         pairs.ours.append(
             sum(_seconds(ours.fit, work.batches(view, batch), shuffle=False, verbose=0) for view in views)
         )

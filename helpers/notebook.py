@@ -125,7 +125,7 @@ def execute_in_place(path: Path, output: Path, **options: Any) -> None:
     execute(path, output, {}, **options)
     tidy(output)
     shutil.copyfile(output, path)
-    if parameters(path)["scale"]["default"] == "full":
+    if parameters(path).get("scale", {}).get("default") == "full":
         figures(path)
 
 

@@ -46,7 +46,9 @@ def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, value)
     work = bench._Work(kills.small())
     plain, ours = work.plain(work.experiment), work.above_cut(work.experiment)
-    shapes = [sorted(weight.shape for weight in network.trainable_weights) for network in (plain, ours)]
+    shapes = [
+        sorted(tuple(weight.shape) for weight in network.trainable_weights) for network in (plain, ours)
+    ]
     assert shapes[0] == shapes[1]
     images = work.part(8).images.astype(np.float32)
     assert plain.predict(images, verbose=0).shape == (8, 10)

@@ -83,6 +83,7 @@ SPY = (
 """Prints the devices that a distribution is made of, and makes it."""
 
 
+@pytest.mark.long
 def test_two_devices_share_the_work_and_change_nothing(tmp_path: Path) -> None:
     """On JAX, the backend for which Keras can, this processor pretends to be one device, then two."""
     experiment = kills.small(engine="end_to_end")

@@ -145,7 +145,7 @@ NO_MATTER = {"engine": "end_to_end", "backbone_weights": WEIGHTS_FILE, "mixup_al
 """For every field that it does not: mixup's parameter only where nothing is mixed."""
 ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule batch_size epochs patience
     augmentation views""".split()
-CURRENT_KEY = "6778b5468270"
+CURRENT_KEY = "8d001f482a4c"
 
 
 def test_every_choice_makes_another_key() -> None:

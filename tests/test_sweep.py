@@ -16,7 +16,7 @@ from typing import Any
 import kills
 import pytest
 
-from helpers import claims, records, runner, sweep
+from helpers import claims, records, runner, storage, sweep
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records import Run
 from helpers.study import SWEEPS
@@ -189,7 +189,7 @@ def holder(experiment: Experiment, pids: list[int], store: Path) -> int | None:
     """The process that has begun to train the experiment and holds its lock, after a first epoch."""
     psutil: Any = pytest.importorskip("psutil")
     folders = (store / "cache" / "runs").glob(f"{experiment.slug}-*/stage1.npz")
-    for lock in [path.parent.with_suffix(".lock") for path in folders]:
+    for lock in [storage.lock_of(path.parent) for path in folders]:
         for pid in pids:
             if any(Path(file.path).name == lock.name for file in psutil.Process(pid).open_files()):
                 return pid
