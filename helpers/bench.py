@@ -40,10 +40,10 @@ SWEEP = [
 class Sizes:
     """How much is timed: images of each comparison, and pairs of each."""
 
-    features: int = 4000
+    features: int = 10000
     epoch: int = 3000
-    sweep: int = 600
-    sweep_epochs: int = 2
+    sweep: int = 800
+    sweep_epochs: int = 3
     pairs: int = 3
     matrix: int = 4096
 
@@ -292,11 +292,11 @@ WAYS = ("plain Keras", "from the bank")
 def _memory(way: str, experiment: Experiment) -> float:
     """Peak resident memory in GB of one epoch of stage 2 in a process of its own, files mapped included."""
     code = (
-        "import sys, json, resource\n"
+        "import sys, json\n"
         "from helpers import bench\n"
         "from helpers.experiment import Experiment\n"
         "bench.one_epoch(sys.argv[1], Experiment(**json.loads(sys.argv[2])))\n"
-        "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print('PEAK', bench.peak_memory())\n"
     )
     with tempfile.TemporaryDirectory() as results:
         environment = os.environ | {"REPORT_RESULTS": results}
@@ -306,7 +306,16 @@ def _memory(way: str, experiment: Experiment) -> float:
     peak = [line.split()[1] for line in said.stdout.splitlines() if line.startswith("PEAK")]
     if not peak:
         raise RuntimeError(f"the measurement of memory, {way}, failed:\n{said.stderr[-2000:]}")
-    return int(peak[0]) * 1024 / 1e9
+    return int(peak[0]) / 1e9
+
+
+def peak_memory() -> int:
+    """The largest resident memory of this process so far, in bytes, files mapped included. Linux only.
+
+    Not getrusage's ru_maxrss, in which a process inherits the peak of the one that started it.
+    """
+    (line,) = [one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM")]
+    return 1024 * int(line.split()[1])
 
 
 def one_epoch(way: str, experiment: Experiment) -> None:

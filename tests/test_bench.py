@@ -1,6 +1,8 @@
 """The bench measures what it says: both ways do the same work, and its result holds what a reader needs."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import kills
@@ -32,6 +34,14 @@ def test_a_ratio_lies_within_its_pairs(result: dict[str, dict[str, float]], name
 def test_peak_memory_of_each_way_is_that_of_its_own_process(result: dict[str, dict[str, float]]) -> None:
     assert set(result["memory_gb"]) == set(bench.WAYS)
     assert all(0.1 < gigabytes < 10 for gigabytes in result["memory_gb"].values())
+
+
+def test_peak_memory_is_not_inherited() -> None:
+    """A small process started by a large one is small."""
+    code = "from helpers import bench; print(bench.peak_memory())"
+    large = np.ones(100_000_000)  # 800 MB, touched
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(said) < large.nbytes < bench.peak_memory()
 
 
 def test_the_sweep_counts_the_building_of_the_bank() -> None:
