@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -212,8 +213,7 @@ class _Bars:
     """Shows the progress bars of a notebook's kernel, and nothing else that it writes to stderr."""
 
     def write(self, text: str) -> None:
-        if "\r" in text:
-            sys.stderr.write(text)
+        sys.stderr.write("".join(re.findall(r"\r[^\r\n]*", text)))
 
     def flush(self) -> None:
         sys.stderr.flush()
