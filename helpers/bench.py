@@ -154,20 +154,13 @@ class _Work:
         return whole
 
     def above_cut(self, experiment: Experiment) -> Any:
-        """What our stage 2 trains, compiled as `training.fit` compiles it."""
-        import keras
-
+        """What our stage 2 trains, compiled as it compiles it."""
         from helpers import model, training
 
         network = model.backbone(experiment)
         top = model.head(experiment, network.output_shape[-1])
         above = model.above_cut(network, top, experiment)
-        above.compile(
-            training.optimizer(training.stage2(experiment), 100),
-            keras.losses.CategoricalCrossentropy(label_smoothing=experiment.label_smoothing),
-            metrics=["accuracy"],
-            jit_compile=False,
-        )
+        training.compile_for(above, training.stage2(experiment), 100)
         return above
 
     def stored(self, n_unfreeze: int, images: int, view: int) -> np.ndarray:

@@ -56,7 +56,10 @@ def run(experiment: Experiment, *, data_dir: str | Path | None = None, progress:
         print(f"{experiment.slug} is being run by another process: waiting for its record", flush=True)
         lock.acquire()
     try:
-        return find(experiment) or _train(experiment, found, folder, data_dir, progress)
+        if stored := find(experiment):
+            return stored
+        with _distribution(experiment):
+            return _train(experiment, found, folder, data_dir, progress)
     finally:
         lock.release()
 
@@ -116,24 +119,13 @@ def estimate(experiment: Experiment) -> str:
     )
 
 
-def _train(
-    experiment: Experiment,
-    found: Mapping[str, str],
-    folder: Path,
-    data_dir: str | Path | None,
-    progress: bool,
-) -> Run:
-    """Both stages, the evaluation, and the record; end to end on all the accelerators that there are."""
-    print(estimate(experiment), flush=True)
-    with _distribution(experiment):
-        return _stages(experiment, found, folder, data_dir, progress)
-
-
 def _distribution(experiment: Experiment) -> AbstractContextManager[Any]:
     """Keras' data parallelism where `end_to_end` finds several accelerators; no change where it does not.
 
     Keras 3 has it on the JAX backend alone. As many are used as share every batch evenly.
     """
+    if experiment.engine == "bank":
+        return contextlib.nullcontext()
     import keras
 
     from helpers.training import EVALUATION_BATCH
@@ -141,23 +133,24 @@ def _distribution(experiment: Experiment) -> AbstractContextManager[Any]:
     devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
     sizes = experiment.limits
     even = math.gcd(len(devices), experiment.batch_size, EVALUATION_BATCH, sizes.train, sizes.val, sizes.test)
-    if experiment.engine == "bank" or even < 2:
+    if even < 2:
         return contextlib.nullcontext()
     return keras.distribution.DataParallel(devices=devices[:even], auto_shard_dataset=False).scope()
 
 
-def _stages(
+def _train(
     experiment: Experiment,
     found: Mapping[str, str],
     folder: Path,
     data_dir: str | Path | None,
     progress: bool,
 ) -> Run:
-    """What `_train` does, on the devices that it chose."""
+    """Both stages, the evaluation, and the record."""
     import keras
 
     from helpers import features, model, training
 
+    print(estimate(experiment), flush=True)
     started = time.perf_counter()
     images = data.load(experiment, data_dir)
     keras.utils.set_random_seed(experiment.seed)

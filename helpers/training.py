@@ -135,6 +135,16 @@ def optimizer(stage: Stage, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=stage.weight_decay)
 
 
+def compile_for(network: keras.Model, stage: Stage, steps_per_epoch: int) -> None:
+    """Give a network the stage's optimizer, its loss and accuracy."""
+    network.compile(
+        optimizer(stage, steps_per_epoch),
+        keras.losses.CategoricalCrossentropy(label_smoothing=stage.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA on a processor is ten times slower at depthwise convolutions
+    )
+
+
 @dataclass
 class Progress:
     """What a stage has done so far; all of it is in its checkpoint."""
@@ -158,12 +168,7 @@ def fit(
     source: the training data of an epoch, counted from 0. Every epoch runs all of its batches.
     """
     count = len(source(0).targets)
-    network.compile(
-        optimizer(stage, -(-count // stage.batch_size)),
-        keras.losses.CategoricalCrossentropy(label_smoothing=stage.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=False,  # XLA on a processor is ten times slower at depthwise convolutions
-    )
+    compile_for(network, stage, -(-count // stage.batch_size))
     network.optimizer.build(network.trainable_variables)
     watchers = _callbacks(stage)
     listeners = keras.callbacks.CallbackList(watchers, model=network)
@@ -274,9 +279,8 @@ def _restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Ca
     try:
         with np.load(path, allow_pickle=False) as file:  # every member is checked against its CRC-32
             stored = {name: file[name] for name in file}
-        content = json.loads(stored.pop("json").tobytes())
-        best = [stored.pop(name) for name in sorted(stored, key=_number) if name.startswith("best")]
-        values = [stored[name] for name in sorted(stored, key=_number)]
+        content = json.loads(stored["json"].tobytes())
+        best, values = _series(stored, "best"), _series(stored, "state")
         if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
             raise ValueError("its variables are not this network's")
     except Exception as error:  # zipfile, zlib, json and NumPy raise a dozen types for a damaged file
@@ -291,9 +295,9 @@ def _restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Ca
     return Progress(**content["progress"])
 
 
-def _number(name: str) -> int:
-    """The number at the end of an array's name."""
-    return int(name.removeprefix("state").removeprefix("best"))
+def _series(stored: dict[str, np.ndarray], kind: str) -> list[np.ndarray]:
+    """A checkpoint's arrays `kind`0, `kind`1 and so on, in order."""
+    return [stored[f"{kind}{i}"] for i in range(sum(name.startswith(kind) for name in stored))]
 
 
 def _stopping(watchers: Iterable[keras.callbacks.Callback]) -> keras.callbacks.EarlyStopping:
