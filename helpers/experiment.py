@@ -68,8 +68,10 @@ class Experiment:
     """Layers unfrozen from the top of the backbone, counting every one that is not batch norm."""
     backbone_bn: Literal["frozen", "train"] = "frozen"
     """Whether the unfrozen blocks' batch norm keeps its ImageNet statistics or trains."""
-    head_norm: Literal["batch", "layer", "none"] = "batch"
-    """Normalization of the pooled features, before the head's dense layer."""
+    head_norm: Literal["batch", "frozen", "layer", "none"] = "batch"
+    """Normalization of the pooled features; frozen: a batch norm that stays as stage 1 left it."""
+    head_momentum: float = _within(0.0, 1.0, 0.99)
+    """Share of the moving statistics of the head's batch norm that outlives an optimizer step."""
     head_units: int = _within(0, 4096, 128)
     """Width of the head's hidden layer; 0 puts the softmax straight on the pooled features."""
     dropout: float = _within(0.0, 0.95, 0.25)
@@ -108,6 +110,8 @@ class Experiment:
     """How many augmented views of the training set exist; epoch e sees view e modulo views."""
     engine: Literal["bank", "end_to_end"] = "bank"
     """Train on stored prefix activations, or push every image through the whole network."""
+    diagnosed: bool = False
+    """Whether the record also holds what `diagnosis` measures after every epoch of stage 2."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -120,6 +124,8 @@ class Experiment:
                 "miniature's images and backbone go together and mix with no others; "
                 "set both to 'miniature', or neither"
             )
+        if self.diagnosed and self.engine != "bank":
+            raise ExperimentError("diagnosed=True reads stored activations: it needs engine='bank'")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Experiment:
@@ -160,16 +166,19 @@ class Experiment:
         """Hash of the choices alone: 12 hexadecimal digits, the same with whatever data and weights.
 
         `engine` is left out because both give the same result (tests/test_engines.py states the
-        tolerance); the place of a weights file because its contents are in `identity`; and what
-        only stage 2 reads, where nothing is unfrozen.
+        tolerance), `diagnosed` because it changes none; the place of a weights file because its contents
+        are in `identity`; and what only stage 2 reads, where nothing is unfrozen. `head_momentum` is
+        younger than the first records, which keep their names: at its default it is left out.
         """
         fields = dataclasses.asdict(self)
-        del fields["engine"]
+        del fields["engine"], fields["diagnosed"]
         if fields["backbone_weights"] != "miniature":
             fields["backbone_weights"] = "imagenet"
         fields["views"] = self.views_run
         if "mixup" not in self.augmentation:
             del fields["mixup_alpha"]
+        if self.head_norm in ("layer", "none") or self.head_momentum == FIRST_HEAD_MOMENTUM:
+            del fields["head_momentum"]
         if self.epochs_run == 0:
             for name in STAGE2_FIELDS:
                 fields.pop(name, None)
@@ -189,6 +198,9 @@ class Experiment:
             parts += [f"b{self.batch_size}"]
         return "_".join([*parts, f"s{self.seed}"])
 
+
+FIRST_HEAD_MOMENTUM = 0.99
+"""Of every record made before `head_momentum` was a field: Keras' default."""
 
 STAGE2_FIELDS = (
     "n_unfreeze backbone_bn optimizer learning_rate weight_decay schedule batch_size epochs "
@@ -214,7 +226,7 @@ def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any
             raise ExperimentError(f"{name}={value!r}: allowed are {', '.join(map(repr, get_args(hint)))}")
         return value
     wanted = (int, float) if hint is float else (hint,)
-    if isinstance(value, bool) or not isinstance(value, wanted):
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, wanted):
         raise ExperimentError(f"{name}={value!r} is of type {type(value).__name__}, not {hint.__name__}")
     if value == "":
         raise ExperimentError(f"{name}='' is empty; leave it out for the default")

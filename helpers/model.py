@@ -76,6 +76,17 @@ def _ends_block(name: str, names: list[str]) -> bool:
     return name.endswith("_add") or (block != name and f"{block}_add" not in names)
 
 
+def block_outputs(part: keras.Model) -> list[str]:
+    """Names of the layers that end a block, from bottom to top, and of the last one."""
+    names = [layer.name for layer in part.layers]
+    return [name for name in names if _ends_block(name, names) or name == names[-1]]
+
+
+def kernels(network: keras.Model) -> dict[str, keras.Variable]:
+    """The kernels that train, by the name of their layer, from bottom to top."""
+    return {v.path.split("/")[-2]: v for v in network.trainable_variables if v.name == "kernel"}
+
+
 def pixels_to(network: keras.Model, cut_name: str | None) -> keras.Model:
     """The prefix: images (n, side, side, 3) in [0, 255] to the activations at the cut.
 
@@ -128,7 +139,7 @@ def suffix(network: keras.Model, experiment: Experiment) -> keras.Model:
 
 
 def _joined(network: keras.Model) -> Callable[[layers.Layer], layers.Layer]:
-    """For clone_model: convolutions joined with their frozen batch norm; other layers as they are."""
+    """For clone_model: convolutions joined with their frozen batch norm; the others copied."""
     norms = {layer.name.lower(): layer for layer in network.layers}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -138,7 +149,7 @@ def _joined(network: keras.Model) -> Callable[[layers.Layer], layers.Layer]:
             name = layer.name.lower()
             norm = norms.get(f"{name}_bn") or norms.get(f"bn_{name}") or norms[f"{name}bn"]
             return ConvolutionWithFrozenNorm(layer, norm, name=layer.name)
-        return layer
+        return type(layer).from_config(layer.get_config())
 
     return clone
 
@@ -180,8 +191,8 @@ def head(experiment: Experiment, features: int, classes: int = 10) -> keras.Mode
     """The classifier on pooled features (n, features): norm, dense ReLU, dropout, softmax (n, classes)."""
     inputs = keras.Input((features,), name="pooled")
     x = inputs
-    if experiment.head_norm == "batch":
-        x = layers.BatchNormalization(name="head_norm")(x)
+    if experiment.head_norm in ("batch", "frozen"):
+        x = layers.BatchNormalization(momentum=experiment.head_momentum, name="head_norm")(x)
     elif experiment.head_norm == "layer":
         x = layers.LayerNormalization(name="head_norm")(x)
     if experiment.head_units:
@@ -195,8 +206,12 @@ def head(experiment: Experiment, features: int, classes: int = 10) -> keras.Mode
 def above_cut(network: keras.Model, top: keras.Model, experiment: Experiment) -> keras.Model:
     """What stage 2 trains: suffix, pooling and head, from activations at the cut to probabilities."""
     part = suffix(network, experiment)
+    if experiment.head_norm == "frozen":
+        top.get_layer("head_norm").trainable = False  # in Keras this stops its moving statistics as well
     inputs = keras.Input(part.input_shape[1:], name="activations")
-    pooled = layers.GlobalAveragePooling2D()(part(inputs, training=experiment.backbone_bn == "train"))
+    pooled = layers.GlobalAveragePooling2D(name="pooling")(
+        part(inputs, training=experiment.backbone_bn == "train")
+    )
     return keras.Model(inputs, top(pooled), name="above_cut")
 
 

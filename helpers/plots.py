@@ -35,7 +35,7 @@ def _setting(dataset: str) -> str:
     return "Miniature: drawn images, not CIFAR-10" if dataset == "miniature" else ""
 
 
-def _caution(runs: Mapping[str, Run]) -> str:
+def cautions(runs: Mapping[str, Run]) -> str:
     """What a reader must know of the runs; refuses to set the miniature's numbers beside CIFAR-10's."""
     datasets = sorted({run.dataset for run in runs.values()})
     if len(datasets) > 1:
@@ -193,7 +193,7 @@ def learning_curves(
     {'accuracy': ('target', 0.87)}. The x axis counts passes over the training set: what a seed log calls
     an epoch but was a single optimizer step is a hollow marker at the pass that it follows.
     """
-    note, looks, levels = _caution(runs), style.looks(runs), levels or {}
+    note, looks, levels = cautions(runs), style.looks(runs), levels or {}
     figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * len(quantities)))
     panels = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
     for axes, quantity in zip(panels, quantities, strict=True):
@@ -260,7 +260,7 @@ def train_val_gap(run: Run, stage: str = "stage2", title: str = "") -> Figure:
     found = f"Training accuracy ends at {percent(train[-1])}, {100 * abs(gap):.1f} points {side} validation"
     note = "Training accuracy is a mean over the epoch's batches, with dropout and any augmentation at work"
     described = f"Training and validation accuracy of {run.name} over {len(real)} epochs of {stage}"
-    return style.finished(figure, title or found, described, note, _caution({run.name: run}))
+    return style.finished(figure, title or found, described, note, cautions({run.name: run}))
 
 
 @styled
@@ -291,7 +291,7 @@ def time_to_accuracy(
 @styled
 def per_class_accuracy(runs: Mapping[str, Run], title: str = "") -> Figure:
     """Test accuracy of each class with Wilson's 95% interval, the first run's hardest class on top."""
-    note, looks = _caution(runs), style.looks(runs)
+    note, looks = cautions(runs), style.looks(runs)
     first, run = next(iter(runs.items()))
     matrix = _matrix(first, run)
     share = np.diag(matrix) / matrix.sum(axis=1)
@@ -337,14 +337,14 @@ def confusion(run: Run, title: str = "") -> Figure:
         found = "No test image is taken for another class"
     described = f"Confusion matrix of {run.name}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
     runs = {run.name: run}
-    return style.finished(figure, title or found, described, _caution(runs), _matrix_note(runs))
+    return style.finished(figure, title or found, described, cautions(runs), _matrix_note(runs))
 
 
 @styled
 def confusion_difference(runs: Mapping[str, Run], title: str = "") -> Figure:
     """The second run's confusion matrix minus the first's, in images."""
     (first, before), (second, after) = _two(runs)
-    note, names = _caution(runs), CLASSES[after.dataset]
+    note, names = cautions(runs), CLASSES[after.dataset]
     change = _matrix(second, after) - _matrix(first, before)
     if change.sum(axis=1).any():
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
@@ -366,7 +366,7 @@ def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
 
     Raises RecordError for a run without probabilities.
     """
-    note = _caution(runs)
+    note = cautions(runs)
     figure = Figure(figsize=(WIDTH, 5.0))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], ":", color=GREY, label="perfect calibration")
@@ -396,7 +396,7 @@ def accuracy_intervals(
 
     `runs`: name to its runs, one a seed; `published`: name to accuracy in 0 to 1, for names that have one.
     """
-    note = _caution({f"{name} ({run.name})": run for name, group in runs.items() for run in group})
+    note = cautions({f"{name} ({run.name})": run for name, group in runs.items() for run in group})
     _refuse_published(published, [run for group in runs.values() for run in group])
     figure, axes = style.panel(1.5 + 0.5 * len(runs))
     found = []
@@ -435,7 +435,7 @@ def paired_outcomes(
     two names and views ('plain', 'tta').
     """
     (first, before), (second, after) = _two(runs)
-    note, names, labels = _caution(runs), CLASSES[after.dataset], after.labels("test")
+    note, names, labels = cautions(runs), CLASSES[after.dataset], after.labels("test")
     if not np.array_equal(labels, before.labels("test")):
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
     old, new = before.correct("test", views[0]), after.correct("test", views[1])
@@ -464,7 +464,7 @@ def tta_gain(runs: Mapping[str, Run], published: float | None = None, title: str
 
     `published`: the seed study's gain, as a share.
     """
-    note = _caution(runs)
+    note = cautions(runs)
     _refuse_published(published, list(runs.values()))
     gains = {
         name: evaluation.paired(run.correct("test"), run.correct("test", "tta")) for name, run in runs.items()

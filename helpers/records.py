@@ -78,6 +78,8 @@ class Run:
     train_images: int = SEED_SPLIT["train"]
     class_counts: dict[str, list[int]] = field(default_factory=dict)
     """Split to images of each class."""
+    diagnosis: list[dict[str, Any]] = field(default_factory=list)
+    """What `diagnosis` measured before stage 2 and after each of its epochs; empty unless asked for."""
 
     @property
     def is_seed_log(self) -> bool:
@@ -254,7 +256,8 @@ def read(path: Path | str) -> Run:
         raise _refused(path, f"{path.stem}.npz, its probabilities, is missing") from None
     if found != content["npz_sha256"]:
         raise _refused(path, f"{path.stem}.npz is not the file that was written with it")
-    return Run(path=path, format=FORMAT, **{name: content[name] for name in REQUIRED})
+    diagnosis = content.get("diagnosis", [])
+    return Run(path=path, format=FORMAT, diagnosis=diagnosis, **{name: content[name] for name in REQUIRED})
 
 
 def read_folder(folder: Path | str) -> tuple[list[Run], list[tuple[Path, str]]]:

@@ -34,13 +34,20 @@ TRAINED_PER_SECOND = 200
 """Images a second that two cores with AVX2 push through the prefix, and train on at n = 30, 160 px."""
 
 
-def run(experiment: Experiment, *, data_dir: str | Path | None = None, progress: bool = True) -> Run:
+def run(
+    experiment: Experiment,
+    *,
+    data_dir: str | Path | None = None,
+    progress: bool = True,
+    screening: bool = False,
+) -> Run:
     """The result of an experiment: its stored record, or else the record of training it now.
 
     A stored record answers if it was made from the same data and, where the experiment or
     MOBILENETV2_WEIGHTS names a file, from the same weights. Training resumes where an earlier process
     stopped; of several that want the same experiment one trains and the others wait for its record.
     data_dir: a folder of CIFAR-10's batches, searched before any other.
+    screening: a record made now keeps classes in the place of probabilities, a fifth of the size.
     Raises DataError, WeightsError, FeatureError or RecordError, each of which says what to do.
     """
     if stored := find(experiment):
@@ -59,7 +66,7 @@ def run(experiment: Experiment, *, data_dir: str | Path | None = None, progress:
         if stored := find(experiment):
             return stored
         with _distribution(experiment):
-            return _train(experiment, found, folder, data_dir, progress)
+            return _train(experiment, found, folder, data_dir, progress, screening)
     finally:
         lock.release()
 
@@ -69,7 +76,9 @@ def find(experiment: Experiment) -> Run | None:
     known = {"data": data_fingerprint(experiment)}
     if path := weights.stated(experiment):
         known["weights"] = weights.fingerprint(path)
-    return records.find(experiment, [results_folder(experiment)], known)
+    found = records.find(experiment, [results_folder(experiment)], known)
+    undiagnosed = found and experiment.diagnosed and experiment.epochs_run and not found.diagnosis
+    return None if undiagnosed else found
 
 
 def results_folder(experiment: Experiment) -> Path:
@@ -96,7 +105,8 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
 
 def checkpoints(experiment: Experiment, found: Mapping[str, str]) -> Path:
     """The folder of an experiment's checkpoints and, once it has ended, of its trained weights."""
-    return data.cache_folder() / "runs" / f"{experiment.slug}-{experiment.identity(found)}"
+    name = f"{experiment.slug}-{experiment.identity(found)}"
+    return data.cache_folder() / "runs" / (f"{name}-diagnosed" if experiment.diagnosed else name)
 
 
 def estimate(experiment: Experiment) -> str:
@@ -144,6 +154,7 @@ def _train(
     folder: Path,
     data_dir: str | Path | None,
     progress: bool,
+    screening: bool,
 ) -> Run:
     """Both stages, the evaluation, and the record."""
     import keras
@@ -184,6 +195,7 @@ def _train(
     trained, done = top, {"stage1": progress1}
 
     if experiment.epochs_run:
+        watch = None
         if experiment.engine == "bank":
             prefix = features.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
             rows = stored(prefix, evaluation_views())
@@ -192,6 +204,11 @@ def _train(
             def source(epoch: int) -> training.Source:
                 wanted = features.training_view(experiment, images.train, epoch % experiment.views_run)
                 return training.Source(stored(prefix, [wanted])[0], wanted.view.targets(one_hot["train"]))
+
+            if experiment.diagnosed:
+                from helpers import diagnosis
+
+                watch = diagnosis.of(experiment, trained, images, prefix, progress)
         else:
             trained = model.whole(network, top, experiment)
             rows = [_pixels(wanted) for wanted in evaluation_views()]
@@ -207,11 +224,12 @@ def _train(
             training.Source(rows[0], one_hot["val"]),
             folder / "stage2.npz",
             progress,
+            watch,
         )
 
     begun = time.perf_counter()
     outputs = {
-        f"{split}_{view}": training.probabilities(trained, get, len(getattr(images, split).labels))
+        f"{split}_{view}": training.outputs(trained, get, len(getattr(images, split).labels))
         for (split, view), get in zip(evaluated, rows, strict=True)
     }
     timing = {
@@ -225,7 +243,7 @@ def _train(
     training.write_arrays(
         folder / "weights.npz", {f"w{i}": value for i, value in enumerate(trained.get_weights())}
     )
-    run = _record(experiment, found, images, done, outputs, timing)
+    run = _record(experiment, found, images, done, outputs, timing, screening)
     for leftover in ("stage1.npz", "stage2.npz"):
         (folder / leftover).unlink(missing_ok=True)
     return run
@@ -245,6 +263,7 @@ def _record(
     done: Mapping[str, Progress],
     outputs: Mapping[str, np.ndarray],
     timing: Mapping[str, float],
+    screening: bool,
 ) -> Run:
     """Write what the run left: rows put into class order, metrics computed from what is stored."""
     arrays = {}
@@ -271,8 +290,10 @@ def _record(
         "fingerprints": dict(found),
         "train_images": len(images.train.labels),
         "class_counts": counts,
+        "diagnosis": done["stage2"].watched if "stage2" in done else [],
     }
-    return records.write(content, arrays, results_folder(experiment))
+    kept = records.screening(arrays, counts) if screening else arrays
+    return records.write(content, kept, results_folder(experiment))
 
 
 def _restored(curves: Mapping[str, list[float]]) -> float:

@@ -42,6 +42,38 @@ def for_notebook(base: Experiment, *, dataset: str, scale: str, **changes: Any) 
     return experiment.replace(dataset=dataset)
 
 
+# ---------------------------------------------------------------------------- the failure's anatomy
+
+ANATOMY_EPOCHS = 2
+"""Epochs of an intervention: the failure is there after the first."""
+ANATOMY_SEEDS = (42, 0, 1)
+
+INTERVENTIONS: dict[str, dict[str, Any]] = {
+    "as logged": {},
+    "without augmentation": {"augmentation": "none"},
+    "batch norm frozen": {"head_norm": "frozen"},
+    "layer norm": {"head_norm": "layer"},
+    "no norm": {"head_norm": "none"},
+    "momentum 0.9": {"head_momentum": 0.9},
+    "momentum 0.999": {"head_momentum": 0.999},
+}
+"""What is changed in the failing run, at 3e-4, one thing at a time; all but the second concern the head."""
+
+MAP_RATES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+"""Learning rates from the one that works to one at which nothing does."""
+
+
+def intervention(name: str, seed: int = 42) -> Experiment:
+    """The failing run with one thing changed, diagnosed after each of its few epochs."""
+    failing = Experiment(learning_rate=3e-4, epochs=ANATOMY_EPOCHS, diagnosed=True, seed=seed)
+    return failing.replace(**INTERVENTIONS[name])
+
+
+def at_rate(learning_rate: float, seed: int = 42) -> Experiment:
+    """The failing run at another learning rate."""
+    return intervention("as logged", seed).replace(learning_rate=learning_rate)
+
+
 # ---------------------------------------------------------------------------- sweeps
 
 
@@ -71,6 +103,14 @@ SWEEPS: dict[str, list[Experiment]] = {
         screening(dropout=0.0),
         screening(weight_decay=0.0),
         screening(batch_size=128),
+    ],
+    "anatomy": [
+        each
+        for seed in ANATOMY_SEEDS
+        for each in (
+            *(intervention(name, seed) for name in INTERVENTIONS),
+            *(at_rate(rate, seed) for rate in MAP_RATES),
+        )
     ],
     # The last has a fresh view in every epoch.
     "views": [screening(views=views) for views in (1, 2, 4, SCREENING_EPOCHS)],

@@ -25,6 +25,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,13 +121,19 @@ Outcome = Run | Exception | None
 
 
 def run(
-    experiments: Iterable[Experiment], *, workers: int = 1, scheduler: str = "", output: str = ""
+    experiments: Iterable[Experiment],
+    *,
+    workers: int = 1,
+    scheduler: str = "",
+    output: str = "",
+    screening: bool = False,
 ) -> list[Run]:
     """The Runs of the experiments, in order: those stored, and those trained now, one process at a time.
 
     workers: local processes to train in, which share the processor's cores.
     scheduler: address of a Dask scheduler to train on instead, such as 'tcp://host:8786'.
     output: any fsspec URL; every record is copied into that folder as well (`fetch` reads it from there).
+    screening: records made now keep classes in the place of probabilities (runner.run).
     Raises SweepError at the end, with each failed experiment and its reason, once all the others are done.
     """
     if workers < 1 or (scheduler and workers > 1):
@@ -135,8 +142,8 @@ def run(
     outcomes = {each: _attempt(runner.find, each) for each in unique}
     missing = [each for each, outcome in outcomes.items() if outcome is None]
     stored = [(each, outcome) for each, outcome in outcomes.items() if outcome is not None]
-    here = ((each, _attempt(runner.run, each)) for each in missing)
-    trained = _on_cluster(missing, workers, scheduler) if scheduler or workers > 1 else here
+    here = ((each, _attempt(partial(runner.run, screening=screening), each)) for each in missing)
+    trained = _on_cluster(missing, workers, scheduler, screening) if scheduler or workers > 1 else here
     failed = []
     with tqdm(total=len(outcomes), initial=len(stored), desc="sweep", unit="run") as bar:
         for each, outcome in itertools.chain(stored, trained if missing else ()):
@@ -162,7 +169,7 @@ def _attempt(function: Callable[..., Outcome], *arguments: Any) -> Outcome:
 
 
 def _on_cluster(
-    experiments: list[Experiment], workers: int, scheduler: str
+    experiments: list[Experiment], workers: int, scheduler: str, screening: bool
 ) -> Iterator[tuple[Experiment, Outcome]]:
     """Each experiment and its outcome, as they end; Dask gives those of a killed worker to another.
 
@@ -180,7 +187,7 @@ def _on_cluster(
             free = max(1, hosts.total()) - len(running)
             for each in itertools.islice(waiting, max(0, free)):
                 # A pure task would be remembered by its arguments, also one that failed before.
-                future = client.submit(_task, each, hosts, pure=False)
+                future = client.submit(_task, each, hosts, screening, pure=False)
                 running[future] = each
                 ended.add(future)
             if not running:
@@ -207,7 +214,7 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
         raise SweepError(f"the scheduler {scheduler!r} does not answer ({error}). Start: {START}") from None
 
 
-def _task(experiment: Experiment, hosts: Mapping[str | None, int]) -> dict[str, bytes]:
+def _task(experiment: Experiment, hosts: Mapping[str | None, int], screening: bool) -> dict[str, bytes]:
     """On a worker: run the experiment; its record's two files by name, the .npz first.
 
     hosts: host to its number of workers, which share its cores. The variables are in time: TensorFlow
@@ -217,7 +224,7 @@ def _task(experiment: Experiment, hosts: Mapping[str | None, int]) -> dict[str, 
     threads = max(1, _imported("dask.system").CPU_COUNT // hosts.get(host, 1))
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(threads)
-    path = runner.run(experiment, progress=False).path
+    path = runner.run(experiment, progress=False, screening=screening).path
     return {file.name: file.read_bytes() for file in (path.with_suffix(".npz"), path)}
 
 

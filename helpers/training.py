@@ -153,6 +153,12 @@ class Progress:
     steps: list[int] = field(default_factory=list)
     seconds: float = 0.0
     finished: bool = False
+    watched: list[dict[str, Any]] = field(default_factory=list)
+    """What `watch` measured: before the first epoch, and after each."""
+
+
+Watch = Callable[[Rows], dict[str, Any]]
+"""Measures the network as it is, given the inputs of the epoch's training images."""
 
 
 def fit(
@@ -162,6 +168,7 @@ def fit(
     validation: Source,
     checkpoint: Path,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> Progress:
     """Train `network` for a stage, from its checkpoint where there is one; the best weights are restored.
 
@@ -178,6 +185,8 @@ def fit(
     if done.finished:
         return done
     validating = _in_order(validation)
+    if watch and not done.watched:
+        done.watched.append(watch(source(0).rows))
     with tqdm(
         total=stage.epochs,
         initial=len(done.steps),
@@ -192,12 +201,14 @@ def fit(
             data = source(epoch)  # before the clock starts: what storing a view takes is counted there
             started = time.perf_counter()
             logs = _pass(network, stage, data, epoch, validating) | {"learning_rate": rate}
-            del data  # and with it a mapped view
             for name, value in logs.items():
                 done.curves.setdefault(name, []).append(value)
             done.steps.append(int(network.optimizer.iterations) - steps)
             listeners.on_epoch_end(epoch, logs)
             done.seconds += time.perf_counter() - started
+            if watch:
+                done.watched.append(watch(data.rows))
+            del data  # and with it a mapped view
             _save(checkpoint, network, watchers, done)
             bar.update()
             bar.set_postfix_str(f"val_accuracy {logs['val_accuracy']:.4f}, val_loss {logs['val_loss']:.4f}")
@@ -219,8 +230,8 @@ def _pass(
     return {name: float(values[0]) for name, values in history.items()}
 
 
-def probabilities(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
-    """The network's softmax outputs for rows 0 to count - 1, float32 (count, classes)."""
+def outputs(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
+    """The network's outputs, such as its probabilities, for rows 0 to count - 1, float32 (count, ...)."""
     return network.predict(Batches(rows, None, np.arange(count), EVALUATION_BATCH), verbose=0)
 
 

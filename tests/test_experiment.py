@@ -28,6 +28,7 @@ def bad_values(spec: dataclasses.Field) -> list[tuple[Any, str]]:
         int: ["1", 1.0, True, None, [1]],
         float: ["1e-5", True, None, 1j],
         str: [1, None, True],
+        bool: [1, 0.0, "True", None],
     }
     pairs = [(value, f" is of type {type(value).__name__}, not {hint.__name__}") for value in mistyped[hint]]
     if not spec.metadata:
@@ -99,6 +100,11 @@ def test_the_miniature_mixes_with_nothing_else(mixed: dict[str, str]) -> None:
     Experiment(dataset="miniature", backbone_weights="miniature")
 
 
+def test_only_stored_activations_are_diagnosed() -> None:
+    with pytest.raises(ExperimentError, match="needs engine='bank'"):
+        Experiment(diagnosed=True, engine="end_to_end")
+
+
 def test_a_replacement_is_checked_and_the_original_kept() -> None:
     experiment = Experiment()
     with pytest.raises(ExperimentError, match="dropout=2"):
@@ -134,14 +140,17 @@ def test_no_more_views_than_exist_or_epochs_can_use(augmentation: Any, epochs: i
 
 ANOTHER: dict[str, Any] = {
     "scale": "quick", "seed": 43, "image_size": 96, "n_unfreeze": 10, "backbone_bn": "train",
-    "head_norm": "layer", "head_units": 64, "dropout": 0.4, "label_smoothing": 0.1, "optimizer": "sgd",
+    "head_norm": "layer", "head_momentum": 0.9, "head_units": 64, "dropout": 0.4,
+    "label_smoothing": 0.1, "optimizer": "sgd",
     "learning_rate": 3e-4, "weight_decay": 1e-3, "schedule": "cosine", "batch_size": 32,
     "stage1_optimizer": "adamw", "stage1_learning_rate": 1e-2, "stage1_batch_size": 64,
     "stage1_epochs": 9, "stage1_patience": 5, "epochs": 27, "patience": 9, "augmentation": "flip",
     "views": 8,
 }  # fmt: skip
 """For every field that the key depends on by itself, a value that is not the default."""
-NO_MATTER = {"engine": "end_to_end", "backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0}
+NO_MATTER = {
+    "engine": "end_to_end", "backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0, "diagnosed": True
+}  # fmt: skip
 """For every field that it does not: mixup's parameter only where nothing is mixed."""
 ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule batch_size epochs patience
     augmentation views""".split()
@@ -163,6 +172,12 @@ def test_what_cannot_change_a_result_leaves_the_key(name: str, value: Any) -> No
 def test_mixups_parameter_matters_where_images_are_mixed() -> None:
     mixed = Experiment(augmentation="standard+mixup")
     assert mixed.replace(mixup_alpha=1.0).key != mixed.key
+
+
+@pytest.mark.parametrize("norm", ["layer", "none"])
+def test_momentum_matters_only_where_statistics_move(norm: Any) -> None:
+    without = Experiment(head_norm=norm)
+    assert without.replace(head_momentum=0.9).key == without.key
 
 
 def test_views_that_no_epoch_can_use_leave_the_key() -> None:

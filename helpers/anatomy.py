@@ -1,0 +1,198 @@
+"""Figures of a failure's anatomy: what `diagnosis` measured between the epochs, from records alone.
+
+They follow the rules of `plots`: a title that states the finding, intervals, alternative text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from helpers import evaluation, plots, style
+from helpers.evaluation import Proportion
+from helpers.prose import percent
+from helpers.records import Run
+from helpers.style import GREY, MARKERS, PALETTE, WIDTH, Figure, styled
+
+STATISTICS = {
+    "moving": "moving averages (Keras' evaluation)",
+    "clean": "re-estimated, clean training images",
+    "augmented": "re-estimated, augmented training images",
+    "batch": "each batch's own",
+}
+"""Kinds of batch-norm statistics that `diagnosis` evaluates with, and what a figure calls them."""
+IMAGES = {"val": "validation images as they are", "val_augmented": "validation images, augmented"}
+
+
+def accuracy(run: Run, images: str = "val", statistics: str = "moving", epoch: int = -1) -> Proportion:
+    """Accuracy measured after an epoch (0: before the first; -1: after the last) with Wilson's interval.
+
+    images: 'val', 'val_augmented'. statistics: a key of STATISTICS, or 'probe' for the fresh linear
+    probe. Raises ValueError for a run that was not diagnosed.
+    """
+    if not run.diagnosis:
+        raise ValueError(f"{run.path} holds no diagnosis: run its experiment with diagnosed=True")
+    found = run.diagnosis[epoch]
+    value = found["probe"] if statistics == "probe" else found["accuracy"][images][statistics]
+    return evaluation.proportion(value, run.size("val"))
+
+
+def mended(run: Run) -> str:
+    """The statistics that show what a run's weights can do: 'clean', or 'moving' where none can be varied."""
+    return "clean" if "clean" in run.diagnosis[-1]["accuracy"]["val"] else "moving"
+
+
+def across(runs: Sequence[Run], **which: Any) -> Proportion:
+    """`accuracy` of one run, or its mean over several that differ in their seed, with Student's interval."""
+    found = [accuracy(run, **which) for run in runs]
+    return found[0] if len(found) == 1 else evaluation.across_seeds([each.value for each in found])
+
+
+@styled
+def by_statistics(run: Run, title: str = "") -> Figure:
+    """Validation accuracy of the same weights, epoch by epoch, with each kind of statistics.
+
+    Two panels: on the images as they are and augmented as in training.
+    """
+    figure = Figure(figsize=(WIDTH, 5.4))
+    epochs = range(len(run.diagnosis))
+    for axes, (images, words) in zip(
+        figure.subplots(2, 1, sharex=True, sharey=True), IMAGES.items(), strict=True
+    ):
+        for (kind, label), look in zip(STATISTICS.items(), style.looks(STATISTICS).values(), strict=True):
+            if kind not in run.diagnosis[0]["accuracy"][images]:
+                continue
+            found = [accuracy(run, images, kind, epoch) for epoch in epochs]
+            axes.plot(epochs, [each.value for each in found], label=label, **look)
+            low, high = [each.low for each in found], [each.high for each in found]
+            axes.fill_between(epochs, low, high, color=look["color"], alpha=0.12, linewidth=0)
+        style.percent_axis(axes.yaxis, "accuracy")
+        axes.set_title(words, fontsize=9.5, loc="right", color=GREY)
+        if images == "val":
+            style.legend_above(axes, columns=2)
+    axes.set_xlabel(plots.EPOCHS + "; 0: before the first")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    seen, can = accuracy(run), accuracy(run, statistics=mended(run))
+    found_title = (
+        f"The same weights: {percent(seen.value)} with moving averages, {percent(can.value)} re-estimated"
+    )
+    note = "Bands: 95% intervals. Weights, images and labels are the same in every line of a panel"
+    described = f"Validation accuracy by epoch of {run.name}, with four kinds of batch-norm statistics"
+    return style.finished(figure, title or found_title, described, note, plots.cautions({run.name: run}))
+
+
+@styled
+def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
+    """Validation accuracy after the last epoch, a row an intervention and a mark a seed.
+
+    Filled: as Keras evaluates. Hollow: with the statistics re-estimated on clean training images.
+    """
+    every = {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}
+    figure, axes = style.panel(1.9 + 0.5 * len(groups))
+    marks = {"moving": {"mfc": PALETTE[0]}, "mended": {"mfc": "white"}}
+    for row, runs in enumerate(groups.values()):
+        for offset, run in zip(np.linspace(-0.3, 0.3, len(runs) + 2)[1:-1], runs, strict=True):
+            for number, (mark, look) in enumerate(marks.items()):
+                if mark == "mended" and mended(run) == "moving":
+                    continue
+                found = accuracy(run, statistics="moving" if mark == "moving" else mended(run))
+                ends = [found.value], [found.low], [found.high], [row + offset]
+                style.intervals(axes, *ends, color=PALETTE[number], marker=MARKERS[number], **look)
+    start = float(np.mean([accuracy(run, epoch=0).value for run in every.values()]))
+    axes.axvline(start, color=GREY, linestyle=":")
+    style.rows(axes, list(groups))
+    style.percent_axis(axes.xaxis, "validation accuracy")
+    legend = [
+        Line2D([], [], color=PALETTE[0], marker=MARKERS[0], ls="none", label="as evaluated"),
+        Line2D([], [], color=PALETTE[1], marker=MARKERS[1], ls="none", mfc="white", label="re-estimated"),
+        Line2D([], [], color=GREY, ls=":", label="before fine-tuning"),
+    ]
+    style.legend_above(axes, legend)
+    said = [
+        f"{name} {percent(across(runs).value)}"
+        + (
+            f", re-estimated {percent(across(runs, statistics='clean').value)}"
+            if mended(runs[0]) == "clean"
+            else ""
+        )
+        for name, runs in groups.items()
+    ]
+    described = f"Validation accuracy after the last epoch, a mark a seed, 95% intervals: {'; '.join(said)}"
+    worst = min(groups, key=lambda name: across(groups[name]).value)
+    found_title = f"Lowest as evaluated: {worst}, {percent(across(groups[worst]).value)}"
+    return style.finished(figure, title or found_title, described, plots.cautions(every))
+
+
+@styled
+def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
+    """Validation accuracy after the last epoch against the learning rate, by what the weights are judged by.
+
+    groups: learning rate to its runs, one a seed. A filled band between the two upper lines and the one
+    of moving averages is what only looks lost; what falls in all lines is lost.
+    """
+    rates = sorted(groups)
+    labels = {**STATISTICS, "probe": "fresh linear probe on the features"}
+    del labels["augmented"]
+    figure, axes = style.panel(4.0)
+    means: dict[str, list[float]] = {}
+    for (kind, label), look in zip(labels.items(), style.looks(labels).values(), strict=True):
+        found = [across(groups[rate], statistics=kind) for rate in rates]
+        means[kind] = [each.value for each in found]
+        reach = [[e.value - e.low for e in found], [e.high - e.value for e in found]]
+        axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **look)
+    axes.fill_between(rates, means["moving"], means["clean"], color=PALETTE[0], alpha=0.1, linewidth=0)
+    every = {f"{rate:g}, seed {run.config['seed']}": run for rate, runs in groups.items() for run in runs}
+    start = float(np.mean([accuracy(run, epoch=0).value for run in every.values()]))
+    axes.axhline(start, color=GREY, linestyle=":")
+    axes.set(xscale="log", xlabel="learning rate (AdamW)", ylim=(0, 1))
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
+    axes.minorticks_off()
+    style.percent_axis(axes.yaxis, "validation accuracy")
+    style.legend_above(axes, columns=2)
+    hidden = max(
+        rates, key=lambda rate: means["clean"][rates.index(rate)] - means["moving"][rates.index(rate)]
+    )
+    gap = means["clean"][rates.index(hidden)] - means["moving"][rates.index(hidden)]
+    found_title = f"At {hidden:g} evaluation hides {100 * gap:.0f} points that the weights still have"
+    said = "; ".join(
+        f"{rate:g}: {percent(means['moving'][i])} as evaluated, {percent(means['clean'][i])} re-estimated"
+        for i, rate in enumerate(rates)
+    )
+    seeds = max(len(runs) for runs in groups.values())
+    note = f"Dotted: before fine-tuning. Bars: 95% intervals, {'across seeds' if seeds > 1 else 'one seed'}"
+    return style.finished(figure, title or found_title, said, note, plots.cautions(every))
+
+
+@styled
+def moved(runs: Mapping[str, Run], title: str = "") -> Figure:
+    """How far each kernel moved and how similar each block's activations stayed, after the last epoch.
+
+    Above: norm of the change over the norm before, layer by layer. Below: linear CKA with the activations
+    before stage 2, block by block; 1 means the same up to rotation and scale.
+    """
+    looks = style.looks(runs)
+    figure = Figure(figsize=(WIDTH, 6.4))
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    for label, run in runs.items():
+        last = run.diagnosis[-1]
+        above.plot(list(last["drift"]), list(last["drift"].values()), label=label, **looks[label])
+        below.plot(list(last["cka"]), list(last["cka"].values()), **looks[label])
+    above.set(yscale="log", ylabel="relative change of the kernel")
+    below.set(ylabel="CKA with before (0 to 1)", ylim=(0, 1.05))
+    for axes in (above, below):
+        axes.tick_params(axis="x", rotation=40)
+        for text in axes.get_xticklabels():
+            text.set_horizontalalignment("right")
+    style.legend_above(above)
+    last_block = {label: list(run.diagnosis[-1]["cka"].items())[-1] for label, run in runs.items()}
+    found = "; ".join(f"{label} {value:.2f}" for label, (_, value) in last_block.items())
+    block = next(iter(last_block.values()))[0]
+    described = f"Kernels' relative change and blocks' CKA of {', '.join(runs)}"
+    return style.finished(
+        figure, title or f"Similarity of the last features ({block}) to before: {found}", described,
+        plots.cautions(runs),
+    )  # fmt: skip

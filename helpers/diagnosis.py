@@ -1,0 +1,201 @@
+"""What happened to a network: measured between the epochs of stage 2, its weights left as they are.
+
+A network that looks destroyed may have lost its features, or the head's batch norm may only be evaluated
+with statistics that do not fit them. So accuracy is measured with four kinds of statistics, on clean and on
+augmented images; and the features by themselves, by a fresh linear probe, by how far the weights
+moved, and by how similar each block's activations are to what they were before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers import augment, features, model
+from helpers.data import Dataset, Split
+from helpers.evaluation import smoothed_cross_entropy
+from helpers.experiment import Experiment
+from helpers.training import EVALUATION_BATCH, Rows, outputs
+
+SAMPLE = 5000
+"""Training images that statistics are re-estimated from and probes are fitted to."""
+COMPARED = 1000
+"""Validation images whose activations are compared."""
+PROBE_STRENGTH = 0.01
+"""Inverse strength C of the probe's L2 penalty: the same for every network, tuned for none."""
+
+Array = NDArray[Any]
+_numpy = keras.ops.convert_to_numpy
+
+
+def of(
+    experiment: Experiment, trained: keras.Model, images: Dataset, prefix: features.Prefix, progress: bool
+) -> Diagnosis:
+    """The diagnosis of a network whose stage 2 is about to begin; stores the few views that it needs more."""
+    count = min(SAMPLE, len(images.train.labels))
+    first = Split(images.train.images[:count], images.train.labels[:count])
+    augmented = augment.draw("standard", 0, len(images.val.labels))
+    wanted = {
+        "val": features.plain("val", images.val),
+        "val_augmented": features.Wanted("val-standard-0", images.val, augmented),
+        "train_clean": features.plain("train-first", first),
+    }
+    stored = features.bank(prefix, list(wanted.values()), progress)
+    inputs = {
+        name: (rows.__getitem__, item.split.labels)
+        for (name, item), rows in zip(wanted.items(), stored, strict=True)
+    }
+    return Diagnosis(experiment, trained, inputs)
+
+
+class Diagnosis:
+    """Measures one network again and again; made before stage 2 begins, which it compares with.
+
+    trained: what stage 2 trains (`model.above_cut`). inputs: 'val', 'val_augmented' and 'train_clean', each
+    with its rows and its labels (n,).
+    """
+
+    def __init__(
+        self, experiment: Experiment, trained: keras.Model, inputs: Mapping[str, tuple[Rows, Array]]
+    ) -> None:
+        self.batch_size = experiment.batch_size
+        self.smoothing = experiment.label_smoothing
+        self.trained = trained
+        self.inputs = dict(inputs)
+        self.pooled = keras.Model(trained.input, trained.get_layer("pooling").output)
+        self.head = trained.get_layer("head")
+        suffix = trained.get_layer("suffix")
+        self.blocks = model.block_outputs(suffix)
+        self.activations = keras.Model(suffix.input, [suffix.get_layer(name).output for name in self.blocks])
+        self.kernels_before = {name: _numpy(kernel).copy() for name, kernel in model.kernels(trained).items()}
+        self.blocks_before = self._compared()
+
+    def __call__(self, train: Rows) -> dict[str, Any]:
+        """All the measurements of the network as it is now; `train` are the inputs of the epoch's view.
+
+        accuracy, loss: images ('train', 'train_clean', 'val', 'val_augmented') to statistics to value.
+        Statistics: 'moving', which Keras evaluates with; 'batch', each batch's own; 'augmented' and
+        'clean', re-estimated over those training images. Where the head has no batch norm: 'moving' alone.
+        statistics: how far the moving ones are from those of the images they are used on.
+        probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
+        drift: kernel to the norm of its change over its norm. cka: block to similarity, 0 to 1.
+        """
+        labels = self.inputs["train_clean"][1]
+        inputs = {"train": (train, labels), **self.inputs}
+        pooled = {name: outputs(self.pooled, rows, len(true)) for name, (rows, true) in inputs.items()}
+        kinds = {"augmented": moments(pooled["train"]), "clean": moments(pooled["train_clean"])}
+        accuracy: dict[str, dict[str, float]] = {}
+        loss: dict[str, dict[str, float]] = {}
+        for name, (_, true) in inputs.items():
+            answers = self._answers(pooled[name], kinds)
+            accuracy[name] = {kind: float(np.mean(p.argmax(1) == true)) for kind, p in answers.items()}
+            loss[name] = {
+                kind: smoothed_cross_entropy(p, true, self.smoothing) for kind, p in answers.items()
+            }
+        return {
+            "accuracy": accuracy,
+            "loss": loss,
+            "statistics": self._misfit(pooled),
+            "probe": probe(pooled["train_clean"], labels, pooled["val"], self.inputs["val"][1]),
+            "drift": {
+                name: float(np.linalg.norm(_numpy(kernel) - before) / np.linalg.norm(before))
+                for (name, kernel), before in zip(
+                    model.kernels(self.trained).items(), self.kernels_before.values(), strict=True
+                )
+            },
+            "cka": {
+                name: linear_cka(before, now)
+                for name, before, now in zip(self.blocks, self.blocks_before, self._compared(), strict=True)
+            },
+        }
+
+    @property
+    def _norm(self) -> keras.layers.BatchNormalization | None:
+        names = [layer.name for layer in self.head.layers]
+        norm = self.head.get_layer("head_norm") if "head_norm" in names else None
+        return norm if isinstance(norm, keras.layers.BatchNormalization) else None
+
+    def _answers(self, pooled: Array, kinds: Mapping[str, tuple[Array, Array]]) -> dict[str, Array]:
+        """Probabilities (n, classes) for pooled features (n, c), by kind of statistics."""
+        answers = {"moving": self._predict(pooled)}
+        if not (norm := self._norm):
+            return answers
+        moving = _numpy(norm.moving_mean).copy(), _numpy(norm.moving_variance).copy()
+        try:
+            for kind, statistics in kinds.items():
+                _assign(norm, statistics)
+                answers[kind] = self._predict(pooled)
+            own = []
+            for low in range(0, len(pooled), self.batch_size):
+                batch = pooled[low : low + self.batch_size]
+                _assign(norm, moments(batch))
+                own.append(self._predict(batch))
+            answers["batch"] = np.concatenate(own)
+        finally:
+            _assign(norm, moving)
+        return answers
+
+    def _predict(self, pooled: Array) -> Array:
+        return _numpy(self.head(pooled, training=False))
+
+    def _misfit(self, pooled: Mapping[str, Array]) -> dict[str, dict[str, float]]:
+        """How far the moving statistics are from those of each set of images, over the channels that vary.
+
+        mean: mean distance of the means, in standard deviations. variance: median ratio of the variances.
+        """
+        if not (norm := self._norm):
+            return {}
+        moving_mean, moving_variance = _numpy(norm.moving_mean), _numpy(norm.moving_variance)
+        found = {}
+        for name, values in pooled.items():
+            mean, variance = moments(values)
+            alive = variance > 0
+            distance = np.abs(moving_mean - mean)[alive] / np.sqrt(variance[alive])
+            ratio = moving_variance[alive] / variance[alive]
+            found[name] = {"mean": float(np.mean(distance)), "variance": float(np.median(ratio))}
+        return found
+
+    def _compared(self) -> list[Array]:
+        """Each block's activations for the first validation images, (COMPARED, h * w * c)."""
+        rows, labels = self.inputs["val"]
+        stored = rows(np.arange(min(COMPARED, len(labels)))).astype(np.float32)
+        outputs = self.activations.predict(stored, batch_size=EVALUATION_BATCH, verbose=0)
+        return [values.reshape(len(values), -1) for values in outputs]
+
+
+def moments(features: Array) -> tuple[Array, Array]:
+    """Mean and (biased) variance of each channel of features (n, c), as batch norm takes them."""
+    return features.mean(axis=0), features.var(axis=0)
+
+
+def _assign(norm: keras.layers.BatchNormalization, statistics: tuple[Array, Array]) -> None:
+    norm.moving_mean.assign(statistics[0])
+    norm.moving_variance.assign(statistics[1])
+
+
+def linear_cka(one: Array, other: Array) -> float:
+    """Linear centred kernel alignment, 0 to 1, of two activations (n, p) and (n, q) of the same images.
+
+    Kornblith et al. 2019 (arXiv:1905.00414), section 3, by the images' Gram matrices. 1 where one is a
+    rotation and a scaling of the other.
+    """
+    grams = []
+    for values in (one, other):
+        centred = values - values.mean(axis=0)
+        grams.append(centred @ centred.T)
+    norms = np.linalg.norm(grams[0]) * np.linalg.norm(grams[1])
+    return float(np.sum(grams[0] * grams[1]) / norms) if norms > 0 else 0.0
+
+
+def probe(features: Array, labels: Array, tested: Array, true: Array) -> float:
+    """Accuracy on `tested` (m, c) of a logistic regression fitted to standardized `features` (n, c)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_STRENGTH, max_iter=500))
+    return float(fitted.fit(features, labels).score(tested, true))
