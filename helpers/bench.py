@@ -171,12 +171,12 @@ class _Work:
         wanted = features.training_view(self.experiment, self.part(images), view)
         return features.bank(prefix, [wanted], progress=False)[0]
 
-    def batches(self, rows: np.ndarray, batch_size: int) -> Any:
-        """A shuffled pass over stored activations, as in an epoch of ours."""
+    def ours(self, above: Any, rows: np.ndarray, batch_size: int) -> None:
+        """A shuffled pass over stored activations, as an epoch of ours."""
         from helpers import training
 
         order = np.random.default_rng(0).permutation(len(rows))
-        return training.Batches(rows.__getitem__, self.targets[: len(rows)], order, batch_size)
+        training.train(above, training.Source(rows.__getitem__, self.targets), order, batch_size)
 
 
 def _features(work: _Work, sizes: Sizes) -> dict[str, Any]:
@@ -201,14 +201,13 @@ def _epoch(work: _Work, sizes: Sizes) -> dict[str, Any]:
     plain, ours = work.plain(work.experiment), work.above_cut(work.experiment)
     rows = work.stored(work.experiment.n_unfreeze, n, 0)
     plain.fit(images[:batch], work.targets[:batch], batch_size=batch, verbose=0)
-    ours.fit(work.batches(rows[: 2 * batch], batch), shuffle=False, verbose=0)
+    work.ours(ours, rows[: 2 * batch], batch)
     pairs = Pairs([], [])
     options = {"batch_size": batch, "verbose": 0}
     for _ in range(sizes.pairs):
         pairs.plain.append(_seconds(plain.fit, images, work.targets[:n], **options))
-        pairs.ours.append(_seconds(ours.fit, work.batches(rows, batch), shuffle=False, verbose=0))
-    passes = work.batches(rows, batch)
-    reading = sum(_seconds(passes.__getitem__, index) for index in range(len(passes)))
+        pairs.ours.append(_seconds(work.ours, ours, rows, batch))
+    reading = _seconds(lambda: [rows[i].astype(np.float32) for i in _shuffled(n, batch)])
     return pairs.summary("epoch", n, reading_images_per_second=n / reading)
 
 
@@ -225,12 +224,10 @@ def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:
         batch = experiment.batch_size
         plain, ours = work.plain(experiment), work.above_cut(experiment)
         plain.fit(images[:batch], targets[:batch], batch_size=batch, verbose=0)
-        ours.fit(work.batches(views[0][: 2 * batch], batch), shuffle=False, verbose=0)
+        work.ours(ours, views[0][: 2 * batch], batch)
         options = {"batch_size": batch, "epochs": epochs, "verbose": 0}
         pairs.plain.append(_seconds(plain.fit, images, targets, **options))
-        pairs.ours.append(
-            sum(_seconds(ours.fit, work.batches(view, batch), shuffle=False, verbose=0) for view in views)
-        )
+        pairs.ours.append(sum(_seconds(work.ours, ours, view, batch) for view in views))
         print(f"  {experiment.slug}: {pairs.plain[-1]:.0f} s against {pairs.ours[-1]:.0f} s", flush=True)
     shared = Pairs(pairs.plain, [seconds + storing / len(SWEEP) for seconds in pairs.ours])
     return shared.summary("sweep", n * epochs, storing_seconds=storing, experiments=len(SWEEP))
@@ -325,6 +322,11 @@ def one_epoch(way: str, experiment: Experiment) -> None:
 
 
 # ---------------------------------------------------------------------------- shared pieces
+
+
+def _shuffled(n: int, batch_size: int) -> list[np.ndarray]:
+    """The row numbers of each batch of a shuffled pass."""
+    return np.array_split(np.random.default_rng(0).permutation(n), -(-n // batch_size))
 
 
 def _seconds(work: Callable[..., object], *given: Any, **options: Any) -> float:

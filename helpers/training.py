@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from tqdm import tqdm
 
 from helpers.experiment import Experiment
 
+AHEAD = 4
+"""Batches that wait, ready, for the one that is trained on."""
 EVALUATION_BATCH = 200
 """Divides the split's sizes, and has the factor 8: equal batches, on one accelerator or on eight."""
 WARMUP_STEPS = 200
@@ -31,38 +35,35 @@ Rows = Callable[[np.ndarray], np.ndarray]
 """Given row numbers (m,), the inputs of the network for them, float (m, ...)."""
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches of (inputs, targets) in a given order, made ahead in a background thread.
-
-    `rows` yields the inputs, `targets` is float32 (n, classes) or None, `order` int (n,); the last batch
-    holds what is left.
-    """
-
-    def __init__(self, rows: Rows, targets: np.ndarray | None, order: np.ndarray, batch_size: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self.rows, self.targets, self.order, self.batch_size = rows, targets, order, batch_size
-
-    def __len__(self) -> int:
-        """Batches in one pass."""
-        return -(-len(self.order) // self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        """Batch `index`: (inputs, targets), or (inputs,) where there are no targets."""
-        picked = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        inputs = np.asarray(self.rows(picked), np.float32)
-        return (inputs,) if self.targets is None else (inputs, self.targets[picked])
-
-    def close(self) -> None:
-        """Let go of the inputs: Keras keeps a spent dataset for a while, and with it a mapped view."""
-        del self.rows
-
-
 @dataclass(frozen=True)
 class Source:
     """What one epoch trains on: the inputs' rows and their targets, float32 (n, classes)."""
 
     rows: Rows
     targets: np.ndarray
+
+
+def batches(
+    rows: Rows, targets: np.ndarray | None, order: np.ndarray, batch_size: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """(inputs, targets) batch by batch in a given order, the next ones made while one is used.
+
+    order: row numbers, int (n,); the last batch holds what is left. Without `targets`: (inputs,).
+    """
+
+    def batch(low: int) -> tuple[np.ndarray, ...]:
+        picked = order[low : low + batch_size]
+        inputs = np.asarray(rows(picked), np.float32)
+        return (inputs,) if targets is None else (inputs, targets[picked])
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[tuple[np.ndarray, ...]]] = deque()
+        for low in range(0, len(order), batch_size):
+            waiting.append(thread.submit(batch, low))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,6 @@ def fit(
     done = _restore(checkpoint, network, watchers)
     if done.finished:
         return done
-    validating = _in_order(validation)
     if watch and not done.watched:
         done.watched.append(watch(source(0).rows))
     with tqdm(
@@ -200,7 +200,9 @@ def fit(
             steps, rate = int(network.optimizer.iterations), float(network.optimizer.learning_rate)
             data = source(epoch)  # before the clock starts: what storing a view takes is counted there
             started = time.perf_counter()
-            logs = _pass(network, stage, data, epoch, validating) | {"learning_rate": rate}
+            logs = train(network, data, _order(stage, epoch, count), stage.batch_size)
+            logs |= {f"val_{name}": value for name, value in evaluate(network, validation).items()}
+            logs["learning_rate"] = rate
             for name, value in logs.items():
                 done.curves.setdefault(name, []).append(value)
             done.steps.append(int(network.optimizer.iterations) - steps)
@@ -218,25 +220,38 @@ def fit(
     return done
 
 
-def _pass(
-    network: keras.Model, stage: Stage, data: Source, epoch: int, validating: Batches
-) -> dict[str, float]:
-    """One epoch: every batch once, in the epoch's order, then the validation; what Keras measured."""
-    order = _order(stage, epoch, len(data.targets))
-    batches = Batches(data.rows, data.targets, order, stage.batch_size)
-    # Keras would shuffle the batches again, from Python's random state, which no checkpoint holds.
-    history = network.fit(batches, shuffle=False, validation_data=validating, verbose=0).history
-    batches.close()
-    return {name: float(values[0]) for name, values in history.items()}
+# A pass goes batch by batch rather than through Keras' fit, evaluate and predict: their input pipeline
+# (tf.data's, in TensorFlow 2.21) often ends a pass with seconds of waiting, up to as long as the pass itself,
+# for a thread of its autotuner that sleeps 10, 20, 41, 82 s from the start. Seen with 2,560 images, which
+# take 5.7 s: half of the passes then took 10.25 s, with both cores idle.
+
+
+def train(network: keras.Model, data: Source, order: np.ndarray, batch_size: int) -> dict[str, float]:
+    """One pass over the rows in `order`, a step a batch; loss and accuracy as each step found its batch."""
+    return _mean(network.train_on_batch, batches(data.rows, data.targets, order, batch_size))
+
+
+def evaluate(network: keras.Model, data: Source) -> dict[str, float]:
+    """Loss and accuracy on all rows, with the network in inference mode."""
+    rows = np.arange(len(data.targets))
+    return _mean(network.test_on_batch, batches(data.rows, data.targets, rows, EVALUATION_BATCH))
+
+
+def _mean(step: Callable[..., dict[str, Any]], passes: Iterable[tuple[np.ndarray, ...]]) -> dict[str, float]:
+    """The mean over images of what a step answers for each batch."""
+    answers, sizes = [], []
+    for inputs, targets in passes:
+        answers.append(step(inputs, targets, return_dict=True))
+        sizes.append(len(inputs))
+    return {
+        name: float(np.average([answer[name] for answer in answers], weights=sizes)) for name in answers[0]
+    }
 
 
 def outputs(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
     """The network's outputs, such as its probabilities, for rows 0 to count - 1, float32 (count, ...)."""
-    return network.predict(Batches(rows, None, np.arange(count), EVALUATION_BATCH), verbose=0)
-
-
-def _in_order(data: Source) -> Batches:
-    return Batches(data.rows, data.targets, np.arange(len(data.targets)), EVALUATION_BATCH)
+    passes = batches(rows, None, np.arange(count), EVALUATION_BATCH)
+    return np.concatenate([network.predict_on_batch(inputs) for (inputs,) in passes])
 
 
 def _order(stage: Stage, epoch: int, count: int) -> np.ndarray:

@@ -178,6 +178,26 @@ def test_a_finished_stage_is_not_trained_again(two_epochs: Kept, tmp_path: Path)
     assert checkpoint.stat().st_mtime_ns == before
 
 
+def test_a_pass_is_what_keras_makes_of_the_same_batches() -> None:
+    """Steps, weights, and the means over images, the last batch being smaller than the others."""
+    order, source = np.random.default_rng(5).permutation(TRAIN), Source(rows(0), TARGETS[:TRAIN])
+    ours, theirs = network(), network()
+    for each in (ours, theirs):
+        training.compile_for(each, STAGE, 8)
+    logs = training.train(ours, source, order, STAGE.batch_size)
+    options = {"batch_size": STAGE.batch_size, "shuffle": False, "verbose": 0}
+    history = theirs.fit(INPUTS[order], TARGETS[order], **options).history
+    assert logs == pytest.approx({name: values[0] for name, values in history.items()}, abs=1e-6)
+    assert int(ours.optimizer.iterations) == -(-TRAIN // STAGE.batch_size)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    many = Source(lambda picked: INPUTS[picked % len(INPUTS)], np.tile(TARGETS, (3, 1)))  # 200 and 172 rows
+    measured = theirs.evaluate(np.tile(INPUTS, (3, 1)), many.targets, verbose=0, return_dict=True)
+    assert training.evaluate(ours, many) == pytest.approx(measured, abs=1e-6)
+    answers = theirs.predict(INPUTS, verbose=0)
+    np.testing.assert_allclose(training.outputs(ours, rows(0), len(INPUTS)), answers, rtol=0, atol=1e-6)
+
+
 # ---------------------------------------------------------------------------- damaged checkpoints
 
 
