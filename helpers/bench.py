@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import runner
+from helpers import runner, storage
 from helpers.experiment import Experiment
 
 TARGETS = {"features": 2.5, "epoch": 2.5, "sweep": 3.0}
@@ -98,9 +98,7 @@ def bench(experiment: Experiment, sizes: Sizes | None = None) -> dict[str, Any]:
 def write(result: dict[str, Any], path: Path | None = None) -> Path:
     """Keep the result as results/bench.json, replaced as a whole."""
     path = path or runner.RESULTS / "bench.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1))
-    os.replace(part, path)
+    storage.write({path: json.dumps(result, indent=1).encode()})
     return path
 
 

@@ -13,6 +13,7 @@ from there, and a file that was cut short or altered is found out and built agai
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -163,10 +164,7 @@ def _noted_whole(prefix: Prefix, item: Wanted) -> bool:
 
 
 def _note(path: Path, **state: Any) -> None:
-    note = path.with_suffix(".json")
-    part = note.with_suffix(".part")
-    part.write_text(json.dumps(state))
-    os.replace(part, note)
+    storage.write({path.with_suffix(".json"): json.dumps(state).encode()})
 
 
 def seconds(prefix: Prefix, wanted: list[Wanted]) -> dict[str, float]:
@@ -260,11 +258,20 @@ def _requests(
 
 def _through(prefix: Prefix) -> Compute:
     """The prefix as a Compute: through OpenVINO where it can be had, else through Keras."""
+    return _compiled(prefix) if openvino_usable() else _keras(_frozen(prefix))
+
+
+@functools.lru_cache(maxsize=2)
+def _compiled(prefix: Prefix) -> Compute:
+    """The prefix through OpenVINO: compiling takes seconds, and a run stores one view after another."""
+    return _openvino(_frozen(prefix))
+
+
+def _frozen(prefix: Prefix) -> keras.Model:
+    """The network of a prefix: from pixels, or from the stored activations below it."""
     if prefix.below is None:
-        network = model.pixels_to(prefix.network, prefix.cut)
-    else:
-        network = model.between(prefix.network, prefix.below.cut, prefix.cut)
-    return _openvino(network) if openvino_usable() else _keras(network)
+        return model.pixels_to(prefix.network, prefix.cut)
+    return model.between(prefix.network, prefix.below.cut, prefix.cut)
 
 
 def openvino_usable() -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers import storage
 from helpers.experiment import Experiment
 
 FORMAT = 1
@@ -209,21 +209,8 @@ def write(content: Mapping[str, Any], arrays: Arrays, folder: Path | str) -> Run
     plain = json.loads(json.dumps(unsigned, default=lambda value: value.tolist()))
     text = json.dumps({**plain, "checksum": _checksum(plain)}, indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace({path.with_suffix(".npz"): buffer.getvalue(), path: text.encode()})
+    storage.write({path.with_suffix(".npz"): buffer.getvalue(), path: text.encode()})
     return read(path)
-
-
-def _replace(files: Mapping[Path, bytes]) -> None:
-    """Write all the files beside their places, then move them there, in order."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
-    try:
-        for path, data in files.items():
-            temporary[path].write_bytes(data)
-        for path in files:
-            os.replace(temporary[path], path)
-    finally:
-        for left in temporary.values():
-            left.unlink(missing_ok=True)
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What is kept on disk for re-use, besides records: list it, bound it, clear it. Needs no Keras.
+"""What is kept on disk: written whole; and, for re-use, listed, bounded and cleared. Needs no Keras.
 
 Everything here can be made again: stored activations (bank/), checkpoints and trained weights (runs/).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import filelock
@@ -105,6 +106,26 @@ def listing() -> str:
     size = sum(path.stat().st_size for path in runs)
     lines.append(f"  {size / 1e9:.2f} GB of checkpoints and trained weights in {len(runs)} files")
     return "\n".join(lines)
+
+
+def write(files: Mapping[Path, bytes]) -> None:
+    """Write files so that each is always whole on the disk: the old one until the new one is.
+
+    All are written beside their places, then moved there in the given order. Raises OSError where one
+    cannot be written; then none was moved.
+    """
+    beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
+    try:
+        for path, content in files.items():
+            with open(beside[path], "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in files:
+            os.replace(beside[path], path)
+    finally:
+        for left in beside.values():
+            left.unlink(missing_ok=True)
 
 
 def lock_of(folder: Path) -> Path:

@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from helpers import records, runner
+from helpers import records, runner, storage
 from helpers.experiment import Experiment, ExperimentError, nearest
 from helpers.records import Run
 from helpers.study import SWEEPS
@@ -235,11 +235,8 @@ def _received(experiment: Experiment, future: Any) -> Run:
         return stored
     folder = runner.results_folder(experiment)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        part = folder / f".{name}.{os.getpid()}"
-        part.write_bytes(content)
-        path = part.replace(folder / name)
-    return records.read(path)
+    storage.write({folder / name: content for name, content in files.items()})
+    return records.read(next(folder / name for name in files if name.endswith(".json")))
 
 
 # ---------------------------------------------------------------------------- records elsewhere

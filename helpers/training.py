@@ -8,8 +8,8 @@ would have ended.
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +22,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from helpers import storage
 from helpers.experiment import Experiment
 
 AHEAD = 4
@@ -331,11 +332,8 @@ def _stopping(watchers: Iterable[keras.callbacks.Callback]) -> keras.callbacks.E
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write an .npz so that `path` is always whole: the old file until the new one is on the disk."""
+    """Write an .npz so that `path` is always whole, making its folder."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with open(part, "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    storage.write({path: content.getvalue()})

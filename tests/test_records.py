@@ -1,6 +1,7 @@
 """Records: what is written comes back, what was altered is refused, the seed's logs tell their facts."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_failed_write_leaves_the_old_record_whole(run: Run, monkeypatch: pytes
     def full(source: Path, target: Path) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(records.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError):
         records.write(content_of(metrics={"test_end2end": 0.9}), arrays_of(COUNTS), run.path.parent)
     assert records.read(run.path).metrics["test_end2end"] == 0.25

@@ -1,0 +1,105 @@
+"""Figures of the anatomy: each says in words what it shows, with the numbers of the diagnosis behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers import anatomy
+from helpers.experiment import Experiment
+from helpers.records import Run
+from helpers.style import Figure
+
+KINDS = tuple(anatomy.STATISTICS)
+
+
+def measured(moving: float, other: float, norm: bool = True) -> dict[str, Any]:
+    """One epoch's diagnosis: `other` with every kind of statistics but the moving ones."""
+    kinds = {kind: moving if kind == "moving" else other for kind in KINDS[: 4 if norm else 1]}
+    return {
+        "accuracy": {"val": kinds, "val_augmented": {kind: value - 0.05 for kind, value in kinds.items()}},
+        "probe": other,
+        "drift": {"block_13_expand": 0.02, "Conv_1": 0.3},
+        "cka": {"block_13_project_BN": 0.98, "out_relu": 0.75},
+        "statistics": {},
+    }
+
+
+def diagnosed(moving: float, other: float = 0.88, norm: bool = True, **fields: Any) -> Run:
+    """A run of two epochs that starts at 87% and ends as stated."""
+    experiment = Experiment(learning_rate=3e-4, epochs=2, diagnosed=True, **fields)
+    return Run(
+        name=experiment.slug,
+        id="0",
+        config=asdict(experiment),
+        metrics={},
+        curves={},
+        timing_sec={},
+        confusion_matrix=None,
+        path=Path("a-record.json"),
+        format=1,
+        class_counts={"val": [500] * 10, "test": [1000] * 10},
+        diagnosis=[measured(0.87, 0.87, norm), measured(0.8, 0.88, norm), measured(moving, other, norm)],
+    )
+
+
+FAILED = diagnosed(0.62)
+GROUPS = {
+    "as logged": [FAILED, diagnosed(0.66, seed=0), diagnosed(0.64, seed=1)],
+    "no norm": [diagnosed(0.89, norm=False)],
+}
+RATES = {1e-5: [diagnosed(0.89)], 3e-4: [FAILED, diagnosed(0.66, seed=0)], 3e-3: [diagnosed(0.1, 0.12)]}
+FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
+    "by_statistics": (lambda: anatomy.by_statistics(FAILED), ["62.0%", "88.0%"]),
+    "interventions": (
+        lambda: anatomy.interventions(GROUPS),
+        ["as logged 64.0%, re-estimated 88.0%", "no norm 89.0%"],
+    ),
+    "rate_map": (
+        lambda: anatomy.rate_map(RATES),
+        ["At 0.0003 evaluation hides 24 points", "0.003: 10.0% as evaluated, 12.0% re-estimated"],
+    ),
+    "moved": (lambda: anatomy.moved({"failed": FAILED}), ["out_relu", "failed 0.75"]),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_what_it_shows(name: str) -> None:
+    draw, numbers = FIGURES[name]
+    figure = draw()
+    assert figure.get_suptitle().replace("\n", " ") in figure.alt_text
+    assert all(number in figure.alt_text for number in numbers), figure.alt_text
+    assert all(axes.get_ylabel() or axes.get_yticklabels() for axes in figure.axes)
+    assert figure.axes[-1].get_xlabel() or figure.axes[-1].get_xticklabels()
+
+
+def test_every_mark_has_its_interval() -> None:
+    """Wilson's for a run; three seeds of five marks each are two errorbars each, and one run has one."""
+    (axes,) = anatomy.interventions(GROUPS).axes
+    assert len(axes.containers) == 2 * 3 + 1
+
+
+def test_accuracy_is_that_of_the_epoch_images_and_statistics() -> None:
+    assert anatomy.accuracy(FAILED).value == 0.62
+    assert anatomy.accuracy(FAILED, epoch=0).value == 0.87
+    assert anatomy.accuracy(FAILED, "val_augmented", "clean", 1).value == pytest.approx(0.83)
+    assert anatomy.accuracy(FAILED, statistics="probe").value == 0.88
+    interval = anatomy.accuracy(FAILED)
+    assert interval.low < 0.62 < interval.high
+    assert interval.n == 5000
+
+
+def test_across_seeds_is_a_mean_with_students_interval() -> None:
+    found = anatomy.across(GROUPS["as logged"])
+    assert (found.value, found.n) == (pytest.approx(np.mean([0.62, 0.66, 0.64])), 3)
+    assert found.high - found.low > 0.05
+
+
+def test_a_run_that_was_not_diagnosed_is_refused() -> None:
+    with pytest.raises(ValueError, match="a-record.json holds no diagnosis.*diagnosed=True"):
+        anatomy.accuracy(Run(**{**vars(FAILED), "diagnosis": []}))
