@@ -143,9 +143,11 @@ class Diagnosis:
         return _numpy(self.head(pooled, training=False))
 
     def _misfit(self, pooled: Mapping[str, Array]) -> dict[str, dict[str, float]]:
-        """How far the moving statistics are from those of each set of images, over the channels that vary.
+        """How far the moving statistics are from those of each set of images, as the norm's output sees it.
 
-        mean: mean distance of the means, in standard deviations. variance: median ratio of the variances.
+        mean: distance of the means in the norm's own unit, sqrt(moving variance + epsilon), which is how far
+        a channel's output is off its centre; mean over the channels. variance: median ratio of the
+        moving to the actual variances, epsilon added to both.
         """
         if not (norm := self._norm):
             return {}
@@ -153,9 +155,8 @@ class Diagnosis:
         found = {}
         for name, values in pooled.items():
             mean, variance = moments(values)
-            alive = variance > 0
-            distance = np.abs(moving_mean - mean)[alive] / np.sqrt(variance[alive])
-            ratio = moving_variance[alive] / variance[alive]
+            distance = np.abs(moving_mean - mean) / np.sqrt(moving_variance + norm.epsilon)
+            ratio = (moving_variance + norm.epsilon) / (variance + norm.epsilon)
             found[name] = {"mean": float(np.mean(distance)), "variance": float(np.median(ratio))}
         return found
 
