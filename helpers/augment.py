@@ -18,6 +18,8 @@ ROTATION_DEGREES = 20.0
 SHIFT = 0.1
 ZOOM = 0.15
 """The seed's ranges: degrees either way, share of the side, and scale about 1, on the 32 px image."""
+CROP = 4
+"""Pixels that the usual random crop of CIFAR-10 shifts by at most (He et al. 2016, section 4.2)."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,18 @@ class View:
 def draw(kind: str, number: int, n: int, side: int = 32, mixup_alpha: float = 0.2) -> View:
     """View `number` of n images of `side` pixels.
 
-    kind: 'none'; 'flip' (view 0 plain, view 1 mirrored); 'standard'; 'standard+mixup'.
+    kind: 'none'; 'flip' (view 0 plain, view 1 mirrored); 'crop' (like it, then each image shifted by whole
+    pixels, up to CROP either way, and mirrored or not); 'standard'; 'standard+mixup'.
     """
     if kind == "none":
         return View(_rows(_identity(n)))
-    if kind == "flip":
+    if kind == "flip" or (kind == "crop" and number < 2):
         return View(_rows(_mirror(np.full(n, number % 2 == 1), side)))
     rng = np.random.default_rng([VIEW_SEED, number])
+    if kind == "crop":
+        draws, shift = rng.uniform(0, 1, (n, 3)), _identity(n)
+        shift[:, :2, 2] = np.floor(draws[:, :2] * (2 * CROP + 1)) - CROP
+        return View(_rows(shift @ _mirror(draws[:, 2] < 0.5, side)))
     matrices = _rows(_standard(rng, n, side))
     if kind == "standard":
         return View(matrices)

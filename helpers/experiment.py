@@ -102,8 +102,8 @@ class Experiment:
     """Passes over the training set in stage 2."""
     patience: int = _within(1, 1000, 10)
     """Epochs without a lower val_loss after which stage 2 stops."""
-    augmentation: Literal["none", "flip", "standard", "standard+mixup"] = "standard"
-    """Views of stage 2: plain; plain and flipped; the seed's rotations, shifts, zooms, flips; mixed."""
+    augmentation: Literal["none", "flip", "crop", "standard", "standard+mixup"] = "standard"
+    """Views of stage 2: plain; and flipped; and shifted; the seed's turns, shifts, zooms, flips; mixed."""
     mixup_alpha: float = _within(1e-3, 10.0, 0.2)
     """Both parameters of the Beta distribution that mixup draws its weight from."""
     views: int = _within(1, 1000, 4)

@@ -182,16 +182,18 @@ def _train(
         return [make[view](split, getattr(images, split)) for split, view in evaluated]
 
     pooled = features.Prefix(network, model.POOLED, found["weights"], found["data"])
-    train_rows, *rows = stored(pooled, [features.plain("train", images.train), *evaluation_views()])
     top = model.head(experiment, pooled.shape[0])
-    progress1 = training.fit(
-        top,
-        training.stage1(experiment),
-        lambda epoch: training.Source(train_rows, one_hot["train"]),
-        training.Source(rows[0], one_hot["val"]),
-        folder / "stage1.npz",
-        progress,
-    )
+    progress1 = training.Progress()
+    if experiment.stage1_epochs_run or not experiment.epochs_run:
+        train_rows, *rows = stored(pooled, [features.plain("train", images.train), *evaluation_views()])
+        progress1 = training.fit(
+            top,
+            training.stage1(experiment),
+            lambda epoch: training.Source(train_rows, one_hot["train"]),
+            training.Source(rows[0], one_hot["val"]),
+            folder / "stage1.npz",
+            progress,
+        )
     trained, done = top, {"stage1": progress1}
 
     if experiment.epochs_run:

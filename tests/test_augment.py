@@ -9,7 +9,7 @@ from helpers import augment
 SIDE = 32
 CENTRE = (SIDE - 1) / 2
 N = 64
-KINDS = ["none", "flip", "standard", "standard+mixup"]
+KINDS = ["none", "flip", "crop", "standard", "standard+mixup"]
 ROWS = np.arange(N)
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
 IMAGES = ndimage.gaussian_filter(IMAGES, (0, 1, 1, 0))  # noise, a little smooth, as photographs are
@@ -72,6 +72,22 @@ def test_a_flip_is_exact() -> None:
     np.testing.assert_array_equal(augment.flipped(N).images(IMAGES, ROWS), mirrored)
     np.testing.assert_array_equal(augment.draw("flip", 0, N).images(IMAGES, ROWS), IMAGES)
     np.testing.assert_array_equal(augment.draw("flip", 1, N).images(IMAGES, ROWS), mirrored)
+
+
+def test_a_crop_is_plain_then_mirrored_then_shifted_by_whole_pixels() -> None:
+    for number in (0, 1):
+        flip = augment.draw("flip", number, N).images(IMAGES, ROWS)
+        np.testing.assert_array_equal(augment.draw("crop", number, N).images(IMAGES, ROWS), flip)
+    view = augment.draw("crop", 2, N)
+    maps = matrices(view)
+    mirrored = maps[:, 0, 0] < 0
+    shift = maps[:, :2, 2] - np.outer(mirrored, [SIDE - 1, 0])
+    assert 0.3 < mirrored.mean() < 0.7
+    assert set(np.unique(shift)) == set(range(-4, 5))
+    row, (x, y) = np.flatnonzero(~mirrored)[0], shift[np.flatnonzero(~mirrored)[0]].astype(int)
+    padded = np.pad(IMAGES[row], ((4, 4), (4, 4), (0, 0)), mode="edge")
+    moved = padded[4 + y : 4 + y + SIDE, 4 + x : 4 + x + SIDE]
+    np.testing.assert_array_equal(view.images(IMAGES, ROWS)[row], moved)
 
 
 def test_the_map_without_a_motion_is_the_image_itself_through_the_warp_too() -> None:

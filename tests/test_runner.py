@@ -65,6 +65,13 @@ def test_what_a_run_leaves(undisturbed: Run) -> None:
     assert [path.name for path in runs.glob("*/*")] == ["weights.npz"]
 
 
+def test_without_stage_1_no_pooled_features_are_stored(store: Path) -> None:
+    run = runner.run(SMALL.replace(stage1_epochs=0, epochs=1), progress=False)
+    assert run.curves["stage1"] == {}
+    assert len(run.curves["stage2"]["loss"]) == 1
+    assert {path.parent.name.split("-")[0] for path in store.rglob("*.npy")} == {"block_11_add"}
+
+
 def test_a_stored_record_needs_no_keras(undisturbed: Run, store: Path) -> None:
     path = copied(undisturbed, store)
     code = kills.training(SMALL) + "import sys\nassert not {'keras', 'tensorflow'} & sys.modules.keys()\n"
