@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from helpers.evaluation import PairedTest
+from helpers.evaluation import PairedTest, Proportion
 from helpers.records import Run
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ def finding(test: PairedTest, better: str, worse: str, neither: str) -> str:
     if test.low > 0:
         return better
     return worse if test.high < 0 else neither
+
+
+def apart(before: Proportion, after: Proportion, higher: str, lower: str, neither: str) -> str:
+    """The words for two shares that are not paired: `neither` where their 95% intervals overlap."""
+    if after.low > before.high:
+        return higher
+    return lower if after.high < before.low else neither
 
 
 # ---------------------------------------------------------------------------- where numbers come from

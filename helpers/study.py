@@ -50,14 +50,14 @@ ANATOMY_SEEDS = (42, 0, 1)
 
 INTERVENTIONS: dict[str, dict[str, Any]] = {
     "as logged": {},
-    "without augmentation": {"augmentation": "none"},
     "batch norm frozen": {"head_norm": "frozen"},
-    "layer norm": {"head_norm": "layer"},
     "no norm": {"head_norm": "none"},
     "momentum 0.9": {"head_momentum": 0.9},
     "momentum 0.999": {"head_momentum": 0.999},
+    "layer norm": {"head_norm": "layer"},
+    "without augmentation": {"augmentation": "none"},
 }
-"""What is changed in the failing run, at 3e-4, one thing at a time; all but the second concern the head."""
+"""What is changed in the failing run, at 3e-4, one thing at a time; all but the last concern the head."""
 
 MAP_RATES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 """Learning rates from the one that works to one at which nothing does."""
@@ -72,6 +72,13 @@ def intervention(name: str, seed: int = 42) -> Experiment:
 def at_rate(learning_rate: float, seed: int = 42) -> Experiment:
     """The failing run at another learning rate."""
     return intervention("as logged", seed).replace(learning_rate=learning_rate)
+
+
+def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:
+    """Seeds, interventions and rates that a notebook shows: all at full scale, else the most telling ones."""
+    if scale == "full":
+        return list(ANATOMY_SEEDS), list(INTERVENTIONS), list(MAP_RATES)
+    return [seed], list(INTERVENTIONS)[:4], list(MAP_RATES[::2])
 
 
 # ---------------------------------------------------------------------------- sweeps

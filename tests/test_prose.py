@@ -40,6 +40,14 @@ def test_shares_and_differences_are_text() -> None:
     assert prose.points(0.0034) == "+0.3 points" and prose.points(-0.01) == "-1.0 points"
 
 
+def test_shares_are_apart_only_where_their_intervals_are() -> None:
+    low, high = evaluation.proportion(0.84, 5000), evaluation.proportion(0.90, 5000)
+    between = evaluation.proportion(0.845, 5000)
+    assert prose.apart(low, high, "up", "down", "same") == "up"
+    assert prose.apart(high, low, "up", "down", "same") == "down"
+    assert prose.apart(low, between, "up", "down", "same") == "same"
+
+
 def test_provenance_names_scale_machine_versions_and_records() -> None:
     line = prose.provenance(FULL, QUICK).data
     for fact in FACTS:
