@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import tyro
 
 from helpers import data, evaluation, notebook, storage, weights
+from helpers import predict as predicting
 from helpers import report as building
 from helpers.data import DataError
 from helpers.experiment import Experiment, ExperimentError
+from helpers.predict import PredictionError
 from helpers.records import RecordError
 from helpers.report import ReportError
 from helpers.storage import FeatureError
@@ -35,6 +38,41 @@ def run(experiment: tyro.conf.OmitArgPrefixes[Experiment], data_dir: Path | None
         for label, view in (("plain", "plain"), ("with flip averaging", "tta")):
             print(f"  {split:4s} accuracy {label:20s} {evaluation.accuracy(result.correct(split, view))}")
     print(f"  {result.timing_sec['total'] / 60:.1f} min in all on {result.environment['processor']}")
+
+
+def predict(
+    picture: Annotated[Path, tyro.conf.Positional],
+    experiment: tyro.conf.OmitArgPrefixes[Experiment],
+    more: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
+) -> None:
+    """Classify pictures with a run trained on this machine: the three likeliest classes of each.
+
+    Args:
+        picture: A file of any common format and size.
+        experiment: Which run; the headline unless its fields are given, as to `run`.
+        more: More such files.
+    """
+    paths = [picture, *more]
+    images = np.stack([predicting.picture(path) for path in paths])
+    probabilities = predicting.classify(predicting.load(experiment), images)
+    names = predicting.classes(experiment)
+    for path, row in zip(paths, probabilities, strict=True):
+        likeliest = row.argsort()[::-1][:3]
+        print(f"{path}: " + ", ".join(f"{names[label]} {row[label]:.1%}" for label in likeliest))
+
+
+def export(
+    path: Annotated[Path, tyro.conf.Positional], experiment: tyro.conf.OmitArgPrefixes[Experiment]
+) -> None:
+    """Write a run trained on this machine as a .keras file, which keras.models.load_model reads anywhere.
+
+    Args:
+        path: The file to write, ending in .keras.
+        experiment: Which run; the headline unless its fields are given, as to `run`.
+    """
+    predicting.export(experiment, path)
+    print(f"written: {path}\n  from RGB pictures (n, 32, 32, 3), 0 to 255, to the probabilities of")
+    print(f"  {', '.join(predicting.classes(experiment))}")
 
 
 def find_data(data_dir: Path | None = None, download: bool = True) -> None:
@@ -147,19 +185,24 @@ def sweep(
     """Run many experiments: a named sweep, or the grid in a .yaml file. Again: only what is missing.
 
     Args:
-        what: A sweep's name (depth, optimizer, lr, batch, regularizers, views), or a .yaml file.
+        what: A sweep's name (depth, optimizer, lr, batch, regularizers, views, anatomy), or a .yaml file.
         workers: Local processes to train in, which share the cores.
         scheduler: Address of a Dask scheduler to train on instead, as in tcp://host:8786.
         output: A folder at any fsspec URL that every record is copied to as well.
     """
+    from helpers import study
     from helpers import sweep as sweeping
 
-    for found in sweeping.run(sweeping.named(what), workers=workers, scheduler=scheduler, output=output):
+    wanted, screening = sweeping.named(what), what in study.SWEEPS
+    runs = sweeping.run(wanted, workers=workers, scheduler=scheduler, output=output, screening=screening)
+    for found in runs:
         print(f"{found.path}: test accuracy {evaluation.accuracy(found.correct('test', 'plain'))}")
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
+    "predict": predict,
+    "export": export,
     "data": find_data,
     "cache": cache,
     "sweep": sweep,
@@ -174,7 +217,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     """Run one command; an expected error is one line on stderr and exit status 1."""
-    expected = (ExperimentError, DataError, WeightsError, FeatureError, RecordError, ReportError, SweepError)
+    engine = (ExperimentError, DataError, WeightsError, FeatureError, RecordError, PredictionError)
+    expected = (*engine, ReportError, SweepError)
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
     except expected as error:

@@ -25,7 +25,7 @@ STATISTICS = {
     "batch": "each batch's own",
 }
 """Kinds of batch-norm statistics that `diagnosis` evaluates with, and what a figure calls them."""
-IMAGES = {"val": "validation images as they are", "val_augmented": "validation images, augmented"}
+IMAGES = {"val": "validation images", "val_augmented": "augmented validation images"}
 
 
 def accuracy(run: Run, images: str = "val", statistics: str = "moving", epoch: int = -1) -> Proportion:
@@ -70,8 +70,7 @@ def by_statistics(run: Run, title: str = "") -> Figure:
             axes.plot(epochs, [each.value for each in found], label=label, **look)
             low, high = [each.low for each in found], [each.high for each in found]
             axes.fill_between(epochs, low, high, color=look["color"], alpha=0.12, linewidth=0)
-        style.percent_axis(axes.yaxis, "accuracy")
-        axes.set_title(words, fontsize=9.5, loc="right", color=GREY)
+        style.percent_axis(axes.yaxis, f"{words}\naccuracy")
         if images == "val":
             style.legend_above(axes, columns=2)
     axes.set_xlabel(plots.EPOCHS + "; 0: before the first")
@@ -189,7 +188,7 @@ def moved(runs: Mapping[str, Run], title: str = "") -> Figure:
             text.set_horizontalalignment("right")
     style.legend_above(above)
     last_block = {label: list(run.diagnosis[-1]["cka"].items())[-1] for label, run in runs.items()}
-    found = "; ".join(f"{label} {value:.2f}" for label, (_, value) in last_block.items())
+    found = "; ".join(f"{label} {abs(value):.2f}" for label, (_, value) in last_block.items())
     block = next(iter(last_block.values()))[0]
     described = f"Kernels' relative change and blocks' CKA of {', '.join(runs)}"
     return style.finished(
