@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from helpers.evaluation import PairedTest
 from helpers.experiment import Experiment
 from helpers.plots import CLASSES
 from helpers.prose import caution, finding, percent
-from helpers.records import RecordError, Run
+from helpers.records import Run
 from helpers.runner import RESULTS
 from helpers.style import PALETTE
 
@@ -37,6 +38,7 @@ FILTERS = ("depth", "optimizer", "augmentation", "learning rate", "batch", "scal
 COSTS = {"minutes": "time (minutes, on each run's machine)", "passes": "passes over the training images"}
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down")
 NO_VALUE = "no value"
+BOUND: dict[str, Any] = {"bind": "query-params"}  # what keeps a choice in the page's address
 
 Stamps = tuple[tuple[str, int, int], ...]
 
@@ -47,11 +49,9 @@ def stamps(folders: Iterable[Path]) -> Stamps:
     """Path, time of change and size of every file of a record in or below the folders: cheap to compare."""
     found = set()
     for path in (path for folder in folders for end in ("json", "npz") for path in folder.rglob(f"*.{end}")):
-        try:
+        with suppress(FileNotFoundError):  # replaced or removed since it was listed: the next look tells
             facts = path.stat()
-        except FileNotFoundError:  # replaced or removed since it was listed: the next look tells
-            continue
-        found.add((str(path), facts.st_mtime_ns, facts.st_size))
+            found.add((str(path), facts.st_mtime_ns, facts.st_size))
     return tuple(sorted(found))
 
 
@@ -151,7 +151,7 @@ def finished(figure: go.Figure, title: str, x: str, y: str, height: int = 460) -
     """Add the title, which is the finding, and the axes' labels."""
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "title": None}
     figure.update_layout(template="plotly_white", height=height, legend=legend)
-    figure.update_layout(title={"text": title, "font": {"size": 16}}, margin={"l": 70, "r": 20, "t": 50})
+    figure.update_layout(title=title, margin={"l": 70, "r": 20, "t": 10})
     return figure.update_xaxes(title_text=x).update_yaxes(title_text=y)
 
 
@@ -191,36 +191,61 @@ def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figu
     The x axis counts passes over the training images: what a seed log calls an epoch but was a single
     optimizer step is a hollow marker at the pass that it follows.
     """
-    figure, best, shown = go.Figure(), [], metric.replace("_", " ")
-    sign, kind = (1, "Highest") if metric == "accuracy" else (-1, "Lowest")
-    solid = metric if metric == "learning_rate" else f"val_{metric}"
+    figure = go.Figure()
     for place, (label, run) in enumerate(runs.items()):
-        tone, symbol = look(place)
-        real, single = records.real_epochs(run, stage), records.one_step_epochs(run, stage)
-        passes = np.cumsum(np.isin(np.arange(len(real) + len(single)), real))
-        for name in sorted({metric, solid} & set(run.curves.get(stage, {}))):
-            curve = np.asarray(run.curves[stage][name], float)
-            mode, dash = ("lines+markers", "solid") if name == solid else ("lines", "dash")
-            hollow = single, "markers", f"{symbol}-open", "a single step after pass"
-            for drawn, how, mark, after in ((real, mode, symbol, "pass"), hollow):
-                figure.add_scatter(
-                    **{"x": passes[drawn], "y": curve[drawn], "mode": how, "name": label},
-                    **{"legendgroup": label, "showlegend": name == solid and drawn is real},
-                    line={"color": tone, "dash": dash},
-                    marker={"color": tone, "symbol": mark, "size": 6},
-                    hovertemplate=f"{label}<br>{name} %{{y:.4g}}, {after} %{{x}}<extra></extra>",
-                )
-            if name == solid and np.isfinite(curve).any():
-                at = int(np.nanargmax(sign * curve))
-                value = percent(curve[at]) if metric == "accuracy" else f"{curve[at]:.3g}"
-                best.append((sign * curve[at], f"{label}, {value} after {passes[at]} passes"))
-    figure.update_yaxes(tickformat="~%" if metric == "accuracy" else "")
-    if metric == "learning_rate":
-        figure.update_yaxes(type="log")
-    what = shown if metric == solid else f"validation {shown}"
-    title = f"{kind} {what}: {max(best)[1]}" if best else f"No {what} in {stage}"
+        for name in sorted({metric, _judged(metric)} & run.curves.get(stage, {}).keys()):
+            figure.add_traces(_curve(label, run, stage, name, name == _judged(metric), look(place)))
+    scale = "log" if metric == "learning_rate" else "linear"
+    figure.update_yaxes(tickformat="~%" if metric == "accuracy" else "", type=scale)
     unit = " (nats)" if metric == "loss" else ""
-    return finished(figure, title, f"passes over the training images in {stage}", shown + unit)
+    y = metric.replace("_", " ") + unit
+    return finished(figure, _best(runs, stage, metric), f"passes over the training images in {stage}", y)
+
+
+def _judged(metric: str) -> str:
+    """The curve that a metric is judged by: validation's, where there is one."""
+    return metric if metric == "learning_rate" else f"val_{metric}"
+
+
+def _passes(run: Run, stage: str) -> np.ndarray:
+    """The pass over the training images that each logged epoch was, or followed."""
+    real = records.real_epochs(run, stage)
+    return np.cumsum(np.isin(np.arange(len(real) + len(records.one_step_epochs(run, stage))), real))
+
+
+def _curve(
+    label: str, run: Run, stage: str, name: str, solid: bool, looks: tuple[str, str]
+) -> list[go.Scatter]:
+    """A curve of a run in two parts: its passes, joined, and its single steps, hollow."""
+    (tone, symbol), passes = looks, _passes(run, stage)
+    values, line = np.asarray(run.curves[stage][name], float), "lines+markers" if solid else "lines"
+    parts = (
+        (records.real_epochs(run, stage), line, symbol, "pass"),
+        (records.one_step_epochs(run, stage), "markers", f"{symbol}-open", "a single step after pass"),
+    )
+    return [
+        go.Scatter(
+            **{"x": passes[drawn], "y": values[drawn], "mode": mode, "name": label},
+            **{"legendgroup": label, "showlegend": solid and mark == symbol},
+            line={"color": tone, "dash": "solid" if solid else "dash"},
+            marker={"color": tone, "symbol": mark, "size": 6},
+            hovertemplate=f"{label}<br>{name} %{{y:.4g}}, {after} %{{x}}<extra></extra>",
+        )
+        for drawn, mode, mark, after in parts
+    ]
+
+
+def _best(runs: Mapping[str, Run], stage: str, metric: str) -> str:
+    """The title of learning curves: the best value that any of the runs reached, and where."""
+    sign, kind = (1, "Highest") if metric == "accuracy" else (-1, "Lowest")
+    what, found = _judged(metric).replace("val_", "validation ").replace("_", " "), []
+    for label, run in runs.items():
+        curve = np.asarray(run.curves.get(stage, {}).get(_judged(metric), []), float)
+        if np.isfinite(curve).any():
+            at = int(np.nanargmax(sign * curve))
+            value = percent(curve[at]) if metric == "accuracy" else f"{curve[at]:.3g}"
+            found.append((sign * curve[at], f"{label}, {value} after {_passes(run, stage)[at]} passes"))
+    return f"{kind} {what}: {max(found)[1]}" if found else f"No {what} in {stage}"
 
 
 def confusion(runs: Mapping[str, Run]) -> go.Figure:
@@ -229,22 +254,29 @@ def confusion(runs: Mapping[str, Run]) -> go.Figure:
     Raises ValueError for a run without a matrix, and for two that were tested on different images.
     """
     if lacking := [label for label, run in runs.items() if run.confusion_matrix is None]:
-        raise ValueError(f"no confusion matrix is stored of {', '.join(lacking)}")
+        raise ValueError(f"No confusion matrix is stored of {', '.join(lacking)}.")
     matrix, *other = (np.asarray(run.confusion_matrix) for run in runs.values())
-    cells, text, low, colours = matrix * ~np.eye(len(matrix), dtype=bool), "%d", 0, ["#FFFFFF", PALETTE[0]]
-    title = f"{next(iter(runs))}: {np.trace(matrix):,} of {matrix.sum():,} test images right; errors coloured"
-    if other:
-        matrix = cells = matrix - other[0]
-        text, low, colours = "%+d", -1, [PALETTE[0], "#FFFFFF", PALETTE[1]]
-        title = f"{' less '.join(runs)}: {np.trace(cells):+,} images right"
-        if cells.sum(axis=1).any():
-            raise ValueError(f"{' and '.join(runs)} were tested on different images: class counts differ")
+    if not other:
+        title = f"{next(iter(runs))}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
+        errors = matrix * ~np.eye(len(matrix), dtype=bool)
+        return _heatmap(runs, errors, np.char.mod("%d", matrix), title, ["#FFFFFF", PALETTE[0]])
+    change = matrix - other[0]
+    if change.sum(axis=1).any():
+        raise ValueError(f"{' and '.join(runs)} were tested on different images: class counts differ.")
+    title = f"{' less '.join(runs)}: {np.trace(change):+,} images right"
+    return _heatmap(runs, change, np.char.mod("%+d", change), title, [PALETTE[0], "#FFFFFF", PALETTE[1]])
+
+
+def _heatmap(
+    runs: Mapping[str, Run], cells: np.ndarray, text: np.ndarray, title: str, colours: list[str]
+) -> go.Figure:
+    """Cells of classes by classes; two colours begin at zero, three have it in the middle."""
     names, reach = CLASSES.get(next(iter(runs.values())).dataset), max(1, np.abs(cells).max())
     figure = go.Figure(
         go.Heatmap(
             **{"z": cells, "x": names, "y": names, "xgap": 1, "ygap": 1, "showscale": False},
-            **{"zmin": low * reach, "zmax": reach, "colorscale": colours},
-            text=np.char.mod(text, matrix),
+            **{"zmin": -reach if len(colours) == 3 else 0, "zmax": reach, "colorscale": colours},
+            text=text,
             texttemplate="%{text}",
             hovertemplate="%{y} taken for %{x}: %{text}<extra></extra>",
         )
@@ -283,116 +315,150 @@ def watch(folders: Sequence[Path], seen: Stamps) -> None:
 
 
 def draw(figure: go.Figure) -> None:
-    """Show a figure, its title in words for those who cannot see it."""
-    config = {"displayModeBar": False}  # it would lie over the title
-    st.plotly_chart(figure, theme=None, config=config, alt=figure.layout.title.text)
+    """Show a figure below its title, which wraps there where a figure's own would be cut off on a phone."""
+    title, config = figure.layout.title.text, {"displayModeBar": False}
+    st.markdown(f"**{title}**")
+    st.plotly_chart(figure.update_layout(title=None), theme=None, config=config, alt=title)
+
+
+def given_folders() -> list[Path]:
+    """The folders that the page was started with, or results/; says which of them are not there."""
+    roots = [Path(given) for given in sys.argv[1:]] or [RESULTS]
+    for root in roots:
+        if not root.is_dir():
+            st.error(f"{root}: there is no such folder. Name folders of records after `--`.")
+    return roots
+
+
+def choose_folders(roots: Sequence[Path], seen: Stamps) -> dict[str, Run]:
+    """Runs by their labels, of the folders chosen in the sidebar; says what could not be read."""
+    folders = sorted({str(Path(path).parent) for path, *_ in seen if path.endswith(".json")})
+    opened = [str(root) for root in roots if str(root) in folders] or folders
+    chosen = st.sidebar.multiselect("folders", folders, opened, key="folder", **BOUND) or opened
+    read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in chosen]
+    if problems := [problem for _, unread in read for problem in unread]:
+        count = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+        with st.expander(f"{count} could not be read", icon="⚠️", expanded=True):
+            st.table(pd.DataFrame(problems, columns=["file", "reason"]).astype(str))
+    return labelled(run for runs, _ in read for run in runs)
+
+
+def choose_runs(everything: Mapping[str, Run]) -> pd.DataFrame:
+    """The rows of the runs that pass the sidebar's filters, all of one data set."""
+    datasets = sorted({run.dataset for run in everything.values()})
+    dataset = st.sidebar.radio("data set", datasets, key="dataset", **BOUND)
+    rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
+    wanted = {}
+    for name in FILTERS:
+        key, texts = name.replace(" ", "_"), values(rows[name])
+        wanted[name] = st.sidebar.multiselect(name, texts, key=key, placeholder="all", **BOUND)
+    passing = filtered(rows, wanted)
+    st.markdown(f"**{len(passing)} of {len(rows)} runs on {DATASETS.get(dataset, dataset)}**")
+    return passing
+
+
+def show_costs(rows: pd.DataFrame) -> None:
+    """Accuracy against cost."""
+    st.header("Accuracy against cost")
+    left, right = st.columns(2)
+    cost = left.selectbox("cost", list(COSTS), key="cost", **BOUND)
+    colour = right.selectbox("colour", FILTERS, key="colour", **BOUND)
+    draw(accuracy_by_cost(rows, cost, colour))
+    if lacking := rows[rows[["test accuracy", cost]].isna().any(axis=1)]["run"].tolist():
+        st.caption(f"Not drawn, for want of a test accuracy or of {cost}: {', '.join(lacking)}.")
+
+
+def show_curves(runs: Mapping[str, Run]) -> None:
+    """Learning curves of several runs together."""
+    st.header("Learning curves")
+    left, middle, right = st.columns([3, 1, 1])
+    stages = {stage for run in runs.values() for stage in run.curves if run.curves[stage]}
+    stage = middle.selectbox("stage", sorted(stages, reverse=True), key="stage", **BOUND)
+    having = [label for label, run in runs.items() if run.curves.get(stage)]
+    hint: dict[str, Any] = {"placeholder": "the first three", "max_selections": 10}
+    several = left.multiselect("runs", having, key="runs", **hint, **BOUND)
+    drawn = {label: runs[label] for label in several or having[:3]}
+    metrics = sorted({name.removeprefix("val_") for run in drawn.values() for name in run.curves[stage]})
+    metric = right.selectbox("metric", metrics, key="metric", **BOUND)
+    if not metric:
+        st.info("None of these runs has curves.")
+        return
+    draw(learning_curves(drawn, stage, metric))
+    steps = {label: len(records.one_step_epochs(run, stage)) for label, run in drawn.items()}
+    hollow = ", ".join(f"{count} of {label}" for label, count in steps.items() if count)
+    note = f' Hollow: logged "epochs" that were a single optimizer step, {hollow}.' if hollow else ""
+    st.caption("Solid: validation; dashed: training." + note)
+
+
+def show_confusion(runs: Mapping[str, Run]) -> None:
+    """The confusion matrix of a run, or the difference of two."""
+    st.header("Confusion matrix")
+    left, right = st.columns(2)
+    one = left.selectbox("run", list(runs), key="matrix", **BOUND)
+    other = right.selectbox("less", list(runs), index=None, placeholder="nothing", key="less", **BOUND)
+    chosen = {label: runs[label] for label in (one, other) if label}
+    try:
+        draw(confusion(chosen))
+    except ValueError as error:
+        st.warning(str(error))
+    for label, run in chosen.items():
+        if run.is_seed_log and records.tta_accuracy(run):
+            st.caption(f"The matrix of {label} counts predictions averaged over the flip.")
+
+
+def show_pair(runs: Mapping[str, Run]) -> None:
+    """Two runs, image by image."""
+    st.header("Two runs on the same images")
+    left, middle, right = st.columns([2, 2, 1])
+    labels = list(runs)
+    a = left.selectbox("first", labels, key="first", **BOUND)
+    b = middle.selectbox("second", labels, index=min(1, len(labels) - 1), key="second", **BOUND)
+    view = right.selectbox("predictions", ["plain", "tta"], key="view", **BOUND)
+    try:
+        test = paired(runs[a], runs[b], view)
+    except (ValueError, OSError) as error:
+        st.warning(f"{a} and {b} cannot be paired: {error}")
+        return
+    verdict = finding(test, "the second is better", "the second is worse", "no difference is shown")
+    alone = f"{test.only_first:,} are right in the first alone, {test.only_second:,} in the second alone"
+    st.markdown(f"**Second against first: {test}; {verdict}.**")
+    st.markdown(f"Of {test.n:,} test images {alone}. Exact McNemar test; interval: paired bootstrap, 95%.")
+
+
+def show_table(rows: pd.DataFrame) -> None:
+    """The rows, and the same as CSV."""
+    st.header("Table")
+    shares = ("test accuracy", "low", "high", "with flip", "val accuracy")
+    formats = {name: st.column_config.NumberColumn(format="percent") for name in shares}
+    formats["learning rate"] = st.column_config.NumberColumn(format="scientific")
+    st.dataframe(rows, hide_index=True, column_config=formats, placeholder="")
+    name = f"records-{rows['dataset'].iloc[0]}.csv"
+    st.download_button("CSV of this table", rows.to_csv(index=False), name, "text/csv")
 
 
 def main() -> None:
     """Lay out the page."""
     st.set_page_config(page_title="Records of the transfer report", layout="wide")
     st.title("Records of the transfer report")
-    bound: dict[str, Any] = {"bind": "query-params"}
-    roots = [Path(given) for given in sys.argv[1:]] or [RESULTS]
-    for root in roots:
-        if not root.is_dir():
-            st.error(f"{root}: there is no such folder. Name folders of records after `--`.")
+    roots = given_folders()
     seen = stamps(roots)
     watch(roots, seen)
-
-    folders = sorted({str(Path(path).parent) for path, *_ in seen if path.endswith(".json")})
-    opened = [str(root) for root in roots if str(root) in folders] or folders
-    bar = st.sidebar
-    chosen = bar.multiselect("folders", folders, opened, key="folder", **bound) or opened
-    read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in chosen]
-    if problems := [problem for _, unread in read for problem in unread]:
-        with st.expander(f"{len(problems)} files could not be read", icon="⚠️", expanded=True):
-            st.table(pd.DataFrame(problems, columns=["file", "reason"]).astype(str))
-    everything = labelled(run for runs, _ in read for run in runs)
+    everything = choose_folders(roots, seen)
     if not everything:
         st.info(f"No records in {', '.join(map(str, roots))} yet: `python -m helpers run` makes one.")
         return
-
-    datasets = sorted({run.dataset for run in everything.values()})
-    dataset = bar.radio("data set", datasets, key="dataset", **bound)
-    rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
-    wanted = {}
-    for name in FILTERS:
-        key, texts = name.replace(" ", "_"), values(rows[name])
-        wanted[name] = bar.multiselect(name, texts, key=key, placeholder="all", **bound)
-    count, rows = len(rows), filtered(rows, wanted)
-    runs = {label: everything[label] for label in rows["run"]}
-    st.markdown(f"**{len(rows)} of {count} runs on {DATASETS.get(dataset, dataset)}**")
-    st.caption(". ".join(filter(None, dict.fromkeys(map(caution, runs.values())))))
+    rows = choose_runs(everything)
     if rows.empty:
         st.info("No run passes these filters: take one away.")
         return
-    labels = list(runs)
-
-    st.header("Accuracy against cost")
-    left, right = st.columns(2)
-    cost = left.selectbox("cost", list(COSTS), key="cost", **bound)
-    colour = right.selectbox("colour", FILTERS, key="colour", **bound)
-    draw(accuracy_by_cost(rows, cost, colour))
-    if lacking := rows[rows[["test accuracy", cost]].isna().any(axis=1)]["run"].tolist():
-        st.caption(f"Not drawn, for want of a test accuracy or of {cost}: {', '.join(lacking)}.")
-
-    st.header("Learning curves")
-    first, second, third = st.columns([3, 1, 1])
-    stages = sorted(
-        {stage for run in runs.values() for stage in run.curves if run.curves[stage]}, reverse=True
-    )
-    stage = second.selectbox("stage", stages, key="stage", **bound)
-    having = [label for label, run in runs.items() if run.curves.get(stage)]
-    hint: dict[str, Any] = {"placeholder": "the first three", "max_selections": 10}
-    several = first.multiselect("runs", having, key="runs", **hint, **bound)
-    drawn = {label: runs[label] for label in several or having[:3]}
-    metrics = sorted({name.removeprefix("val_") for run in drawn.values() for name in run.curves[stage]})
-    if metric := third.selectbox("metric", metrics, key="metric", **bound):
-        draw(learning_curves(drawn, stage, metric))
-        steps = {label: len(records.one_step_epochs(run, stage)) for label, run in drawn.items()}
-        hollow = ", ".join(f"{count} of {label}" for label, count in steps.items() if count)
-        note = f' Hollow: logged "epochs" that were a single optimizer step, {hollow}.' if hollow else ""
-        st.caption("Solid: validation; dashed: training." + note)
-    else:
-        st.info("None of these runs has curves.")
-
-    st.header("Confusion matrix")
-    first, second = st.columns(2)
-    one = first.selectbox("run", labels, key="matrix", **bound)
-    other = second.selectbox("less", labels, index=None, placeholder="nothing", key="less", **bound)
-    matrices = {label: runs[label] for label in (one, other) if label}
-    try:
-        draw(confusion(matrices))
-    except ValueError as error:
-        st.warning(str(error))
-    for label, run in matrices.items():
-        if run.is_seed_log and records.tta_accuracy(run):
-            st.caption(f"The matrix of {label} counts predictions averaged over the flip.")
-
-    st.header("Two runs on the same images")
-    first, second, third = st.columns([2, 2, 1])
-    a = first.selectbox("first", labels, key="first", **bound)
-    b = second.selectbox("second", labels, index=min(1, len(labels) - 1), key="second", **bound)
-    view = third.selectbox("predictions", ["plain", "tta"], key="view", **bound)
-    try:
-        test = paired(runs[a], runs[b], view)
-    except (RecordError, ValueError, OSError) as error:
-        st.warning(f"{a} and {b} cannot be paired: {error}")
-    else:
-        verdict = finding(test, "the second is better", "the second is worse", "no difference is shown")
-        st.markdown(f"**Second against first: {test}; {verdict}.**")
-        alone = f"{test.only_first:,} are right in the first alone, {test.only_second:,} in the second alone"
-        st.markdown(
-            f"Of {test.n:,} test images {alone}. Exact McNemar test; interval: paired bootstrap, 95%."
-        )
-
-    st.header("Table")
-    shares = ("test accuracy", "low", "high", "with flip", "val accuracy")
-    formats = {name: st.column_config.NumberColumn(format="percent") for name in shares}
-    formats["learning rate"] = st.column_config.NumberColumn(format="scientific")
-    st.dataframe(rows, hide_index=True, column_config=formats, placeholder="")
-    st.download_button("CSV of this table", rows.to_csv(index=False), f"records-{dataset}.csv", "text/csv")
+    runs = {label: everything[label] for label in rows["run"]}
+    if cautions := dict.fromkeys(filter(None, map(caution, runs.values()))):
+        st.caption(f"{'. '.join(cautions)}.")
+    show_costs(rows)
+    show_curves(runs)
+    show_confusion(runs)
+    show_pair(runs)
+    show_table(rows)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     notebooks/*.ipynb ──► papermill ──► build/<scale>-<dataset>/notebooks ──► sphinx ──► a site, or one PDF
 
 Nothing here computes a result. The landing page quotes outputs of the executed notebooks, found by the
-tags of their cells, so that text and result cannot part.
+tags of their cells, so that text and result cannot part. Wherever a page names a record, the site links it to
+its row on the page of records, and that to the file.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from tqdm.auto import tqdm  # the class that papermill's bars are of
 
-from helpers import data, notebook, runner, weights
+from helpers import data, evaluation, notebook, records, runner, weights
 from helpers.experiment import SCALES, Experiment, nearest
+from helpers.records import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVENANCE = "provenance.json"
 QUOTED = ("findings", "key-figure")
 """Tags of the cells, one of each among the notebooks, whose outputs the landing page shows."""
+RECORDS = "09_records"
+"""The page that lists the records, and that their names lead to."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 NAMES = {"cifar10": "CIFAR-10", "miniature": "the miniature"}
 
@@ -137,7 +143,7 @@ def prepare(pages: Path) -> None:
 
 def describe(pages: Path, scale: str, dataset: str, minutes: float) -> None:
     """Write down how the notebooks in `pages` came about, for the line that is under every page."""
-    facts = runner.environment()
+    facts = environment()
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     line = (
         f"Executed on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC at {scale} scale on "
@@ -156,6 +162,19 @@ def describe(pages: Path, scale: str, dataset: str, minutes: float) -> None:
     (pages / PROVENANCE).write_text(json.dumps({"line": line, "notice": notice}, indent=2))
 
 
+def environment() -> dict[str, Any]:
+    """What `runner.environment` says, asked of another process.
+
+    It imports TensorFlow, whose start-up lines no setting keeps back: they stay in that process, so that the
+    last line a reader sees is the page to open.
+    """
+    ask = "import json; from helpers import runner; print(json.dumps(runner.environment()))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise ReportError(f"Keras could not be asked for its backend:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def site(pages: Path, builder: str = "html") -> Path:
     """The folder of the site that Sphinx builds from executed notebooks, every warning being an error.
 
@@ -171,14 +190,36 @@ def site(pages: Path, builder: str = "html") -> Path:
 
 
 def quotations(pages: Path) -> dict[str, str]:
-    """What the landing page quotes, as MyST Markdown: each tag of QUOTED and 'chapters', a table.
+    """What the site's own pages quote, as MyST Markdown: each tag of QUOTED, and two tables.
 
+    'chapters' are the notebooks and their questions, 'records' the records that the notebooks name.
     Raises ReportError where no cell, or more than one, has the tag.
     """
     notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(pages.glob("[0-9][0-9]_*.ipynb"))}
     quoted = {tag.replace("-", "_"): _quote(tag, notebooks) for tag in QUOTED}
     rows = [_opening(path, book) for path, book in notebooks.items()]
-    return {**quoted, "chapters": "\n".join(["chapter | question", "--- | ---", *rows])}
+    chapters = "\n".join(["chapter | question", "--- | ---", *rows])
+    return {**quoted, "chapters": chapters, "records": _listed(pages, notebooks)}
+
+
+def link_records(app: Any, doctree: Any, page: str) -> None:
+    """Make every name of a listed record a link to its row (Sphinx' event 'doctree-resolved').
+
+    One long page is for printing: what leads to a file there loses its link and keeps its text.
+    """
+    from docutils import nodes
+    from sphinx import addnodes
+
+    target = app.builder.get_relative_uri(page, RECORDS)
+    if app.builder.name == "singlehtml":
+        target = ""
+        for link in list(doctree.findall(addnodes.download_reference)):
+            link.replace_self(link.children)
+    listed = re.findall(r'<a id="(.+?)">', app.config.myst_substitutions["records"])
+    for name in list(doctree.findall(nodes.literal)):
+        if page != RECORDS and name.astext() in listed:
+            link = nodes.reference("", "", name.deepcopy(), refuri=f"{target}#{name.astext()}", internal=True)
+            name.replace_self(link)
 
 
 def theme_options(pages: Path) -> dict[str, str]:
@@ -238,6 +279,39 @@ def _opening(path: Path, book: nbformat.NotebookNode) -> str:
     """A row of the table of chapters: number and title, and the question that a notebook begins with."""
     title, question = book.cells[0].source.split("\n\n")[:2]
     return f"[{int(path.name[:2])}. {title.lstrip('# ')}]({path.name}) | {' '.join(question.split())}"
+
+
+def _listed(pages: Path, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
+    """The table of the records that notebooks name in their outputs, in the order of their first mention."""
+    root = runner.results_folder(Experiment())
+    known = {path.stem: path for folder in (records.SEED_LOGS, root) for path in folder.rglob("*.json")}
+    chapters: dict[str, list[str]] = {}
+    for path, book in notebooks.items():
+        outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+        texts = [output.get("data", {}).get("text/markdown", "") for output in outputs]
+        for name in dict.fromkeys(re.findall(r"`([^`\s]+)`", "\n".join(texts))):
+            if name in known:
+                chapters.setdefault(name, []).append(f"[{int(path.name[:2])}]({path.name})")
+    if not chapters:
+        return "No chapter names a record."
+    columns = "record | choices other than the headline's | test accuracy | minutes | made on | chapters"
+    rows = [
+        f"{_described(records.read(known[name]), pages)} | {', '.join(links)}"
+        for name, links in chapters.items()
+    ]
+    return "\n".join([columns, "--- | --- | --- | --- | --- | ---", *rows])
+
+
+def _described(run: Run, pages: Path) -> str:
+    """A record's cells in the table of records, but for the chapters; its name leads to its file."""
+    name, file = run.path.stem, Path(os.path.relpath(run.path, pages)).as_posix()
+    usual = asdict(Experiment())
+    own = [f"{field} {value}" for field, value in run.config.items() if usual.get(field) != value]
+    choices = "the study's own log" if run.is_seed_log else ", ".join(own) or "none"
+    accuracy = evaluation.proportion(run.metrics["test_end2end"], run.size("test"))
+    minutes = f"{run.timing_sec['total'] / 60:.0f}" if "total" in run.timing_sec else "–"
+    date = run.environment.get("date", "–")
+    return f'<a id="{name}"></a>[`{name}`]({file}) | {choices} | {accuracy} | {minutes} | {date}'
 
 
 def _print(browser: str, page: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ Nothing that it writes asks for an address outside itself, so the site opens fro
 """
 
 from pathlib import Path
+from typing import Any
 
 from helpers import report
 
@@ -16,6 +17,9 @@ copyright = "2026, " + author
 extensions = ["myst_nb", "sphinx-mathjax-offline"]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
+
+# Fences without a language hold shell commands; a notebook's cells say that they are Python.
+highlight_language = "none"
 
 # The landing page quotes the executed notebooks, so that it can state no other number than they do.
 myst_enable_extensions = ["dollarmath", "substitution"]
@@ -44,3 +48,8 @@ html_theme_options = {
     "footer_content_items": ["extra-footer.html"],
     **report.theme_options(PAGES),
 }
+
+
+def setup(app: Any) -> None:
+    """Let names of records lead to them."""
+    app.connect("doctree-resolved", report.link_records)

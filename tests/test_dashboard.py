@@ -34,8 +34,11 @@ SEED = records.SEED_LOGS
 MINIATURE: dict[str, Any] = {"dataset": "miniature", "backbone_weights": "miniature"}
 
 
-def record(folder: Path, skill: float, per_class: int = 12, **fields: Any) -> Run:
-    """A record of an invented network: the higher `skill`, the more often it is right."""
+def record(folder: Path, skill: float, per_class: int = 12, screening: bool = False, **fields: Any) -> Run:
+    """A record of an invented network: the higher `skill`, the more often it is right.
+
+    One of a screening run keeps classes in the place of probabilities; here it is a diagnosed run as well.
+    """
     experiment = Experiment(**{"scale": "quick", **fields})
     labels = np.repeat(np.arange(10), per_class)
     rng = np.random.default_rng(experiment.seed)
@@ -62,6 +65,9 @@ def record(folder: Path, skill: float, per_class: int = 12, **fields: Any) -> Ru
         "train_images": 2000,
         "class_counts": counts,
     }
+    if screening:
+        content["diagnosis"] = [{"epoch": 0, "accuracy": {"val": {"moving": 0.5}}, "probe": 0.5}]
+        return records.write(content, records.screening(arrays, counts), folder)
     return records.write(content, arrays, folder)
 
 
@@ -175,6 +181,18 @@ def test_pairs_only_what_was_tested_on_the_same_images(runs: dict[str, Run], tmp
         dashboard.paired(weak, record(tmp_path, 1.0, per_class=20, scale="full"), "plain")
     with pytest.raises(ValueError, match="different images"):
         dashboard.paired(weak, record(tmp_path, 1.0, **MINIATURE), "plain")
+
+
+def test_a_screening_record_is_shown_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, runs: dict[str, Run], tmp_path: Path
+) -> None:
+    small, whole = record(tmp_path, 2.0, screening=True), record(tmp_path, 1.0, seed=7)
+    assert small.is_screening and small.diagnosis and not whole.is_screening
+    for view in ("plain", "tta"):
+        assert dashboard.paired(whole, small, view).n == 120
+    test = page(monkeypatch, tmp_path, view="tta")
+    assert "2 of 2 runs" in words(test) and "Second against first" in words(test)
+    assert rows(test)[["test accuracy", "low", "with flip", "minutes"]].notna().all(axis=None)
 
 
 def test_imports_no_keras() -> None:

@@ -1,7 +1,12 @@
 """The site: built from executed notebooks, every warning an error, asking for nothing outside itself."""
 
 import html.parser
+import json
 import re
+import shutil
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import nbformat
@@ -12,6 +17,8 @@ from helpers import report
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "object": "data"}
+BROWSER = next(filter(None, map(shutil.which, report.BROWSERS)), None)
+RECORD = next(report.runner.RESULTS.glob("n0_s42-*.json"))
 HARMLESS_LINKS = {"canonical", "next", "prev", "search", "index", "author", "license", "genindex"}
 
 
@@ -37,10 +44,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nbformat.write(notebook(name), folder / f"{name}.ipynb")
     findings = shown({"text/markdown": "1. **It holds**: 87.5%", "text/plain": ""}, "findings")
     figure = shown({"text/html": f'<img src="{PIXEL}" alt="a pixel">', "text/plain": "a pixel"}, "key-figure")
-    nbformat.write(notebook("Verdict", findings, figure), folder / "08_verdict.ipynb")
+    names = f"records `{RECORD.stem}` and `n0_s42-lost`; the study's log `run_n0_Adam`"
+    source = shown({"text/markdown": names, "text/plain": ""}, "provenance")
+    nbformat.write(notebook("Verdict", findings, figure, source), folder / "08_verdict.ipynb")
     machine = {"python": "3.12.1", "processor": "a processor", "threads": 2, "platform": "Linux"}
     with pytest.MonkeyPatch.context() as patch:  # the real one imports Keras to ask for its backend
-        patch.setattr(report.runner, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
+        patch.setattr(report, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
         report.describe(folder, scale="quick", dataset="miniature", minutes=3)
     return folder
 
@@ -48,6 +57,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(pages: Path) -> Path:
     return report.site(pages)
+
+
+@pytest.fixture(scope="module")
+def long_page(pages: Path) -> Path:
+    """All of the site as one page, which is what the PDF is printed from."""
+    return report.site(pages, builder="singlehtml") / "index.html"
 
 
 class Requests(html.parser.HTMLParser):
@@ -106,6 +121,56 @@ def test_landing_page_quotes_the_notebooks(site: Path) -> None:
     assert "<strong>It holds</strong>: 87.5%" in page
     assert 'alt="a pixel"' in page
     assert 'href="08_verdict.html"' in page
+
+
+def test_names_of_records_lead_to_their_rows_and_those_to_the_files(site: Path) -> None:
+    page, listed = ((site / f"{name}.html").read_text() for name in ("08_verdict", report.RECORDS))
+    for name in (RECORD.stem, "run_n0_Adam"):
+        assert re.search(
+            rf'href="{report.RECORDS}.html#{name}"[^>]*><code[^>]*><span class="pre">{name}', page
+        )
+        (row,) = re.findall(rf'<a id="{name}">.*?</tr>', listed, re.DOTALL)
+        (file,) = re.findall(r'href="([^"]+\.json)"', row)
+        assert json.loads((site / file).read_text())["metrics"]
+        assert 'href="08_verdict.html"' in row
+    assert "n0_s42-lost" in page and "n0_s42-lost" not in listed
+    accuracy = json.loads(RECORD.read_text())["metrics"]["test_end2end"]
+    assert f"{accuracy:.1%} (" in listed and "n_unfreeze 0" in listed
+
+
+def test_in_one_long_page_records_are_within_and_files_are_no_links(long_page: Path) -> None:
+    page = long_page.read_text()
+    assert f'href="#{RECORD.stem}"' in page and f'<a id="{RECORD.stem}"></a>' in page
+    assert ".json" not in page
+
+
+def test_what_tensorflow_says_when_it_starts_is_kept_from_the_reader() -> None:
+    ask = "from helpers import report; print(report.environment()['versions']['keras'])"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"3\.\d+\.\d+\n", done.stdout) and done.stderr == ""
+
+
+def drawings(pdf: bytes) -> list[int]:
+    """How often each page of a PDF from Chromium shows text or a picture."""
+    parts = {int(m[1]): m[2] for m in re.finditer(rb"(?<!\d)(\d+) 0 obj\b(.*?)endobj", pdf, re.DOTALL)}
+    pages = [part for part in parts.values() if re.search(rb"/Type\s*/Page\b", part)]
+    contents = [parts[int(re.search(rb"/Contents (\d+) 0 R", part)[1])] for part in pages]  # type: ignore[index]
+    streams = [part.split(b"stream\n", 1)[1].rsplit(b"endstream", 1)[0] for part in contents]
+    plain = (zlib.decompressobj().decompress(stream) for stream in streams)
+    return [len(re.findall(rb"\bT[jJ]\b|\bDo\b", each)) for each in plain]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
+def test_no_page_of_the_pdf_is_empty_wherever_a_chapter_ends(long_page: Path, tmp_path: Path) -> None:
+    text = ("<h3>A chapter</h3><p>" + n * "A line of it.<br>" + "</p>" for n in range(20, 50))
+    chapters = "".join(f'<span id="c{n}"></span><section>{body}</section>' for n, body in enumerate(text))
+    page, toc = long_page.read_text(), '<div class="toctree-wrapper compound">'
+    longer = long_page.with_name("longer.html")
+    longer.write_text(page.replace(toc, toc + chapters))
+    report._print(str(BROWSER), longer, tmp_path / "it.pdf")
+    drawn = drawings((tmp_path / "it.pdf").read_bytes())
+    assert len(drawn) > 30  # a chapter a page, at least
+    assert min(drawn) > 1  # an empty page shows its number alone
 
 
 def test_every_page_says_how_it_came_about(site: Path) -> None:
