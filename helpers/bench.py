@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import runner, storage
+from helpers import records, runner, storage
 from helpers.experiment import Experiment
 
 TARGETS = {"features": 2.5, "epoch": 2.5, "sweep": 3.0}
@@ -97,14 +97,14 @@ def bench(experiment: Experiment, sizes: Sizes | None = None) -> dict[str, Any]:
 
 def write(result: dict[str, Any], path: Path | None = None) -> Path:
     """Keep the result as results/bench.json, replaced as a whole."""
-    path = path or runner.RESULTS / "bench.json"
+    path = path or runner.RESULTS / records.BENCH
     storage.write({path: json.dumps(result, indent=1).encode()})
     return path
 
 
 def read(path: Path | None = None) -> dict[str, Any]:
     """The last result of `make bench`, for the notebook that shows it."""
-    return json.loads((path or runner.RESULTS / "bench.json").read_text())
+    return json.loads((path or runner.RESULTS / records.BENCH).read_text())
 
 
 # ---------------------------------------------------------------------------- the two ways

@@ -32,6 +32,9 @@ SEED_LOGS = Path(__file__).resolve().parents[1] / "results" / "seed"
 SEED_SPLIT = {"train": 45000, "val": 5000, "test": 10000}
 """Images of each split in the seed study, which its logs do not say."""
 
+BENCH = "bench.json"
+"""What `make bench` leaves among the records without being one."""
+
 VIEWS = ("plain", "flipped")
 CLASSES = 10
 DROPPED_BITS = 4
@@ -250,7 +253,7 @@ def read(path: Path | str) -> Run:
 def read_folder(folder: Path | str) -> tuple[list[Run], list[tuple[Path, str]]]:
     """All the Runs of a folder by file name, and (path, reason) of each file that is refused."""
     runs, problems = [], []
-    for path in sorted(Path(folder).glob("*.json")):
+    for path in sorted(set(Path(folder).glob("*.json")) - {Path(folder) / BENCH}):
         try:
             runs.append(read(path))
         except RecordError as error:

@@ -16,6 +16,7 @@ from helpers.records import Run
 
 EXPERIMENT = Experiment(learning_rate=3e-5)
 FINGERPRINTS = {"data": "d" * 64, "weights": "w" * 64}
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 COUNTS = {"val": [30, 20] + [25] * 8, "test": [50] * 10}
 
 
@@ -193,6 +194,18 @@ def test_a_folder_gives_its_runs_and_its_problems(run: Run) -> None:
 def found(*arguments: Any) -> str | None:
     record = records.find(*arguments)
     return record.id if record else None
+
+
+@pytest.mark.parametrize("part", [".", "quick", "seed"])
+def test_every_committed_record_is_sound_and_its_accuracies_can_be_recomputed(part: str) -> None:
+    runs, problems = records.read_folder(RESULTS / part)
+    assert (bool(runs), problems) == (True, [])
+    for run in runs:
+        if not run.is_seed_log:
+            for name, view in (("end2end", "plain"), ("tta", "tta")):
+                measured = {split: run.correct(split, view).mean() for split in ("val", "test")}
+                stated = {split: run.metrics[f"{split}_{name}"] for split in measured}
+                assert measured == pytest.approx(stated, abs=1e-9), run.path.name
 
 
 def test_the_record_of_an_experiment_is_found(run: Run, tmp_path: Path) -> None:
