@@ -141,10 +141,11 @@ def test_a_failed_experiment_is_reported_and_the_rest_are_run(
 ) -> None:
     use(tmp_path, monkeypatch)
     some_run = records.read_folder(records.SEED_LOGS)[0][0]
-    ran = []
+    ran, screened = [], set()
 
-    def trained(experiment: Experiment) -> Run:
+    def trained(experiment: Experiment, screening: bool) -> Run:
         ran.append(experiment)
+        screened.update([experiment] if screening else [])
         if experiment == IMPOSSIBLE:
             raise MemoryError("not enough")
         return some_run
@@ -159,7 +160,9 @@ def test_a_failed_experiment_is_reported_and_the_rest_are_run(
     assert "lost.weights.h5: WeightsError: " in lines[1]
     assert "n_unfreeze=200" in lines[2]
     assert lines[2].endswith("MemoryError: not enough")
-    assert sweep.run([SHORT, LONG]) == [some_run, some_run]
+    assert not screened
+    assert sweep.run([SHORT, LONG], screening=True) == [some_run, some_run]
+    assert screened == {SHORT, LONG}
 
 
 def test_an_absent_group_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
