@@ -157,7 +157,15 @@ def own_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@each
+LIVE = [
+    # The interventions of chapter 3 take four minutes beside other tests: `make long` runs them live, and
+    # nbval its committed outputs here.
+    pytest.param(path, marks=[pytest.mark.long] if path.stem == "03_forgetting" else [], id=path.stem)
+    for path in NOTEBOOKS
+]
+
+
+@pytest.mark.parametrize("path", LIVE)
 def test_it_runs_live_on_the_miniature_and_says_so(path: Path, own_results: None, tmp_path: Path) -> None:
     parameters: dict[str, Any] = {"dataset": "miniature", "scale": "smoke"}
     if "seeds" in papermill.inspect_notebook(path):
