@@ -5,7 +5,7 @@ They follow the rules of `plots`: a title that states the finding, intervals, al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,11 @@ def across(runs: Sequence[Run], **which: Any) -> Proportion:
     return found[0] if len(found) == 1 else evaluation.across_seeds([each.value for each in found])
 
 
+def _start(runs: Iterable[Run]) -> float:
+    """The runs' mean validation accuracy before stage 2."""
+    return float(np.mean([accuracy(run, epoch=0).value for run in runs]))
+
+
 @styled
 def by_statistics(run: Run, title: str = "") -> Figure:
     """Validation accuracy of the same weights, epoch by epoch, with each kind of statistics.
@@ -67,8 +72,8 @@ def by_statistics(run: Run, title: str = "") -> Figure:
             if kind not in run.diagnosis[0]["accuracy"][images]:
                 continue
             found = [accuracy(run, images, kind, epoch) for epoch in epochs]
-            axes.plot(epochs, [each.value for each in found], label=label, **look)
-            low, high = [each.low for each in found], [each.high for each in found]
+            middle, low, high = plots.columns(found, "value low high")
+            axes.plot(epochs, middle, label=label, **look)
             axes.fill_between(epochs, low, high, color=look["color"], alpha=0.12, linewidth=0)
         style.percent_axis(axes.yaxis, f"{words}\naccuracy")
         if images == "val":
@@ -92,16 +97,15 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
     """
     every = {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}
     figure, axes = style.panel(1.9 + 0.5 * len(groups))
-    marks = {"moving": {"mfc": PALETTE[0]}, "mended": {"mfc": "white"}}
+    marks = {"moving": PALETTE[0], "clean": "white"}
     for row, runs in enumerate(groups.values()):
         for offset, run in zip(np.linspace(-0.3, 0.3, len(runs) + 2)[1:-1], runs, strict=True):
-            for number, (mark, look) in enumerate(marks.items()):
-                if mark == "mended" and mended(run) == "moving":
-                    continue
-                found = accuracy(run, statistics="moving" if mark == "moving" else mended(run))
-                ends = [found.value], [found.low], [found.high], [row + offset]
-                style.intervals(axes, *ends, color=PALETTE[number], marker=MARKERS[number], **look)
-    start = float(np.mean([accuracy(run, epoch=0).value for run in every.values()]))
+            for number, (kind, fill) in enumerate(marks.items()):
+                if kind in run.diagnosis[-1]["accuracy"]["val"]:
+                    middle, low, high = plots.columns([accuracy(run, statistics=kind)], "value low high")
+                    look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "mfc": fill}
+                    style.intervals(axes, middle, low, high, [row + offset], **look)
+    start = _start(every.values())
     axes.axvline(start, color=GREY, linestyle=":")
     style.rows(axes, list(groups))
     style.percent_axis(axes.xaxis, "validation accuracy")
@@ -111,15 +115,11 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
         Line2D([], [], color=GREY, ls=":", label="before fine-tuning"),
     ]
     style.legend_above(axes, legend)
-    said = [
-        f"{name} {percent(across(runs).value)}"
-        + (
-            f", re-estimated {percent(across(runs, statistics='clean').value)}"
-            if mended(runs[0]) == "clean"
-            else ""
-        )
-        for name, runs in groups.items()
-    ]
+    said = []
+    for name, runs in groups.items():
+        said.append(f"{name} {percent(across(runs).value)}")
+        if mended(runs[0]) == "clean":
+            said[-1] += f", re-estimated {percent(across(runs, statistics='clean').value)}"
     described = f"Validation accuracy after the last epoch, a mark a seed, 95% intervals: {'; '.join(said)}"
     worst = min(groups, key=lambda name: across(groups[name]).value)
     found_title = f"Lowest as evaluated: {worst}, {percent(across(groups[worst]).value)}"
@@ -137,29 +137,27 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
     labels = {**STATISTICS, "probe": "fresh linear probe on the features"}
     del labels["augmented"]
     figure, axes = style.panel(4.0)
-    means: dict[str, list[float]] = {}
+    means = {}
     for (kind, label), look in zip(labels.items(), style.looks(labels).values(), strict=True):
         found = [across(groups[rate], statistics=kind) for rate in rates]
-        means[kind] = [each.value for each in found]
-        reach = [[e.value - e.low for e in found], [e.high - e.value for e in found]]
+        means[kind], low, high = plots.columns(found, "value low high")
+        reach = [means[kind] - low, high - means[kind]]
         axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **look)
     axes.fill_between(rates, means["moving"], means["clean"], color=PALETTE[0], alpha=0.1, linewidth=0)
     every = {f"{rate:g}, seed {run.config['seed']}": run for rate, runs in groups.items() for run in runs}
-    start = float(np.mean([accuracy(run, epoch=0).value for run in every.values()]))
+    start = _start(every.values())
     axes.axhline(start, color=GREY, linestyle=":")
     axes.set(xscale="log", xlabel="learning rate (AdamW)", ylim=(0, 1))
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes, columns=2)
-    hidden = max(
-        rates, key=lambda rate: means["clean"][rates.index(rate)] - means["moving"][rates.index(rate)]
-    )
-    gap = means["clean"][rates.index(hidden)] - means["moving"][rates.index(hidden)]
-    found_title = f"At {hidden:g} evaluation hides {100 * gap:.0f} points that the weights still have"
+    hidden = means["clean"] - means["moving"]
+    worst = rates[hidden.argmax()]
+    found_title = f"At {worst:g} evaluation hides {100 * hidden.max():.0f} points that the weights still have"
     said = "; ".join(
-        f"{rate:g}: {percent(means['moving'][i])} as evaluated, {percent(means['clean'][i])} re-estimated"
-        for i, rate in enumerate(rates)
+        f"{rate:g}: {percent(seen)} as evaluated, {percent(able)} re-estimated"
+        for rate, seen, able in zip(rates, means["moving"], means["clean"], strict=True)
     )
     seeds = max(len(runs) for runs in groups.values())
     note = f"Dotted: before fine-tuning. Bars: 95% intervals, {'across seeds' if seeds > 1 else 'one seed'}"
@@ -177,9 +175,9 @@ def moved(runs: Mapping[str, Run], title: str = "") -> Figure:
     figure = Figure(figsize=(WIDTH, 6.4))
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
     for label, run in runs.items():
-        last = run.diagnosis[-1]
-        above.plot(list(last["drift"]), list(last["drift"].values()), label=label, **looks[label])
-        below.plot(list(last["cka"]), list(last["cka"].values()), **looks[label])
+        drift, cka = run.diagnosis[-1]["drift"], run.diagnosis[-1]["cka"]
+        above.plot(list(drift), list(drift.values()), label=label, **looks[label])
+        below.plot(list(cka), list(cka.values()), **looks[label])
     above.set(yscale="log", ylabel="relative change of the kernel")
     below.set(ylabel="CKA with before (0 to 1)", ylim=(0, 1.05))
     for axes in (above, below):
@@ -187,11 +185,9 @@ def moved(runs: Mapping[str, Run], title: str = "") -> Figure:
         for text in axes.get_xticklabels():
             text.set_horizontalalignment("right")
     style.legend_above(above)
-    last_block = {label: list(run.diagnosis[-1]["cka"].items())[-1] for label, run in runs.items()}
-    found = "; ".join(f"{label} {abs(value):.2f}" for label, (_, value) in last_block.items())
-    block = next(iter(last_block.values()))[0]
+    last = {label: list(run.diagnosis[-1]["cka"].items())[-1] for label, run in runs.items()}
+    found = "; ".join(f"{label} {abs(value):.2f}" for label, (_, value) in last.items())
+    block = next(iter(last.values()))[0]
+    title = title or f"Similarity of the last features ({block}) to before: {found}"
     described = f"Kernels' relative change and blocks' CKA of {', '.join(runs)}"
-    return style.finished(
-        figure, title or f"Similarity of the last features ({block}) to before: {found}", described,
-        plots.cautions(runs),
-    )  # fmt: skip
+    return style.finished(figure, title, described, plots.cautions(runs))

@@ -173,8 +173,15 @@ class _Work:
         """A shuffled pass over stored activations, as an epoch of ours."""
         from helpers import training
 
-        order = np.random.default_rng(0).permutation(len(rows))
-        training.train(above, training.Source(rows.__getitem__, self.targets), order, batch_size)
+        source = training.Source(rows.__getitem__, self.targets)
+        training.train(above, source, _shuffled(len(rows)), batch_size)
+
+    def read(self, rows: np.ndarray, batch_size: int) -> None:
+        """The reading and shuffling of such a pass alone."""
+        from helpers import training
+
+        for _ in training.batches(rows.__getitem__, self.targets, _shuffled(len(rows)), batch_size):
+            pass
 
 
 def _features(work: _Work, sizes: Sizes) -> dict[str, Any]:
@@ -205,7 +212,7 @@ def _epoch(work: _Work, sizes: Sizes) -> dict[str, Any]:
     for _ in range(sizes.pairs):
         pairs.plain.append(_seconds(plain.fit, images, work.targets[:n], **options))
         pairs.ours.append(_seconds(work.ours, ours, rows, batch))
-    reading = _seconds(lambda: [rows[i].astype(np.float32) for i in _shuffled(n, batch)])
+    reading = _seconds(work.read, rows, batch)
     return pairs.summary("epoch", n, reading_images_per_second=n / reading)
 
 
@@ -322,9 +329,9 @@ def one_epoch(way: str, experiment: Experiment) -> None:
 # ---------------------------------------------------------------------------- shared pieces
 
 
-def _shuffled(n: int, batch_size: int) -> list[np.ndarray]:
-    """The row numbers of each batch of a shuffled pass."""
-    return np.array_split(np.random.default_rng(0).permutation(n), -(-n // batch_size))
+def _shuffled(n: int) -> np.ndarray:
+    """Row numbers 0 to n - 1 in the order of a shuffled pass."""
+    return np.random.default_rng(0).permutation(n)
 
 
 def _seconds(work: Callable[..., object], *given: Any, **options: Any) -> float:

@@ -207,17 +207,11 @@ def _judged(metric: str) -> str:
     return metric if metric == "learning_rate" else f"val_{metric}"
 
 
-def _passes(run: Run, stage: str) -> np.ndarray:
-    """The pass over the training images that each logged epoch was, or followed."""
-    real = records.real_epochs(run, stage)
-    return np.cumsum(np.isin(np.arange(len(real) + len(records.one_step_epochs(run, stage))), real))
-
-
 def _curve(
     label: str, run: Run, stage: str, name: str, solid: bool, looks: tuple[str, str]
 ) -> list[go.Scatter]:
     """A curve of a run in two parts: its passes, joined, and its single steps, hollow."""
-    (tone, symbol), passes = looks, _passes(run, stage)
+    (tone, symbol), passes = looks, records.passes(run, stage)
     values, line = np.asarray(run.curves[stage][name], float), "lines+markers" if solid else "lines"
     parts = (
         (records.real_epochs(run, stage), line, symbol, "pass"),
@@ -244,7 +238,9 @@ def _best(runs: Mapping[str, Run], stage: str, metric: str) -> str:
         if np.isfinite(curve).any():
             at = int(np.nanargmax(sign * curve))
             value = percent(curve[at]) if metric == "accuracy" else f"{curve[at]:.3g}"
-            found.append((sign * curve[at], f"{label}, {value} after {_passes(run, stage)[at]} passes"))
+            found.append(
+                (sign * curve[at], f"{label}, {value} after {records.passes(run, stage)[at]} passes")
+            )
     return f"{kind} {what}: {max(found)[1]}" if found else f"No {what} in {stage}"
 
 

@@ -141,6 +141,12 @@ class Experiment:
         return type(self).from_mapping({**dataclasses.asdict(self), **changes})
 
     @property
+    def changes(self) -> dict[str, Any]:
+        """The fields in which it differs from the headline, whose fields are the defaults; none is missed."""
+        usual = {spec.name: spec.default for spec in dataclasses.fields(self)}
+        return {name: value for name, value in dataclasses.asdict(self).items() if value != usual[name]}
+
+    @property
     def limits(self) -> Scale:
         """The scale's upper limits."""
         return SCALES[self.scale]

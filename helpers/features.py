@@ -101,12 +101,12 @@ class Wanted:
 def training_view(experiment: Experiment, split: Split, number: int) -> Wanted:
     """View `number` of an experiment's training images."""
     kind = experiment.augmentation
+    if kind == "crop" and number < 2:
+        kind = "flip"  # the very views, which both share
     alpha = f"{experiment.mixup_alpha:g}" if "mixup" in kind else ""
     view = augment.draw(kind, number, len(split.labels), mixup_alpha=experiment.mixup_alpha)
-    if kind == "none" or (kind in ("flip", "crop") and number == 0):
+    if kind == "none" or (kind == "flip" and number == 0):
         return plain("train", split)
-    if kind == "crop" and number == 1:
-        return Wanted("train-flip-1", split, view)  # the very view, which both kinds share
     return Wanted(f"train-{kind}{alpha}-{number}", split, view)
 
 

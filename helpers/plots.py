@@ -6,6 +6,7 @@ alternative text repeats. `runs` is always a mapping from the name that the figu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from helpers import data, evaluation, miniature, records, style
 from helpers.prose import caution, percent, points
@@ -27,6 +28,8 @@ CLASSES = {"cifar10": data.CLASSES, "miniature": miniature.CLASSES}
 EPOCHS = "epoch (passes over the training images)"
 FEWEST = 10
 """Images in a bin of the reliability curve that is drawn."""
+ERRORS = 18
+"""Images of a sheet of errors, at most; six a row."""
 
 # ---------------------------------------------------------------------------- shared pieces
 
@@ -73,7 +76,8 @@ def _matrix_note(runs: Mapping[str, Run]) -> str:
     return f"Matrix of predictions averaged over the flip: {'; '.join(averaged)}" if averaged else ""
 
 
-def _columns(results: Sequence[Any], names: str) -> list[Array]:
+def columns(results: Sequence[Any], names: str) -> list[Array]:
+    """An array (n,) for each of the named attributes of n results: 'value low high' of a Proportion."""
     return [np.array([getattr(result, name) for result in results]) for name in names.split()]
 
 
@@ -163,6 +167,35 @@ def split_balance(labels: Mapping[str, Array], dataset: str, title: str = "") ->
     return style.finished(figure, title or found, described, _setting(dataset))
 
 
+@styled
+def confident_errors(
+    images: Array, labels: Array, probabilities: Array, dataset: str, title: str = ""
+) -> Figure:
+    """The errors that a network is surest of: each image, what it was taken for and how surely, its label.
+
+    `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, 10), of the same
+    images in the same order. Raises ValueError where there is no error.
+    """
+    said, sure, names = probabilities.argmax(axis=1), probabilities.max(axis=1), CLASSES[dataset]
+    wrong = np.flatnonzero(said != labels)
+    if not len(wrong):
+        raise ValueError(f"all {len(labels)} images are right: there is no error to show")
+    chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS]
+    rows = -(-len(chosen) // 6)
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.65 * rows))
+    for axes, image in itertools.zip_longest(figure.subplots(rows, 6, squeeze=False).flat, chosen):
+        axes.set_axis_off()
+        if image is not None:
+            axes.imshow(images[image].astype(np.uint8), interpolation="nearest")
+            caption = f"{names[said[image]]} {percent(sure[image], 0)}\nlabel: {names[labels[image]]}"
+            axes.set_title(caption, fontsize=8.5)
+    title = title or (
+        f"Of {len(wrong):,} errors, {np.sum(sure[wrong] > 0.9):,} were made with a probability above 90%"
+    )
+    described = f"The {len(chosen)} surest errors, each with what it was taken for and its label"
+    return style.finished(figure, title, described, _setting(dataset))
+
+
 # ---------------------------------------------------------------------------- training
 
 
@@ -171,12 +204,6 @@ def _curve(label: str, run: Run, stage: str, metric: str) -> Array:
     if metric not in curves:
         raise ValueError(f"run {label!r} has no {metric!r} in {stage}, only {', '.join(curves) or 'nothing'}")
     return np.asarray(curves[metric])
-
-
-def _passes(run: Run, stage: str) -> tuple[list[int], list[int], Array]:
-    """Indices of the real epochs, those of the one-step ones, and the passes made by each logged epoch."""
-    real, single = records.real_epochs(run, stage), records.one_step_epochs(run, stage)
-    return real, single, np.cumsum(np.isin(np.arange(len(real) + len(single)), real))
 
 
 @styled
@@ -199,7 +226,8 @@ def learning_curves(
     for axes, quantity in zip(panels, quantities, strict=True):
         lines = {quantity: "-"} if quantity == "learning_rate" else {quantity: "--", f"val_{quantity}": "-"}
         for label, run in runs.items():
-            real, single, passes = _passes(run, stage)
+            real, single = records.real_epochs(run, stage), records.one_step_epochs(run, stage)
+            passes = records.passes(run, stage)
             for metric, line in lines.items():
                 values = _curve(label, run, stage, metric)
                 every = max(1, len(real) // 8)
@@ -235,13 +263,13 @@ def learning_curves(
 def _best(label: str, run: Run, stage: str) -> str:
     accuracy = _curve(label, run, stage, "val_accuracy")
     at = accuracy.argmax()
-    return f"{label} {percent(accuracy[at])} (epoch {_passes(run, stage)[2][at]})"
+    return f"{label} {percent(accuracy[at])} (epoch {records.passes(run, stage)[at]})"
 
 
 @styled
 def train_val_gap(run: Run, stage: str = "stage2", title: str = "") -> Figure:
     """The distance between training and validation accuracy, pass by pass."""
-    real, _, passes = _passes(run, stage)
+    real, passes = records.real_epochs(run, stage), records.passes(run, stage)
     train, val = (_curve(run.name, run, stage, metric)[real] for metric in ("accuracy", "val_accuracy"))
     epochs, every = passes[real], max(1, len(real) // 8)
     figure, axes = style.panel(3.4)
@@ -267,7 +295,10 @@ def train_val_gap(run: Run, stage: str = "stage2", title: str = "") -> Figure:
 def time_to_accuracy(
     curves: Mapping[str, tuple[Array, Array]], target: float, dataset: str, title: str = ""
 ) -> Figure:
-    """Validation accuracy against time. `curves`: label to (seconds (n,), accuracy in 0 to 1 (n,))."""
+    """Validation accuracy against time, whose axis is logarithmic.
+
+    `curves`: label to (seconds (n,), accuracy in 0 to 1 (n,)).
+    """
     figure, axes = style.panel(3.5)
     found = []
     for label, look in style.looks(curves).items():
@@ -276,7 +307,10 @@ def time_to_accuracy(
         reached = seconds[accuracy >= target]
         found += [f"{label} after {reached[0] / 60:.1f} min" if len(reached) else f"{label} never"]
     axes.axhline(target, color=GREY, linestyle=":")
-    axes.set(xlabel="time (minutes)", xlim=(0, None))
+    axes.set(xlabel="time (minutes)", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes)
     title = title or f"{percent(target)} is reached by {'; '.join(found)}"
@@ -301,7 +335,7 @@ def per_class_accuracy(runs: Mapping[str, Run], title: str = "") -> Figure:
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
         matrix = _matrix(label, runs[label])
         rows = [evaluation.proportion(matrix[c, c] / matrix[c].sum(), matrix[c].sum()) for c in order]
-        middle, low, high = _columns(rows, "value low high")
+        middle, low, high = columns(rows, "value low high")
         style.intervals(axes, middle, low, high, np.arange(len(order)) + shift, label=label, **looks[label])
     style.rows(axes, names)
     style.percent_axis(axes.xaxis, "test accuracy, 95% interval")
@@ -402,7 +436,7 @@ def accuracy_intervals(
     found = []
     for row, (name, group) in enumerate(runs.items()):
         measured = [evaluation.proportion(run.metrics["test_end2end"], run.size("test")) for run in group]
-        middle, low, high = _columns(measured, "value low high")
+        middle, low, high = columns(measured, "value low high")
         rows = row + np.linspace(-0.3, 0.3, len(group) + 2)[1:-1]
         style.intervals(axes, middle, low, high, rows, color=PALETTE[0], marker="o")
         found += [f"{name} {percent(middle.mean())}"]
@@ -469,7 +503,7 @@ def tta_gain(runs: Mapping[str, Run], published: float | None = None, title: str
     gains = {
         name: evaluation.paired(run.correct("test"), run.correct("test", "tta")) for name, run in runs.items()
     }
-    middle, low, high = _columns(list(gains.values()), "difference low high")
+    middle, low, high = columns(list(gains.values()), "difference low high")
     figure, axes = style.panel(1.5 + 0.4 * len(runs))
     look: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "label": "measured, 95% interval"}
     style.intervals(axes, 100 * middle, 100 * low, 100 * high, range(len(runs)), **look)

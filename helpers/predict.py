@@ -9,7 +9,6 @@ import os
 import shlex
 import tempfile
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,11 +165,11 @@ def _unusable(path: Path, reason: str, experiment: Experiment) -> PredictionErro
 
 def _training(experiment: Experiment) -> str:
     """The command that trains a run here, and what it costs."""
-    plain, default = experiment.replace(diagnosed=False), asdict(Experiment())
-    changed = {name: value for name, value in asdict(plain).items() if value != default[name]}
-    options = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in changed.items()]
+    plain = experiment.replace(diagnosed=False)
+    options = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in plain.changes.items()
+    ]
     command = " ".join(["python -m helpers run", *options])
     if runner.find(plain):  # `run` would show that record and train nothing
         command = f"REPORT_RESULTS=$(mktemp -d) {command}"
-    cost = runner.estimate(plain).partition("It takes ")[2].partition(":")[0]
-    return f"train it, which takes {cost}, with: {command}"
+    return f"train it, which takes {runner.cost(plain)}, with: {command}"

@@ -62,13 +62,16 @@ def provenance(*runs: Run) -> Markdown:
     A run on the miniature, or below full scale, is announced first.
     """
     own = [run for run in runs if not run.is_seed_log]
-    facts = dict.fromkeys(f"{run.scale} scale on {run.dataset}, {_machine(run)}" for run in own)
-    names = dict.fromkeys(f"`{run.name}-{run.id}`" for run in own)
     parts = [f"**{text}**" for text in dict.fromkeys(map(caution, own)) if text]
-    parts += [*facts, f"records {', '.join(names)}"] if own else []
-    logs = [f"`{run.name}`" for run in runs if run.is_seed_log]
-    parts += [f"the study's log {', '.join(logs)}"] if logs else []
-    return say(f"*Where the numbers come from.* {'; '.join(parts)}.")
+    parts += dict.fromkeys(f"{run.scale} scale on {run.dataset}" for run in own)
+    parts += dict.fromkeys("{processor}, {threads} threads".format(**run.environment) for run in own)
+    parts += [_versions(own)] if own else []
+    names = {"records": own, "the study's log": [run for run in runs if run.is_seed_log]}
+    for what, those in names.items():
+        listed = dict.fromkeys(f"`{run.path.stem}`" for run in those)
+        parts += [f"{what} {', '.join(listed)}"] if listed else []
+    text = "; ".join(parts)
+    return say(f"*Where the numbers come from.* {text[:1].upper()}{text[1:]}.")
 
 
 def caution(run: Run) -> str:
@@ -78,26 +81,16 @@ def caution(run: Run) -> str:
     return "" if run.scale == "full" else f"{run.scale.capitalize()} scale: a part of the images and epochs"
 
 
-def _machine(run: Run) -> str:
-    """Versions, processor and threads, as the runner recorded them."""
-    facts = run.environment
-    versions = [f"{name} {version}" for name, version in facts["versions"].items()]
-    return (
-        f"Python {facts['python']}, {', '.join(versions)}, {facts['processor']}, {facts['threads']} threads"
-    )
+def _versions(runs: Iterable[Run]) -> str:
+    """Versions as the runner recorded them, all that occur: 'Python 3.11.7, keras 3.15.1 or 3.15.2'."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, version in {"Python": run.environment["python"], **run.environment["versions"]}.items():
+            found.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' or '.join(versions)}" for name, versions in found.items())
 
 
 # ---------------------------------------------------------------------------- what was published
-
-TEST_ACCURACY = {
-    "baseline": 0.868,
-    "fine-tune 10": 0.888,
-    "fine-tune 30, 3e-4, as published": 0.14,
-    "fine-tune 30, 3e-4, as logged": 0.4162,
-    "headline": 0.916,
-    "headline + mixup": 0.910,
-}
-"""The seed report's results table, by the names of study.TABLE; the failed run also as its log has it."""
 
 
 def published(claim_id: str, beside: Run | None = None) -> str:

@@ -250,10 +250,16 @@ def read(path: Path | str) -> Run:
     return Run(path=path, format=FORMAT, diagnosis=diagnosis, **{name: content[name] for name in REQUIRED})
 
 
+def paths(folder: Path | str, below: bool = False) -> list[Path]:
+    """The records' JSON files in a folder, and in those below it where asked for, by path."""
+    found = Path(folder).rglob("*.json") if below else Path(folder).glob("*.json")
+    return sorted(path for path in found if path.name != BENCH)
+
+
 def read_folder(folder: Path | str) -> tuple[list[Run], list[tuple[Path, str]]]:
     """All the Runs of a folder by file name, and (path, reason) of each file that is refused."""
     runs, problems = [], []
-    for path in sorted(set(Path(folder).glob("*.json")) - {Path(folder) / BENCH}):
+    for path in paths(folder):
         try:
             runs.append(read(path))
         except RecordError as error:
@@ -270,7 +276,7 @@ def find(
     experiments are passed over; RecordError is raised where this experiment's own is damaged.
     """
     for folder in folders:
-        for path in sorted(Path(folder).glob("*.json")):
+        for path in paths(folder):
             try:
                 content = _parsed(path)
             except RecordError:
@@ -356,6 +362,23 @@ def real_epochs(run: Run, stage: str = "stage2") -> list[int]:
     """Indices, from 0, of the logged epochs that were one pass over the training set."""
     logged = len(run.curves.get(stage, {}).get("loss", []))
     return sorted(set(range(logged)) - set(one_step_epochs(run, stage)))
+
+
+def passes(run: Run, stage: str = "stage2") -> NDArray[np.int64]:
+    """For each logged epoch, how many passes over the training set had been made by its end."""
+    real = real_epochs(run, stage)
+    return np.cumsum(np.isin(np.arange(len(real) + len(one_step_epochs(run, stage))), real))
+
+
+def elapsed(run: Run) -> NDArray[np.float64]:
+    """Seconds from the start to the end of each logged epoch of stage 2, (n,).
+
+    All that came before counts: loading, the frozen part on every view, the head. The stage's passes, which
+    do the same work each, share its time evenly.
+    """
+    before = sum(run.timing_sec.get(part, 0.0) for part in ("load", "feature_extract", "top_train"))
+    made = passes(run)
+    return before + run.timing_sec["end2end"] * made / made[-1]
 
 
 def _batch_size(run: Run, stage: str) -> int:

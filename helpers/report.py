@@ -284,7 +284,9 @@ def _opening(path: Path, book: nbformat.NotebookNode) -> str:
 def _listed(pages: Path, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
     """The table of the records that notebooks name in their outputs, in the order of their first mention."""
     root = runner.results_folder(Experiment())
-    known = {path.stem: path for folder in (records.SEED_LOGS, root) for path in folder.rglob("*.json")}
+    known = {
+        path.stem: path for folder in (records.SEED_LOGS, root) for path in records.paths(folder, below=True)
+    }
     chapters: dict[str, list[str]] = {}
     for path, book in notebooks.items():
         outputs = [output for cell in book.cells for output in cell.get("outputs", [])]

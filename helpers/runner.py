@@ -111,22 +111,27 @@ def checkpoints(experiment: Experiment, found: Mapping[str, str]) -> Path:
 
 def estimate(experiment: Experiment) -> str:
     """What a run will cost if nothing is stored yet, in a sentence."""
-    sizes = experiment.limits
-    evaluated = 2 * (sizes.val + sizes.test)
-    images = (
-        sizes.train
-        + evaluated
-        + (experiment.views_run * sizes.train + evaluated)
-        * (experiment.epochs_run > 0 and experiment.engine == "bank")
-    )
-    passes = experiment.epochs_run * sizes.train
-    size = (experiment.image_size / 160) ** 2 * (0.1 if experiment.dataset == "miniature" else 1)
-    minutes = size * (images / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
     return (
         f"{experiment.slug} ({experiment.dataset}, {experiment.scale} scale) has no record yet. "
-        f"It takes at most about {max(1, round(minutes))} min on two cores: {images:,} images through the "
-        f"frozen part (less what is stored already) and {experiment.epochs_run} epochs of {sizes.train:,}."
+        f"It takes {cost(experiment)}: {_stored(experiment):,} images through the frozen part (less what is "
+        f"stored already) and {experiment.epochs_run} epochs of {experiment.limits.train:,}."
     )
+
+
+def cost(experiment: Experiment) -> str:
+    """'at most about 5 min on two cores': the time of a run for which nothing is stored yet."""
+    passes = experiment.epochs_run * experiment.limits.train
+    size = (experiment.image_size / 160) ** 2 * (0.1 if experiment.dataset == "miniature" else 1)
+    minutes = size * (_stored(experiment) / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
+    return f"at most about {max(1, round(minutes))} min on two cores"
+
+
+def _stored(experiment: Experiment) -> int:
+    """Images that a run pushes through the frozen part."""
+    sizes = experiment.limits
+    evaluated = 2 * (sizes.val + sizes.test)
+    banked = experiment.epochs_run > 0 and experiment.engine == "bank"
+    return sizes.train + evaluated + (experiment.views_run * sizes.train + evaluated) * banked
 
 
 def _distribution(experiment: Experiment) -> AbstractContextManager[Any]:
@@ -159,7 +164,7 @@ def _train(
     """Both stages, the evaluation, and the record."""
     import keras
 
-    from helpers import features, model, training
+    from helpers import diagnosis, features, model, training
 
     print(estimate(experiment), flush=True)
     started = time.perf_counter()
@@ -208,8 +213,6 @@ def _train(
                 return training.Source(stored(prefix, [wanted])[0], wanted.view.targets(one_hot["train"]))
 
             if experiment.diagnosed:
-                from helpers import diagnosis
-
                 watch = diagnosis.of(experiment, trained, images, prefix, progress)
         else:
             trained = model.whole(network, top, experiment)

@@ -55,9 +55,10 @@ INTERVENTIONS: dict[str, dict[str, Any]] = {
     "momentum 0.9": {"head_momentum": 0.9},
     "momentum 0.999": {"head_momentum": 0.999},
     "layer norm": {"head_norm": "layer"},
+    "momentum SGD, 2e-3": {"optimizer": "sgd", "learning_rate": 2e-3},
     "without augmentation": {"augmentation": "none"},
 }
-"""What is changed in the failing run, at 3e-4, one thing at a time; all but the last concern the head."""
+"""What is changed in the failing run, at 3e-4, one thing at a time; all but the last two concern the head."""
 
 MAP_RATES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 """Learning rates from the one that works to one at which nothing does."""
@@ -79,6 +80,35 @@ def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:
     if scale == "full":
         return list(ANATOMY_SEEDS), list(INTERVENTIONS), list(MAP_RATES)
     return [seed], list(INTERVENTIONS)[:4], list(MAP_RATES[::2])
+
+
+# ---------------------------------------------------------------------------- beyond the study
+
+MENDED = Experiment(head_norm="none", learning_rate=3e-4, schedule="cosine", epochs=5)
+"""The rate that failed, with no batch norm in the head; a warm-up, and few epochs that end at a rate of zero."""
+
+MOMENTUM: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 2e-3}
+PLAIN_HEAD: dict[str, Any] = {"head_units": 0, "dropout": 0.2, "stage1_epochs": 0}
+"""A softmax on the pooled features, trained together with the layers below it from the first step."""
+
+BEYOND = MENDED.replace(**MOMENTUM, **PLAIN_HEAD, augmentation="crop", n_unfreeze=66)
+"""Everything above block_5_add trained, with momentum, on whole-pixel shifts and flips."""
+
+LADDER: dict[str, Experiment] = {
+    "frozen network": BASELINE,
+    "the study's fine-tune": HEADLINE,
+    "no batch norm in the head, a higher rate": MENDED,
+    "SGD with momentum": MENDED.replace(**MOMENTUM),
+    "a softmax for a head": MENDED.replace(**MOMENTUM, **PLAIN_HEAD),
+    "shifts and flips alone": BEYOND.replace(n_unfreeze=30),
+    "more than twice as deep": BEYOND,
+}
+"""From the frozen network upwards: each rung changes one thing in the one before."""
+
+
+def quick_pass(**changes: Any) -> Experiment:
+    """The recipe on two views alone, the plain and the mirrored: little to store."""
+    return BEYOND.replace(augmentation="flip", views=2, **changes)
 
 
 # ---------------------------------------------------------------------------- sweeps
@@ -118,6 +148,13 @@ SWEEPS: dict[str, list[Experiment]] = {
             *(intervention(name, seed) for name in INTERVENTIONS),
             *(at_rate(rate, seed) for rate in MAP_RATES),
         )
+    ],
+    # Each was to take about 400 s on two cores: which side, depth and length make the most of them?
+    "fast": [
+        quick_pass(image_size=96, epochs=4),
+        quick_pass(image_size=128, epochs=2),
+        quick_pass(image_size=128, epochs=3, n_unfreeze=30),
+        quick_pass(image_size=96, epochs=8, n_unfreeze=30),
     ],
     # The last has a fresh view in every epoch.
     "views": [screening(views=views) for views in (1, 2, 4, SCREENING_EPOCHS)],

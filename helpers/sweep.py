@@ -99,8 +99,7 @@ def _number(name: str, value: Any) -> Any:
 
 def described(experiment: Experiment) -> str:
     """The fields in which an experiment differs from the headline; unlike the slug, it misses none."""
-    fields = dataclasses.asdict(experiment).items()
-    changed = [f"{name}={value}" for name, value in fields if value != DEFAULTS[name]]
+    changed = [f"{name}={value}" for name, value in experiment.changes.items()]
     return ", ".join(changed) or "the headline"
 
 

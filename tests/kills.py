@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ import helpers
 from helpers import miniature, records
 from helpers.experiment import Experiment
 from helpers.records import Run
+
+if TYPE_CHECKING:
+    import pytest
 
 Process = subprocess.Popen[bytes]
 
@@ -51,6 +54,19 @@ def small(scale: str = "smoke", **changes: object) -> Experiment:
 def settings(folder: Path) -> dict[str, str]:
     """The environment variables that put all stores into `folder`."""
     return {"REPORT_CACHE": str(folder / "cache"), "REPORT_RESULTS": str(folder / "results")}
+
+
+def use(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Put this process's stores, and those of the workers that it starts, into `folder`."""
+    for name, value in settings(folder).items():
+        patch.setenv(name, value)
+    return folder
+
+
+def options(experiment: Experiment) -> list[str]:
+    """The experiment for the command line; a field that is a flag is left at its default."""
+    fields = {name: value for name, value in asdict(experiment).items() if not isinstance(value, bool)}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
 
 
 def training(experiment: Experiment) -> str:

@@ -18,8 +18,7 @@ SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, pairs=2, ma
 def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """The bench on the miniature; its times mean nothing at this size."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in kills.settings(tmp_path_factory.mktemp("bench")).items():
-            patch.setenv(name, value)
+        kills.use(tmp_path_factory.mktemp("bench"), patch)
         patch.setattr(bench, "SWEEP", bench.SWEEP[:1])
         return json.loads(json.dumps(bench.bench(kills.small(), SMALL)))
 
@@ -52,8 +51,7 @@ def test_the_sweep_counts_the_building_of_the_bank() -> None:
 
 def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What plain Keras trains, and ours above the cut, hold as many weights, and train the same ones."""
-    for name, value in kills.settings(tmp_path).items():
-        monkeypatch.setenv(name, value)
+    kills.use(tmp_path, monkeypatch)
     work = bench._Work(kills.small())
     plain, ours = work.plain(work.experiment), work.above_cut(work.experiment)
     shapes = [

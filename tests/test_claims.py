@@ -105,7 +105,7 @@ def test_a_row_names_its_evidence_and_the_interval(make: Make) -> None:
     row = claims.table([run])[0]
     assert row["evidence"] == f"`{run.name}-{run.id}`"
     assert row["measured"] == "val 91.0% (89.1 to 92.6), test 90.0% (88.6 to 91.2)"
-    assert row["shown in"] == "[02_baseline](02_baseline.ipynb)"
+    assert row["shown in"] == "[chapter 2](02_baseline.ipynb)"
 
 
 def test_any_order_of_the_runs_gives_the_same_table(make: Make) -> None:

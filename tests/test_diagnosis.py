@@ -24,8 +24,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Patient:
     """A healthy network at the start of stage 2, and its diagnosis."""
     folder = tmp_path_factory.mktemp("patient")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in kills.settings(folder).items():
-            patch.setenv(name, value)
+        kills.use(folder, patch)
         found, images = runner.fingerprints(TRAINED), data.load(TRAINED)
         network = model.backbone(TRAINED)
         pooled = Prefix(network, model.POOLED, found["weights"], found["data"])
@@ -103,12 +102,21 @@ def test_lost_features_are_told_from_wrong_statistics(restored: Patient) -> None
     assert moved == {"Conv_1"}
 
 
+def test_channels_that_stand_still_are_counted(restored: Patient) -> None:
+    trained, measure = restored
+    kernel = model.kernels(trained)["Conv_1"]
+    assert measure()["alive"] > (channels := kernel.shape[-1]) / 2
+    still = np.array(kernel)
+    still[..., channels // 4 :] = 0  # what is left of them is the shift of the frozen norm
+    kernel.assign(still)
+    assert 0 < measure()["alive"] <= channels / 4
+
+
 @pytest.mark.parametrize("norm", ["layer", "none"])
 def test_without_batch_norm_there_are_no_statistics_to_vary(
     norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in kills.settings(tmp_path).items():
-        monkeypatch.setenv(name, value)
+    kills.use(tmp_path, monkeypatch)
     run = runner.run(kills.small(diagnosed=True, head_norm=norm), progress=False)
     assert [list(found["accuracy"]["val"]) for found in run.diagnosis] == [["moving"]] * 3
     assert run.diagnosis[-1]["statistics"] == {}
@@ -138,8 +146,7 @@ SMALL = kills.small(diagnosed=True)
 def test_a_diagnosed_run_is_the_same_run_and_survives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in kills.settings(tmp_path / "plain").items():
-        monkeypatch.setenv(name, value)
+    kills.use(tmp_path / "plain", monkeypatch)
     plain = runner.run(SMALL.replace(diagnosed=False), progress=False)
     monkeypatch.setenv(
         "REPORT_RESULTS", str(shutil.copytree(tmp_path / "plain" / "results", tmp_path / "copy"))
@@ -155,8 +162,7 @@ def test_a_diagnosed_run_is_the_same_run_and_survives_a_kill(
     with kills.process(kills.training(SMALL), folder) as child:
         kills.wait_for(lambda: kills.checkpoint(folder, "stage2"), child, folder)
         assert kills.kill(child)
-    for name, value in kills.settings(folder).items():
-        monkeypatch.setenv(name, value)
+    kills.use(folder, monkeypatch)
     resumed = runner.run(SMALL, progress=False)
     assert len(resumed.diagnosis) == len(diagnosed.diagnosis)
     for one, other in zip(resumed.diagnosis, diagnosed.diagnosis, strict=True):

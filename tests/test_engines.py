@@ -30,8 +30,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     for engine in ("bank", "end_to_end"):
         experiment = kills.small(engine=engine, batch_size=batch_size, stage1_batch_size=stage1_batch_size)
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in kills.settings(folder).items():
-                patch.setenv(name, value)
+            kills.use(folder, patch)
             patch.setenv("REPORT_RESULTS", str(folder / engine))
             runs[engine] = runner.run(experiment, progress=False)
     return runs

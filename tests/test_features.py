@@ -82,8 +82,7 @@ def note(folder: Path, number: int = 0) -> dict[str, object]:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty store that this test's process uses."""
-    for name, value in kills.settings(tmp_path).items():
-        monkeypatch.setenv(name, value)
+    kills.use(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -92,8 +91,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with view 0 of MANY rows, written without disturbance."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in kills.settings(folder).items():
-            patch.setenv(name, value)
+        kills.use(folder, patch)
         stored(MANY)
     return folder
 

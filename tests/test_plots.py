@@ -91,6 +91,7 @@ FROM_RUNS: dict[str, Callable[[dict[str, Run]], plots.Figure]] = {
 TIMES = {"a run": (np.array([60.0, 120.0]), np.array([0.8, 0.9]))}
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 LABELS = np.tile(np.arange(10), 2)
+SURE = np.eye(10)[np.r_[LABELS[:18], 3, 4]] * 0.91 + 0.009  # wrong on the last two, which are 8 and 9
 FROM_ARRAYS: dict[str, Callable[[str], plots.Figure]] = {
     "contact_sheet": lambda dataset: plots.contact_sheet(PIXELS, LABELS, dataset),
     "augmentation_sheet": lambda dataset: plots.augmentation_sheet(PIXELS, PIXELS[:, None] / 2, dataset),
@@ -98,6 +99,7 @@ FROM_ARRAYS: dict[str, Callable[[str], plots.Figure]] = {
         PIXELS[:3], np.kron(PIXELS[:3], np.ones((1, 5, 5, 1))), dataset
     ),
     "split_balance": lambda dataset: plots.split_balance({"training": LABELS, "test": LABELS[:9]}, dataset),
+    "confident_errors": lambda dataset: plots.confident_errors(PIXELS, LABELS, SURE, dataset),
     "time_to_accuracy": lambda dataset: plots.time_to_accuracy(TIMES, 0.85, dataset),
 }
 
@@ -177,6 +179,9 @@ def test_titles_state_the_numbers() -> None:
     assert "averaged over the flip: log, 91.9% right" in plots.per_class_accuracy({"log": SEED_LOG}).alt_text
     assert "a run after 2.0 min" in plots.time_to_accuracy(TIMES, 0.85, "cifar10").alt_text
     assert "a run never" in plots.time_to_accuracy(TIMES, 0.95, "cifar10").alt_text
+    errors = plots.confident_errors(PIXELS, LABELS, SURE, "cifar10")
+    assert "Of 2 errors, 2 were made with a probability above 90%" in errors.alt_text
+    assert {"cat 92%\nlabel: ship", "deer 92%\nlabel: truck"} <= {axes.get_title() for axes in errors.axes}
     balanced = plots.split_balance({"training": np.repeat(np.arange(10), 3)}, "cifar10")
     assert "same share: 3 training images" in balanced.alt_text
 
@@ -207,6 +212,8 @@ def test_what_cannot_be_drawn_is_refused_by_name(runs: dict[str, Run], tmp_path:
         plots.confusion_difference({"log": SEED_LOG, "smoke": first})
     with pytest.raises(ValueError, match=r"pixels run from 0 to 1: images in \[0, 255\]"):
         plots.contact_sheet(PIXELS / 255, LABELS, "cifar10")
+    with pytest.raises(ValueError, match="all 20 images are right"):
+        plots.confident_errors(PIXELS, LABELS, np.eye(10)[LABELS], "cifar10")
     with pytest.raises(records.RecordError, match="no probabilities"):
         plots.reliability({"log": SEED_LOG})
 

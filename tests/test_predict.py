@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import kills
 import numpy as np
 import pytest
 from PIL import Image
-from test_runner import use
 
 from helpers import data, predict, records, runner
 from helpers.experiment import Experiment
@@ -42,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """That folder, which this test's process uses, with FINE_TUNED and HEAD_ALONE in it."""
-    use(trained, monkeypatch)
+    kills.use(trained, monkeypatch)
     for experiment in (FINE_TUNED, HEAD_ALONE):
         runner.run(experiment, progress=False)
     return trained
@@ -51,19 +49,12 @@ def store(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of empty stores that this test's process uses."""
-    return use(tmp_path, monkeypatch)
+    return kills.use(tmp_path, monkeypatch)
 
 
 def folder_of(experiment: Experiment) -> Path:
     """Where the run's trained weights are."""
     return runner.checkpoints(experiment, runner.fingerprints(experiment))
-
-
-def options(experiment: Experiment) -> list[str]:
-    """The experiment for the command line."""
-    fields = asdict(experiment)
-    del fields["diagnosed"]
-    return [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -89,7 +80,7 @@ GREY = PIXELS[..., 0]
 def test_a_loaded_run_gives_the_probabilities_of_its_record(
     name: str, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(trained, monkeypatch)
+    kills.use(trained, monkeypatch)
     run = runner.run(RUNS[name], progress=False)
     plain, flipped = (run.probabilities("test", view) for view in records.VIEWS)
     assert np.abs(plain - flipped).max() > 5 * STORED, "a run that tells nothing apart proves nothing"
@@ -110,7 +101,7 @@ def test_the_command_line_names_the_three_likeliest_classes(store: Path, tmp_pat
     test, run = data.load(FINE_TUNED).test, runner.run(FINE_TUNED)
     rows = np.argsort(test.labels, kind="stable")[:2]
     paths = [saved(test.images[row], tmp_path / f"{row}.png") for row in rows]
-    done = command("predict", *paths, *options(FINE_TUNED))
+    done = command("predict", *paths, *kills.options(FINE_TUNED))
     assert done.returncode == 0, done.stderr
     for line, path, probabilities in zip(
         done.stdout.splitlines(), paths, run.probabilities("test", "tta"), strict=False
@@ -232,7 +223,7 @@ def test_what_is_no_whole_picture_is_refused_by_name(name: str, tmp_path: Path) 
 def test_the_command_line_refuses_in_one_line(name: str, tmp_path: Path) -> None:
     REFUSED[name][0](tmp_path / name)
     good = saved(PIXELS, tmp_path / "good.png")
-    assert_refused(command("predict", good, tmp_path / name, *options(FINE_TUNED)), name)
+    assert_refused(command("predict", good, tmp_path / name, *kills.options(FINE_TUNED)), name)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], name: str) -> None:
@@ -248,7 +239,7 @@ def test_a_run_without_weights_names_the_command_that_makes_them(store: Path, tm
     """From its record alone there is nothing to load; the command, put into a shell, mends that."""
     there = Path(shutil.copytree(store / "results", tmp_path / "results")).parent
     with pytest.MonkeyPatch.context() as patch:
-        use(there, patch)
+        kills.use(there, patch)
         patch.setenv("TMPDIR", str(tmp_path))
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         with pytest.raises(PredictionError, match=r"no trained weights.*takes at most about 1 min") as caught:
@@ -260,7 +251,7 @@ def test_a_run_without_weights_names_the_command_that_makes_them(store: Path, tm
 
 def test_a_run_never_made_is_refused_in_one_line(empty: Path) -> None:
     picture = saved(PIXELS, empty / "a.png")
-    done = command("predict", picture, *options(HEAD_ALONE))
+    done = command("predict", picture, *kills.options(HEAD_ALONE))
     assert_refused(done, folder_of(HEAD_ALONE).name)
     assert done.stderr.rstrip().endswith(
         "with: python -m helpers run --dataset miniature --scale smoke --image-size 48 "
@@ -270,7 +261,7 @@ def test_a_run_never_made_is_refused_in_one_line(empty: Path) -> None:
 
 def test_the_weights_of_a_diagnosed_run_are_found(store: Path, empty: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        use(store, patch)
+        kills.use(store, patch)
         source = folder_of(HEAD_ALONE)
     shutil.copytree(source, folder_of(HEAD_ALONE.replace(diagnosed=True)))
     assert predict.load(HEAD_ALONE).output_shape == (None, 10)
@@ -295,7 +286,7 @@ def test_weights_that_do_not_fit_are_refused(
 ) -> None:
     heads, whole = (folder_of(each) / "weights.npz" for each in (HEAD_ALONE, FINE_TUNED))
     content, other = heads.read_bytes(), whole.read_bytes()
-    use(tmp_path, monkeypatch)
+    kills.use(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     place = folder_of(HEAD_ALONE) / "weights.npz"
     place.parent.mkdir(parents=True)
@@ -331,7 +322,7 @@ def test_an_exported_run_predicts_the_same_without_this_package(
     experiment: Experiment, store: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "run.keras"
-    done = command("export", path, *options(experiment))
+    done = command("export", path, *kills.options(experiment))
     assert done.returncode == 0, done.stderr
     assert [each.name for each in path.parent.iterdir()] == ["run.keras"]
     images = data.load(experiment).test.images[:20]
@@ -356,7 +347,7 @@ def test_another_format_is_refused_before_anything_is_loaded(name: str, empty: P
 
 def test_a_folder_that_cannot_be_written_is_named(store: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")  # stops the superuser too
-    done = command("export", tmp_path / "taken" / "run.keras", *options(HEAD_ALONE))
+    done = command("export", tmp_path / "taken" / "run.keras", *kills.options(HEAD_ALONE))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("PredictionError: ")  # above it TensorFlow may log
     assert "run.keras cannot be written" in done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import evaluation, prose, study
+from helpers import claims, evaluation, prose, study
 from helpers.records import Run
 
 VERSIONS = {"keras": "3.12", "numpy": "2.1"}
@@ -31,7 +31,9 @@ FULL = Run(
     format=1,
     environment=MACHINE,
 )
-QUICK = dataclasses.replace(FULL, id="def", config={"dataset": "cifar10", "scale": "quick"})
+QUICK = dataclasses.replace(
+    FULL, id="def", path=Path("n0_s0-def.json"), config={"dataset": "cifar10", "scale": "quick"}
+)
 MINIATURE = dataclasses.replace(FULL, config={"dataset": "miniature", "scale": "full"})
 
 
@@ -52,7 +54,9 @@ def test_provenance_names_scale_machine_versions_and_records() -> None:
     line = prose.provenance(FULL, QUICK).data
     for fact in FACTS:
         assert fact in line
-    assert line.count("Some CPU") == 2  # once a scale, not once a run
+    assert line.count("Some CPU") == 1  # once a machine, not once a run
+    assert line.startswith("*Where the numbers come from.* **Quick scale")
+    assert "full scale on cifar10" in line and "quick scale on cifar10" in line
 
 
 def test_provenance_warns_of_the_miniature_and_of_small_scales() -> None:
@@ -69,7 +73,7 @@ def test_no_published_figure_stands_beside_the_miniature() -> None:
 
 
 def test_published_accuracies_are_named_as_the_studys_table() -> None:
-    assert list(prose.TEST_ACCURACY) == list(study.TABLE)
+    assert list(claims.TEST_ACCURACY) == list(study.TABLE)
 
 
 @pytest.mark.parametrize("first, second, said", [(0, 40, "better"), (40, 0, "worse"), (21, 20, "neither")])

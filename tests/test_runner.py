@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import kills
@@ -21,24 +20,17 @@ SMALL = kills.small(batch_size=4, stage1_batch_size=2)
 """Small batches make epochs of 64 and 128 steps, long enough to be hit in the middle."""
 
 
-def use(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Put this process's stores into `folder`."""
-    for name, value in kills.settings(folder).items():
-        patch.setenv(name, value)
-    return folder
-
-
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty store that this test's process uses."""
-    return use(tmp_path, monkeypatch)
+    return kills.use(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The record of SMALL, made in peace."""
     with pytest.MonkeyPatch.context() as patch:
-        use(tmp_path_factory.mktemp("undisturbed"), patch)
+        kills.use(tmp_path_factory.mktemp("undisturbed"), patch)
         return runner.run(SMALL, progress=False)
 
 
@@ -172,9 +164,7 @@ def test_of_two_processes_one_trains(
 def test_the_command_line_says_what_is_wrong_in_one_line(undisturbed: Run, store: Path) -> None:
     path = copied(undisturbed, store)
     path.write_bytes(path.read_bytes()[:-100])
-    fields = {name: value for name, value in asdict(SMALL).items() if not isinstance(value, bool)}
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
-    command = [sys.executable, "-m", "helpers", "run", *options]
+    command = [sys.executable, "-m", "helpers", "run", *kills.options(SMALL)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("RecordError: ")

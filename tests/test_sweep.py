@@ -28,12 +28,6 @@ IMPOSSIBLE = kills.small(n_unfreeze=200)
 """Leaves nothing frozen to store: it fails after stage 1."""
 
 
-def use(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Put this process's stores, and those of the workers that it starts, into `folder`."""
-    for name, value in kills.settings(folder).items():
-        patch.setenv(name, value)
-
-
 # ---------------------------------------------------------------------------- named sweeps
 
 
@@ -139,7 +133,7 @@ def test_first_come_one_of_each_set_of_activations() -> None:
 def test_a_failed_experiment_is_reported_and_the_rest_are_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(tmp_path, monkeypatch)
+    kills.use(tmp_path, monkeypatch)
     some_run = records.read_folder(records.SEED_LOGS)[0][0]
     ran, screened = [], set()
 
@@ -206,7 +200,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepError]:
     distributed = pytest.importorskip("distributed", reason="needs the group `sweep`")
     store = tmp_path_factory.mktemp("swept")
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        use(store, patch)
+        kills.use(store, patch)
         sweeping = pool.submit(sweep.run, [LONG, IMPOSSIBLE, SHORT], workers=2)
 
         def pids() -> dict[str, int]:
@@ -247,14 +241,14 @@ def test_only_the_impossible_failed(swept: tuple[Path, SweepError]) -> None:
 def test_a_second_call_trains_nothing_and_needs_no_dask(
     swept: tuple[Path, SweepError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(swept[0], monkeypatch)
+    kills.use(swept[0], monkeypatch)
     monkeypatch.setitem(sys.modules, "distributed", None)
     found = sweep.run([SHORT, LONG], workers=2)
     assert [run.key for run in found] == [SHORT.key, LONG.key]
 
 
 def test_one_process_imports_no_dask(swept: tuple[Path, SweepError], monkeypatch: pytest.MonkeyPatch) -> None:
-    use(swept[0], monkeypatch)
+    kills.use(swept[0], monkeypatch)
     code = (
         "import sys\nfrom helpers import sweep\nfrom helpers.experiment import Experiment\n"
         f"print(len(sweep.run([Experiment(**{asdict(SHORT)!r})])))\n"
@@ -269,7 +263,7 @@ def test_a_record_comes_back_from_a_worker_that_shares_no_disk(
     """The worker finds its record stored, so that nothing has to be trained here; it travels all the same."""
     import distributed
 
-    use(tmp_path, monkeypatch)
+    kills.use(tmp_path, monkeypatch)
     there, url = kills.settings(swept[0]), "memory://records"
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", env=there
