@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from helpers import evaluation, plots, style
 from helpers.evaluation import Proportion
@@ -80,9 +80,11 @@ def by_statistics(run: Run, title: str = "") -> Figure:
             style.legend_above(axes, columns=2)
     axes.set_xlabel(plots.EPOCHS + "; 0: before the first")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    seen, can = accuracy(run), accuracy(run, statistics=mended(run))
+    seen, can = ([accuracy(run, "val", kind, e).value for e in epochs] for kind in ("moving", mended(run)))
+    worst = int(np.argmax(np.subtract(can, seen)))
     found_title = (
-        f"The same weights: {percent(seen.value)} with moving averages, {percent(can.value)} re-estimated"
+        f"After epoch {worst} the same weights give {percent(seen[worst])} with moving averages and "
+        f"{percent(can[worst])} re-estimated"
     )
     note = "Bands: 95% intervals. Weights, images and labels are the same in every line of a panel"
     described = f"Validation accuracy by epoch of {run.name}, with four kinds of batch-norm statistics"
@@ -162,6 +164,38 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
     seeds = max(len(runs) for runs in groups.values())
     note = f"Dotted: before fine-tuning. Bars: 95% intervals, {'across seeds' if seeds > 1 else 'one seed'}"
     return style.finished(figure, title or found_title, said, note, plots.cautions(every))
+
+
+@styled
+def alive(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
+    """How many channels of the pooled features still vary, by epoch; a line a group, a band over its seeds.
+
+    groups: name to its runs, one a seed, of equally many epochs. The axis is logarithmic.
+    """
+    looks = style.looks(groups)
+    figure, axes = style.panel(3.6)
+    found = []
+    for name, runs in groups.items():
+        counts = np.array([[epoch["alive"] for epoch in run.diagnosis] for run in runs])
+        epochs, middle = range(counts.shape[1]), counts.mean(axis=0)
+        axes.plot(epochs, middle, label=name, **looks[name])
+        axes.fill_between(
+            epochs, counts.min(axis=0), counts.max(axis=0), color=looks[name]["color"], alpha=0.12
+        )
+        found.append(f"{name} {middle[-1]:,.0f}")
+    axes.set(yscale="log", ylabel="channels that vary", xlabel=plots.EPOCHS + "; 0: before the first")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.legend_above(axes, columns=3)
+    every = {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}
+    first = next(iter(every.values())).diagnosis[0]["alive"]
+    found_title = f"Of {first:,} channels that vary before, these do after the last epoch: {'; '.join(found)}"
+    over = f"variance over the validation images exceeds {evaluation.ALIVE:g}"
+    described = f"Channels of the pooled features whose {over}"
+    note = "Bands: lowest to highest seed" if max(map(len, groups.values())) > 1 else ""
+    return style.finished(figure, title or found_title, described, note, plots.cautions(every))
 
 
 @styled

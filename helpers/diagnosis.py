@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from helpers import augment, features, model
 from helpers.data import Dataset, Split
-from helpers.evaluation import smoothed_cross_entropy
+from helpers.evaluation import alive, smoothed_cross_entropy
 from helpers.experiment import Experiment
 from helpers.training import EVALUATION_BATCH, Rows, batches, outputs
 
@@ -25,12 +25,6 @@ SAMPLE = 5000
 """Training images that statistics are re-estimated from and probes are fitted to."""
 COMPARED = 1000
 """Validation images whose activations are compared."""
-ALIVE = 1e-3
-"""Variance above which a channel is alive: batch norm's epsilon, which drowns what varies less.
-
-At 160 px the pre-trained network's pooled features have variances of 0.02 to 2.4 on CIFAR-10. A channel whose
-ReLU6 has come to rest at 0 or at 6 for every image has none.
-"""
 PROBE_STRENGTH = 0.01
 """Inverse strength C of the probe's L2 penalty: the same for every network, tuned for none."""
 
@@ -87,7 +81,7 @@ class Diagnosis:
         Statistics: 'moving', which Keras evaluates with; 'batch', each batch's own; 'augmented' and
         'clean', re-estimated over those training images. Where the head has no batch norm: 'moving' alone.
         statistics: how far the moving ones are from those of the images they are used on.
-        alive: channels of the pooled features whose variance over 'val' exceeds ALIVE.
+        alive: channels of the pooled features whose variance over 'val' exceeds evaluation.ALIVE.
         probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
         drift: kernel to the norm of its change over its norm. cka: block to similarity, 0 to 1.
         """
@@ -107,7 +101,7 @@ class Diagnosis:
             "accuracy": accuracy,
             "loss": loss,
             "statistics": self._misfit(pooled),
-            "alive": int(np.sum(moments(pooled["val"])[1] > ALIVE)),
+            "alive": alive(pooled["val"]),
             "probe": probe(pooled["train_clean"], labels, pooled["val"], self.inputs["val"][1]),
             "drift": {
                 name: self._drift(name, kernel) for name, kernel in model.kernels(self.trained).items()

@@ -85,7 +85,7 @@ def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:
 # ---------------------------------------------------------------------------- beyond the study
 
 MENDED = Experiment(head_norm="none", learning_rate=3e-4, schedule="cosine", epochs=5)
-"""The rate that failed, with no batch norm in the head; a warm-up, and few epochs that end at a rate of zero."""
+"""The rate that failed, with no batch norm in the head; few epochs, which end at a rate of zero."""
 
 MOMENTUM: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 2e-3}
 PLAIN_HEAD: dict[str, Any] = {"head_units": 0, "dropout": 0.2, "stage1_epochs": 0}

@@ -155,3 +155,9 @@ def test_a_seed_log_has_nothing_to_recompute_from() -> None:
     log = records.read(records.SEED_LOGS / "run_final_optimized.json")
     with pytest.raises(records.RecordError):
         evaluation.recompute(log)
+
+
+def test_a_channel_is_alive_if_it_varies_more_than_batch_norms_epsilon() -> None:
+    rng = np.random.default_rng(0)
+    spread = np.array([0.0, 0.01, 0.1, 1.0])  # standard deviations: the second one's variance is 1e-4
+    assert evaluation.alive(6 + spread * rng.normal(size=(1000, 4))) == 2
