@@ -185,7 +185,8 @@ def sweep(
     """Run many experiments: a named sweep, or the grid in a .yaml file. Again: only what is missing.
 
     Args:
-        what: A sweep's name (depth, optimizer, lr, batch, regularizers, views, anatomy), or a .yaml file.
+        what: A sweep's name (depth, optimizer, lr, batch, regularizers, views, anatomy, fast, ladder), or a
+            .yaml file.
         workers: Local processes to train in, which share the cores.
         scheduler: Address of a Dask scheduler to train on instead, as in tcp://host:8786.
         output: A folder at any fsspec URL that every record is copied to as well.

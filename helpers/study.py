@@ -111,6 +111,18 @@ def quick_pass(**changes: Any) -> Experiment:
     return BEYOND.replace(augmentation="flip", views=2, **changes)
 
 
+RECIPES: dict[str, list[Experiment]] = {
+    "ladder": list(LADDER.values()),
+    # Each was to take about 400 s on two cores: which side, depth and length make the most of them?
+    "fast": [
+        quick_pass(image_size=96, epochs=4),
+        quick_pass(image_size=128, epochs=2),
+        quick_pass(image_size=128, epochs=3, n_unfreeze=30),
+        quick_pass(image_size=96, epochs=8, n_unfreeze=30),
+    ],
+}
+"""Experiments by name, to run as SWEEPS are; their records keep every probability."""
+
 # ---------------------------------------------------------------------------- sweeps
 
 
@@ -148,13 +160,6 @@ SWEEPS: dict[str, list[Experiment]] = {
             *(intervention(name, seed) for name in INTERVENTIONS),
             *(at_rate(rate, seed) for rate in MAP_RATES),
         )
-    ],
-    # Each was to take about 400 s on two cores: which side, depth and length make the most of them?
-    "fast": [
-        quick_pass(image_size=96, epochs=4),
-        quick_pass(image_size=128, epochs=2),
-        quick_pass(image_size=128, epochs=3, n_unfreeze=30),
-        quick_pass(image_size=96, epochs=8, n_unfreeze=30),
     ],
     # The last has a fresh view in every epoch.
     "views": [screening(views=views) for views in (1, 2, 4, SCREENING_EPOCHS)],

@@ -35,7 +35,7 @@ from tqdm import tqdm
 from helpers import records, runner, storage
 from helpers.experiment import Experiment, ExperimentError, nearest
 from helpers.records import Run
-from helpers.study import SWEEPS
+from helpers.study import RECIPES, SWEEPS
 
 START = "dask scheduler; on each machine: dask worker ADDRESS --nworkers N --nthreads 1 --memory-limit 0"
 """One experiment a process; no memory limit, because Dask counts the mapped activations as memory."""
@@ -57,9 +57,9 @@ def named(what: str) -> list[Experiment]:
     """
     if Path(what).suffix in (".yaml", ".yml"):
         return grid(Path(what))
-    if what not in SWEEPS:
-        raise SweepError(f"no sweep {what!r}{nearest(what, list(SWEEPS))}; a grid's file ends in .yaml")
-    return SWEEPS[what]
+    if what not in (known := {**SWEEPS, **RECIPES}):
+        raise SweepError(f"no sweep {what!r}{nearest(what, list(known))}; a grid's file ends in .yaml")
+    return known[what]
 
 
 def grid(path: Path) -> list[Experiment]:

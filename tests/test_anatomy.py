@@ -56,7 +56,10 @@ GROUPS = {
 }
 RATES = {1e-5: [diagnosed(0.89)], 3e-4: [FAILED, diagnosed(0.66, seed=0)], 3e-3: [diagnosed(0.1, 0.12)]}
 FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
-    "by_statistics": (lambda: anatomy.by_statistics(FAILED), ["After epoch 2 the same weights give 62.0%", "88.0% re-estimated"]),
+    "by_statistics": (
+        lambda: anatomy.by_statistics(FAILED),
+        ["After epoch 2 the same weights give 62.0%", "88.0% re-estimated"],
+    ),
     "interventions": (
         lambda: anatomy.interventions(GROUPS),
         ["as logged 64.0%, re-estimated 88.0%", "no norm 89.0%"],

@@ -18,7 +18,7 @@ import pytest
 from helpers import claims, records, runner, storage, sweep
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records import Run
-from helpers.study import ANATOMY_EPOCHS, SWEEPS
+from helpers.study import ANATOMY_EPOCHS, LADDER, RECIPES, SWEEPS
 from helpers.sweep import SweepError
 
 LONG = kills.small(batch_size=2, stage1_batch_size=2)
@@ -64,6 +64,13 @@ def test_views_end_in_fresh_ones_every_epoch() -> None:
 def test_an_unknown_sweep_is_told_the_nearest() -> None:
     with pytest.raises(SweepError, match="no sweep 'dept'; did you mean 'depth'"):
         sweep.named("dept")
+    with pytest.raises(SweepError, match="no sweep 'lader'; did you mean 'ladder'"):
+        sweep.named("lader")
+
+
+def test_recipes_are_run_as_sweeps_are() -> None:
+    assert sweep.named("ladder") == list(LADDER.values())
+    assert all(each.scale == "full" for recipe in RECIPES.values() for each in recipe)
 
 
 # ---------------------------------------------------------------------------- grids
