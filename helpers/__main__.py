@@ -147,11 +147,13 @@ def tidy(notebooks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> No
             print(f"tidied: {path}")
 
 
-def parameters() -> None:
-    """Write the table of the notebooks' parameters into README.md again."""
-    readme = building.ROOT / "README.md"
-    readme.write_text(notebook.with_parameters(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"written: {readme}")
+def write_readme() -> None:
+    """Write again what is computed in README.md: the findings and the table of the notebooks' parameters."""
+    from helpers import readme
+
+    page = building.ROOT / "README.md"
+    page.write_text(readme.written(page.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"written: {page}")
 
 
 def report(scale: str = "quick") -> None:
@@ -209,7 +211,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sweep": sweep,
     "notebook": run_notebook,
     "tidy": tidy,
-    "parameters": parameters,
+    "readme": write_readme,
     "report": report,
     "pdf": pdf,
     "bench": run_bench,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from helpers import evaluation, plots, style
 from helpers.evaluation import Proportion
@@ -86,7 +86,10 @@ def by_statistics(run: Run, title: str = "") -> Figure:
         f"After epoch {worst} the same weights give {percent(seen[worst])} with moving averages and "
         f"{percent(can[worst])} re-estimated"
     )
-    note = "Bands: 95% intervals. Weights, images and labels are the same in every line of a panel"
+    note = (
+        "Bands: 95% intervals. Weights, images and labels are the same in every line of a panel; where one "
+        "line shows, others lie beneath it"
+    )
     described = f"Validation accuracy by epoch of {run.name}, with four kinds of batch-norm statistics"
     return style.finished(figure, title or found_title, described, note, plots.cautions({run.name: run}))
 
@@ -107,8 +110,7 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
                     middle, low, high = plots.columns([accuracy(run, statistics=kind)], "value low high")
                     look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "mfc": fill}
                     style.intervals(axes, middle, low, high, [row + offset], **look)
-    start = _start(every.values())
-    axes.axvline(start, color=GREY, linestyle=":")
+        axes.plot([_start(runs)] * 2, [row - 0.4, row + 0.4], color=GREY, linestyle=":")
     style.rows(axes, list(groups))
     style.percent_axis(axes.xaxis, "validation accuracy")
     legend = [
@@ -149,7 +151,7 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
     every = {f"{rate:g}, seed {run.config['seed']}": run for rate, runs in groups.items() for run in runs}
     start = _start(every.values())
     axes.axhline(start, color=GREY, linestyle=":")
-    axes.set(xscale="log", xlabel="learning rate (AdamW)", ylim=(0, 1))
+    axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].config['optimizer']})", ylim=(0, 1))
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
@@ -170,7 +172,7 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
 def alive(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
     """How many channels of the pooled features still vary, by epoch; a line a group, a band over its seeds.
 
-    groups: name to its runs, one a seed, of equally many epochs. The axis is logarithmic.
+    groups: name to its runs, one a seed, of equally many epochs. The axis is logarithmic above 1.
     """
     looks = style.looks(groups)
     figure, axes = style.panel(3.6)
@@ -183,8 +185,9 @@ def alive(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
             epochs, counts.min(axis=0), counts.max(axis=0), color=looks[name]["color"], alpha=0.12
         )
         found.append(f"{name} {middle[-1]:,.0f}")
-    axes.set(yscale="log", ylabel="channels that vary", xlabel=plots.EPOCHS + "; 0: before the first")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set(ylabel="channels that vary", xlabel=plots.EPOCHS + "; 0: before the first")
+    axes.set_yscale("symlog", linthresh=1)  # none may be left
+    axes.set_yticks([0, *(digit * 10**power for power in range(4) for digit in (1, 2, 5))])
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.minorticks_off()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

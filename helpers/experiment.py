@@ -147,6 +147,11 @@ class Experiment:
         return {name: value for name, value in dataclasses.asdict(self).items() if value != usual[name]}
 
     @property
+    def described(self) -> str:
+        """Its `changes` in words; unlike the slug, this misses none."""
+        return ", ".join(f"{name}={value}" for name, value in self.changes.items()) or "the headline"
+
+    @property
     def limits(self) -> Scale:
         """The scale's upper limits."""
         return SCALES[self.scale]

@@ -27,11 +27,6 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 """The kernel that every machine has; a user's own may be named after a folder."""
 OF_THE_RUN = ("papermill", "execution", "ExecuteTime")
 """What papermill, Jupyter and its timing extension add to a cell's metadata."""
-MARKERS = (
-    "<!-- parameters, from the notebooks: python -m helpers parameters -->",
-    "<!-- end of parameters -->",
-)
-"""The table of parameters stands between these lines of a page."""
 
 
 def series() -> list[Path]:
@@ -209,18 +204,3 @@ def _varying(form: str, use: Mapping[str, Mapping[str, Any]]) -> str:
         chapters.setdefault(form.format(**facts), []).append(number)
     usual, *others = sorted(chapters, key=lambda text: -len(chapters[text]))
     return "; ".join([usual, *(f"in {', '.join(chapters[text])}: {text}" for text in others)])
-
-
-def with_parameters(page: str) -> str:
-    """A Markdown page with the table of parameters written again between its MARKERS.
-
-    Raises ExperimentError for a page that lacks them.
-    """
-    start, end = MARKERS
-    before, _, rest = page.partition(start)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise ExperimentError(
-            f"the page has no lines {start!r} and, below, {end!r}: put them where the table goes"
-        )
-    return f"{before}{start}\n\n{parameter_table()}\n\n{end}{after}"

@@ -182,7 +182,7 @@ def confident_errors(
         raise ValueError(f"all {len(labels)} images are right: there is no error to show")
     chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS]
     rows = -(-len(chosen) // 6)
-    figure = Figure(figsize=(WIDTH, 0.9 + 1.65 * rows))
+    figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows))
     for axes, image in itertools.zip_longest(figure.subplots(rows, 6, squeeze=False).flat, chosen):
         axes.set_axis_off()
         if image is not None:
@@ -305,7 +305,7 @@ def time_to_accuracy(
         seconds, accuracy = map(np.asarray, curves[label])
         axes.plot(seconds / 60, accuracy, label=label, markevery=max(1, len(seconds) // 8), **look)
         reached = seconds[accuracy >= target]
-        found += [f"{label} after {reached[0] / 60:.1f} min" if len(reached) else f"{label} never"]
+        found += [f"by {label} after {reached[0] / 60:.1f} min" if len(reached) else f"not by {label}"]
     axes.axhline(target, color=GREY, linestyle=":")
     axes.set(xlabel="time (minutes)", xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -313,7 +313,7 @@ def time_to_accuracy(
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes)
-    title = title or f"{percent(target)} is reached by {'; '.join(found)}"
+    title = title or f"{percent(target)} is reached: {'; '.join(found)}"
     return style.finished(
         figure, title, f"Validation accuracy by time of {', '.join(curves)}", _setting(dataset)
     )

@@ -98,7 +98,7 @@ def finished(figure: Figure, title: str, description: str, *notes: str) -> Figur
     """Add the title, which is the finding, and the notes; all of it is the alternative text."""
     parts = [part[0].upper() + part[1:] for part in (title, description, *notes) if part]
     said = [f"{part.rstrip('.')}." for part in parts]
-    figure.suptitle(textwrap.fill(parts[0], 72), x=0.01, ha="left", fontsize=11.5, weight="bold")
+    figure.suptitle(textwrap.fill(parts[0], 68), x=0.01, ha="left", fontsize=11.5, weight="bold")
     note = textwrap.fill(" ".join(said[2:]), 112)
     if note:
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)

@@ -97,12 +97,6 @@ def _number(name: str, value: Any) -> Any:
         return value
 
 
-def described(experiment: Experiment) -> str:
-    """The fields in which an experiment differs from the headline; unlike the slug, it misses none."""
-    changed = [f"{name}={value}" for name, value in experiment.changes.items()]
-    return ", ".join(changed) or "the headline"
-
-
 def interleaved(experiments: Iterable[Experiment]) -> list[Experiment]:
     """The experiments in rounds of one for each set of stored activations.
 
@@ -149,7 +143,7 @@ def run(
             if output and isinstance(outcome, Run):
                 outcome = _attempt(publish, outcome, output)
             if isinstance(outcome, Exception):
-                failed.append(f"  {described(each)}: {type(outcome).__name__}: {outcome}")
+                failed.append(f"  {each.described}: {type(outcome).__name__}: {outcome}")
                 bar.write(f"failed:{failed[-1]}")
             bar.update(outcomes[each] is None)
             outcomes[each] = outcome

@@ -72,6 +72,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
         lambda: anatomy.alive({"failed": [FAILED, diagnosed(0.6, 0.44, seed=0)]}),
         ["Of 870 channels", "failed 660", "lowest to highest seed"],
     ),
+    "alive, and none": (lambda: anatomy.alive({"destroyed": [diagnosed(0.1, 0.0)]}), ["destroyed 0"]),
     "moved": (lambda: anatomy.moved({"failed": FAILED}), ["out_relu", "failed 0.75"]),
 }
 

@@ -1,4 +1,4 @@
-"""One notebook at a time: tidied, executed in its place, its parameters written into README.md."""
+"""One notebook at a time: tidied, executed in its place, its parameters listed."""
 
 import json
 import os
@@ -12,7 +12,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from helpers import notebook
 from helpers.experiment import ExperimentError
 
-README = Path(__file__).parents[1] / "README.md"
 TIMES = {"iopub.execute_input": "2025-11-01T10:00:00.000000Z", "shell.execute_reply": "2025-11-01T10:00:01Z"}
 
 
@@ -135,11 +134,6 @@ def test_a_notebook_that_fails_in_its_place_stays_as_it_was(tmp_path: Path) -> N
 # The table of parameters --------------------------------------------------------------------------
 
 
-def test_the_readme_agrees_with_the_notebooks() -> None:
-    page = README.read_text(encoding="utf-8")
-    assert notebook.with_parameters(page) == page, "run `python -m helpers parameters`"
-
-
 def test_a_parameter_has_one_row_and_its_chapters_differences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,18 +150,3 @@ def test_a_parameter_has_one_row_and_its_chapters_differences(
         "| `rate` | 01, 02, 03 | float | `1e-5`; in 01: `3e-4` | initial rate; in 01: the rate that failed |",
         r"| `kind` | 02, 03 | str | `a` | a\|b |",
     ]
-
-
-def test_only_what_is_between_the_markers_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebook, "parameter_table", lambda: "| new |")
-    start, end = notebook.MARKERS
-    page = f"# Title\n\n{start}\n| old |\n{end}\n\nAfter.\n"
-    written = notebook.with_parameters(page)
-    assert written == f"# Title\n\n{start}\n\n| new |\n\n{end}\n\nAfter.\n"
-    assert notebook.with_parameters(written) == written
-
-
-@pytest.mark.parametrize("page", ["", f"{notebook.MARKERS[0]}\n", "\n".join(reversed(notebook.MARKERS))])
-def test_a_page_without_the_markers_is_refused(page: str) -> None:
-    with pytest.raises(ExperimentError, match="<!-- .* -->.*<!-- .* -->"):
-        notebook.with_parameters(page)

@@ -1,0 +1,118 @@
+"""The five findings that matter, computed from full-scale records, for README.md and the landing page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from helpers import anatomy, bench, claims, evaluation, study
+from helpers.claims import Group
+from helpers.evaluation import Proportion
+from helpers.experiment import Experiment
+from helpers.prose import apart, finding, percent
+from helpers.records import Run
+
+WAITING = "*Not yet run: {}.*"
+"""Stands in the place of a finding whose record is missing."""
+
+
+class _Missing(LookupError):
+    """A record that a finding needs is not among the runs."""
+
+
+def findings(runs: Group) -> list[str]:
+    """Five findings in Markdown, from full-scale records; one that lacks a record names what is to be run."""
+    return [_told(tell, runs) for tell in (_headline, _failure, _prevention, _loss, _speed)]
+
+
+def _told(tell: Callable[[Group], str], runs: Group) -> str:
+    try:
+        return tell(runs)
+    except _Missing as missing:
+        return WAITING.format(missing)
+
+
+def _run(runs: Group, experiment: Experiment, diagnosed: bool = False) -> Run:
+    """The record of an experiment, whatever its file; _Missing, with what it is, where there is none."""
+    for run in runs:
+        if run.key == experiment.key and (run.diagnosis or not diagnosed):
+            return run
+    raise _Missing(experiment.described)
+
+
+def _test(run: Run) -> Proportion:
+    return evaluation.accuracy(run.correct("test"))
+
+
+def _headline(runs: Group) -> str:
+    run, rows = _run(runs, study.HEADLINE), claims.table(runs)
+    (verdict,) = (row["verdict"] for row in rows if row["id"] == "C5")
+    verdicts = Counter(row["verdict"] for row in rows)
+    tally = ", ".join(f"{verdicts[outcome]} {outcome}" for outcome in OUTCOMES if verdicts[outcome])
+    return (
+        f"**The study's best result: {verdict}.** Thirty layers unfrozen, at 1e-5 and with augmentation, "
+        f"reach {_test(run)} on the test images; the study published "
+        f"{percent(claims.TEST_ACCURACY['headline'])}. Of its {len(claims.CLAIMS)} claims: {tally}."
+    )
+
+
+OUTCOMES: tuple[claims.Outcome, ...] = ("reproduced", "partly", "not reproduced", "not yet run")
+
+
+def _failure(runs: Group) -> str:
+    failed, careful = _run(runs, LOGGED, diagnosed=True), _run(runs, study.HEADLINE)
+    seen, can = (
+        [anatomy.accuracy(failed, statistics=kind, epoch=e).value for e in range(len(failed.diagnosis))]
+        for kind in ("moving", "clean")
+    )
+    worst, deepest = seen.index(min(seen)), can.index(min(can))
+    against = evaluation.paired(careful.correct("test"), failed.correct("test"))
+    words = finding(against, "is better than", "is worse than", "is not shown to differ from")
+    return (
+        f"**The run that failed, run to its end, {words} the careful one.** At 3e-4, with augmentation as "
+        f"its log has it, it ends at {_test(failed)} ({against}). Most of its failure was one of "
+        f"evaluation: after epoch {worst} it answered {percent(seen[worst])} of the validation images, "
+        f"and the same weights {percent(can[worst])} once the statistics of the head's batch norm were "
+        f"estimated anew. After epoch {deepest}, at their worst, the weights themselves gave "
+        f"{percent(can[deepest])}."
+    )
+
+
+LOGGED = study.TABLE["fine-tune 30, 3e-4, as logged"]
+
+
+def _prevention(runs: Group) -> str:
+    logged, frozen, none = (_few(runs, name) for name in ("as logged", "batch norm frozen", "no norm"))
+    stand = [anatomy.accuracy(run) for run in (logged, frozen, none)]
+    words = apart(stand[0], stand[1], "prevents the collapse", "makes it worse", "makes no clear difference")
+    return (
+        f"**Freezing the head's batch norm {words}.** After {study.ANATOMY_EPOCHS} epochs at that rate, "
+        f"one seed, the run stands at {stand[0]} on validation as logged, at {stand[1]} with that norm "
+        f"frozen, and at {stand[2]} with none in the head."
+    )
+
+
+def _few(runs: Group, name: str) -> Run:
+    return _run(runs, study.intervention(name), diagnosed=True)
+
+
+def _loss(runs: Group) -> str:
+    names = ("as logged", "batch norm frozen", "no norm")
+    logged, frozen, none = ([epoch["alive"] for epoch in _few(runs, name).diagnosis] for name in names)
+    return (
+        f"**Of {logged[0]:,} channels of its features {logged[-1]:,} still vary after those epochs.** "
+        f"Accuracy does not show it. With that norm frozen {frozen[-1]:,} do, with none in the head "
+        f"{none[-1]:,}: nothing in the loss holds a channel in place whose mean and scale are taken out "
+        "again."
+    )
+
+
+def _speed(runs: Group) -> str:
+    measured = bench.read()
+    epoch, sweep, features = (measured[name] for name in ("epoch", "sweep", "features"))
+    return (
+        f"**Storing what the frozen part computes makes an epoch {epoch['ratio']:.1f} times faster** than "
+        f"Keras' `fit` on two cores ({epoch['low']:.1f} to {epoch['high']:.1f} in turns with it), and twelve "
+        f"fine-tunes {sweep['ratio']:.1f} times ({sweep['low']:.1f} to {sweep['high']:.1f}). The pooled "
+        f"features are {features['ratio']:.1f} times as fast as `predict`; {features['target']:g} was the aim."
+    )

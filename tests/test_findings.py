@@ -1,0 +1,45 @@
+"""The five findings: computed from the records, or waiting for them, and never half of each."""
+
+import dataclasses
+import re
+
+from helpers import findings, records, runner, study
+
+
+def committed() -> list[records.Run]:
+    return records.read_folder(runner.RESULTS)[0]
+
+
+def test_without_records_every_finding_names_what_is_to_be_run() -> None:
+    *told, speed = findings.findings([])
+    assert len(told) == 4
+    assert all(re.fullmatch(r"\*Not yet run: \w.*\.\*", text) for text in told)
+    assert re.search(r"an epoch \d\.\d times faster", speed)  # from bench.json, whatever was trained
+
+
+def test_a_finding_opens_with_what_was_found_and_gives_its_numbers() -> None:
+    headline, failure, prevention, loss, _speed = findings.findings(committed())
+    run = next(run for run in committed() if run.key == study.HEADLINE.key)
+    assert headline.startswith("**The study's best result: reproduced.**")
+    assert f"{100 * run.metrics['test_end2end']:.1f}%" in headline and "17 claims" in headline
+    assert failure.startswith("**The run that failed, run to its end, is not shown to differ")
+    assert re.search(r"after epoch \d+ it answered [\d.]+% .* and the same weights [\d.]+%", failure)
+    assert prevention.startswith("**Freezing the head's batch norm prevents the collapse.**")
+    assert re.match(r"\*\*Of 1,280 channels of its features \d+ still vary", loss)
+
+
+def test_what_was_found_follows_the_records() -> None:
+    """Of a headline at 80% nothing is said to hold."""
+    runs = committed()
+    at = next(i for i, run in enumerate(runs) if run.key == study.HEADLINE.key)
+    metrics = {name: 0.8 if "end2end" in name else value for name, value in runs[at].metrics.items()}
+    runs[at] = dataclasses.replace(runs[at], metrics=metrics)
+    assert findings.findings(runs)[0].startswith("**The study's best result: not reproduced.**")
+
+
+def test_a_finding_waits_for_the_record_that_it_lacks() -> None:
+    some = [run for run in committed() if not run.diagnosis]
+    headline, failure, prevention, *_ = findings.findings(some)
+    assert headline.startswith("**")
+    assert failure == "*Not yet run: learning_rate=0.0003.*"
+    assert prevention == "*Not yet run: learning_rate=0.0003, epochs=2, diagnosed=True.*"

@@ -1,0 +1,46 @@
+"""README.md: what is computed in it is true, and nothing else is touched."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers import findings, readme, records, report, runner
+from helpers.experiment import ExperimentError
+
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- parameters, from the notebooks: python -m helpers readme -->", "<!-- end of parameters -->"
+
+
+def test_it_agrees_with_the_records_and_the_notebooks() -> None:
+    page = README.read_text(encoding="utf-8")
+    assert readme.written(page) == page, "run `python -m helpers readme`"
+
+
+def test_only_what_is_between_the_markers_is_written() -> None:
+    page = f"# Title\n\n{START}\n| old |\n{END}\n\nAfter.\n"
+    written = readme.between(page, "parameters", "| new |")
+    assert written == f"# Title\n\n{START}\n\n| new |\n\n{END}\n\nAfter.\n"
+    assert readme.between(written, "parameters", "| new |") == written
+
+
+@pytest.mark.parametrize("page", ["", f"{START}\n", f"{END}\n{START}"])
+def test_a_page_without_the_markers_is_refused(page: str) -> None:
+    with pytest.raises(ExperimentError, match="<!-- .* -->.*<!-- .* -->"):
+        readme.between(page, "parameters", "| new |")
+
+
+def test_a_damaged_record_is_no_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "n0_s42-damaged.json").write_text("{")
+    monkeypatch.setenv("REPORT_RESULTS", str(tmp_path))
+    with pytest.raises(ExperimentError, match="n0_s42-damaged.json: it is not JSON"):
+        readme.written("")
+
+
+def test_the_verdict_lists_the_findings_that_the_records_say() -> None:
+    chapter = nbformat.read(report.notebook.NOTEBOOKS / "08_verdict.ipynb", as_version=4)
+    (cell,) = [cell for cell in chapter.cells if "findings" in cell.metadata.get("tags", [])]
+    told = findings.findings(records.read_folder(runner.RESULTS)[0])
+    assert cell.outputs[0].data["text/markdown"].splitlines() == [
+        f"{number}. {text}" for number, text in enumerate(told, 1)
+    ]
