@@ -113,6 +113,6 @@ def _speed(runs: Group) -> str:
     return (
         f"**Storing what the frozen part computes makes an epoch {epoch['ratio']:.1f} times faster** than "
         f"Keras' `fit` on two cores ({epoch['low']:.1f} to {epoch['high']:.1f} in turns with it), and twelve "
-        f"fine-tunes {sweep['ratio']:.1f} times ({sweep['low']:.1f} to {sweep['high']:.1f}). The pooled "
-        f"features are {features['ratio']:.1f} times as fast as `predict`; {features['target']:g} was the aim."
+        f"fine-tunes {sweep['ratio']:.1f} times ({sweep['low']:.1f} to {sweep['high']:.1f}). Pooled features "
+        f"are {features['ratio']:.1f} times as fast as `predict`; {features['target']:g} were asked for."
     )
