@@ -76,7 +76,7 @@ def _failure(runs: Group) -> str:
         f"its log has it, it ends at {_test(failed)} ({against}); without, as its text has it, at "
         f"{_test(published)} ({plain}). Most of its failure was one of evaluation: after epoch {worst} it "
         f"answered {percent(seen[worst])} of the validation images, and the same weights "
-        f" {percent(can[worst])} once the statistics of the head's batch norm were "
+        f"{percent(can[worst])} once the statistics of the head's batch norm were "
         f"estimated anew. After epoch {deepest}, at their worst, the weights themselves gave "
         f"{percent(can[deepest])}."
     )
