@@ -157,10 +157,11 @@ def own_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+LONG = "03_forgetting", "07_beyond"
 LIVE = [
-    # The interventions of chapter 3 take four minutes beside other tests: `make long` runs them live, and
-    # nbval its committed outputs here.
-    pytest.param(path, marks=[pytest.mark.long] if path.stem == "03_forgetting" else [], id=path.stem)
+    # Chapter 3's interventions and chapter 7's ladder take minutes beside other tests: `make long` runs them
+    # live, and nbval their committed outputs here.
+    pytest.param(path, marks=[pytest.mark.long] if path.stem in LONG else [], id=path.stem)
     for path in NOTEBOOKS
 ]
 
