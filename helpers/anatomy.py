@@ -41,6 +41,11 @@ def accuracy(run: Run, images: str = "val", statistics: str = "moving", epoch: i
     return evaluation.proportion(value, run.size("val"))
 
 
+def by_epoch(run: Run, images: str = "val", statistics: str = "moving") -> list[Proportion]:
+    """`accuracy` before the first epoch and after each."""
+    return [accuracy(run, images, statistics, epoch) for epoch in range(len(run.diagnosis))]
+
+
 def mended(run: Run) -> str:
     """The statistics that show what a run's weights can do: 'clean', or 'moving' where none can be varied."""
     return "clean" if "clean" in run.diagnosis[-1]["accuracy"]["val"] else "moving"
@@ -50,6 +55,11 @@ def across(runs: Sequence[Run], **which: Any) -> Proportion:
     """`accuracy` of one run, or its mean over several that differ in their seed, with Student's interval."""
     found = [accuracy(run, **which) for run in runs]
     return found[0] if len(found) == 1 else evaluation.across_seeds([each.value for each in found])
+
+
+def _labelled(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
+    """Every run of the groups, by its group's name and its seed."""
+    return {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}
 
 
 def _start(runs: Iterable[Run]) -> float:
@@ -71,7 +81,7 @@ def by_statistics(run: Run, title: str = "") -> Figure:
         for (kind, label), look in zip(STATISTICS.items(), style.looks(STATISTICS).values(), strict=True):
             if kind not in run.diagnosis[0]["accuracy"][images]:
                 continue
-            found = [accuracy(run, images, kind, epoch) for epoch in epochs]
+            found = by_epoch(run, images, kind)
             middle, low, high = plots.columns(found, "value low high")
             axes.plot(epochs, middle, label=label, **look)
             axes.fill_between(epochs, low, high, color=look["color"], alpha=0.12, linewidth=0)
@@ -80,7 +90,7 @@ def by_statistics(run: Run, title: str = "") -> Figure:
             style.legend_above(axes, columns=2)
     axes.set_xlabel(plots.EPOCHS + "; 0: before the first")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    seen, can = ([accuracy(run, "val", kind, e).value for e in epochs] for kind in ("moving", mended(run)))
+    seen, can = ([each.value for each in by_epoch(run, "val", kind)] for kind in ("moving", mended(run)))
     worst = int(np.argmax(np.subtract(can, seen)))
     found_title = (
         f"After epoch {worst} the same weights give {percent(seen[worst])} with moving averages and "
@@ -100,7 +110,7 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
 
     Filled: as Keras evaluates. Hollow: with the statistics re-estimated on clean training images.
     """
-    every = {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}
+    every = _labelled(groups)
     figure, axes = style.panel(1.9 + 0.5 * len(groups))
     marks = {"moving": PALETTE[0], "clean": "white"}
     for row, runs in enumerate(groups.values()):
@@ -148,7 +158,7 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
         reach = [means[kind] - low, high - means[kind]]
         axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **look)
     axes.fill_between(rates, means["moving"], means["clean"], color=PALETTE[0], alpha=0.1, linewidth=0)
-    every = {f"{rate:g}, seed {run.config['seed']}": run for rate, runs in groups.items() for run in runs}
+    every = _labelled(groups)
     start = _start(every.values())
     axes.axhline(start, color=GREY, linestyle=":")
     axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].config['optimizer']})", ylim=(0, 1))
@@ -192,7 +202,7 @@ def alive(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
     axes.minorticks_off()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend_above(axes, columns=3)
-    every = {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}
+    every = _labelled(groups)
     first = next(iter(every.values())).diagnosis[0]["alive"]
     found_title = f"Of {first:,} channels that vary before, these do after the last epoch: {'; '.join(found)}"
     over = f"variance over the validation images exceeds {evaluation.ALIVE:g}"

@@ -232,7 +232,7 @@ def recompute(run: Run) -> dict[str, float]:
 # ---------------------------------------------------------------------------- features
 
 ALIVE = 1e-3
-"""Variance above which a channel is alive: batch norm's epsilon in Keras, which drowns what varies less.
+"""Variance above which a channel is alive: batch norm's epsilon in Keras, which halves such a variance.
 
 At 160 px the pre-trained network's pooled features have variances of 0.02 to 2.4 on CIFAR-10. A channel whose
 ReLU6 has come to rest at 0 or at 6 for every image has none.

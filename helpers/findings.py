@@ -25,6 +25,11 @@ def findings(runs: Group) -> list[str]:
     return [_told(tell, runs) for tell in (_headline, _failure, _prevention, _loss, _speed)]
 
 
+def numbered(runs: Group) -> str:
+    """The `findings` as a numbered list, as README.md and the verdict's chapter show them."""
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(findings(runs), 1))
+
+
 def _told(tell: Callable[[Group], str], runs: Group) -> str:
     try:
         return tell(runs)
@@ -63,8 +68,7 @@ def _failure(runs: Group) -> str:
     failed, careful = _run(runs, LOGGED, diagnosed=True), _run(runs, study.HEADLINE)
     published = _run(runs, PUBLISHED)
     seen, can = (
-        [anatomy.accuracy(failed, statistics=kind, epoch=e).value for e in range(len(failed.diagnosis))]
-        for kind in ("moving", "clean")
+        [share.value for share in anatomy.by_epoch(failed, statistics=kind)] for kind in ("moving", "clean")
     )
     worst, deepest = seen.index(min(seen)), can.index(min(can))
     against, plain = (

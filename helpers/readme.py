@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from helpers import notebook, records, runner
+from helpers import findings, notebook, records, runner
 from helpers.experiment import Experiment, ExperimentError
-from helpers.findings import findings
 
 COMPUTED = {
     "findings": "from the records: python -m helpers readme",
@@ -21,10 +20,7 @@ def written(page: str) -> str:
     full, refused = records.read_folder(runner.results_folder(Experiment()))
     if refused:
         raise ExperimentError("; ".join(reason for _, reason in refused))
-    texts = {
-        "findings": "\n".join(f"{number}. {text}" for number, text in enumerate(findings(full), 1)),
-        "parameters": notebook.parameter_table(),
-    }
+    texts = {"findings": findings.numbered(full), "parameters": notebook.parameter_table()}
     for name, text in texts.items():
         page = between(page, name, text)
     return page

@@ -74,8 +74,8 @@ def intervention(name: str, seed: int = 42, **failing: Any) -> Experiment:
 
 
 def at_rate(learning_rate: float, seed: int = 42, **failing: Any) -> Experiment:
-    """The failing run at another learning rate."""
-    return intervention("as logged", seed, **{**failing, "learning_rate": learning_rate})
+    """The failing run, or one that fails otherwise, at another learning rate."""
+    return intervention("as logged", seed, learning_rate=learning_rate, **failing)
 
 
 def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:

@@ -13,6 +13,7 @@ def committed() -> list[records.Run]:
 def test_without_records_every_finding_names_what_is_to_be_run() -> None:
     *told, speed = findings.findings([])
     assert len(told) == 4
+    assert findings.numbered([]).splitlines()[3:] == [f"4. {told[3]}", f"5. {speed}"]
     assert all(re.fullmatch(r"\*Not yet run: \w.*\.\*", text) for text in told)
     assert re.search(r"an epoch \d\.\d times faster", speed)  # from bench.json, whatever was trained
 

@@ -40,7 +40,5 @@ def test_a_damaged_record_is_no_missing_one(tmp_path: Path, monkeypatch: pytest.
 def test_the_verdict_lists_the_findings_that_the_records_say() -> None:
     chapter = nbformat.read(report.notebook.NOTEBOOKS / "08_verdict.ipynb", as_version=4)
     (cell,) = [cell for cell in chapter.cells if "findings" in cell.metadata.get("tags", [])]
-    told = findings.findings(records.read_folder(runner.RESULTS)[0])
-    assert cell.outputs[0].data["text/markdown"].splitlines() == [
-        f"{number}. {text}" for number, text in enumerate(told, 1)
-    ]
+    told = findings.numbered(records.read_folder(runner.RESULTS)[0])
+    assert cell.outputs[0].data["text/markdown"] == told
