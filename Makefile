@@ -32,7 +32,7 @@ test: .venv/.test  ## everything that continuous integration runs
 	$(PYTEST) tests
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
 
-bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (20 min on idle cores)
+bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (25 min on idle cores)
 	@$(RUN) bench
 
 long: .venv/.test  ## the tests that take minutes: two devices, twenty random kills, each resumed

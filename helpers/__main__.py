@@ -178,7 +178,7 @@ def run_bench() -> None:
     """Compare speed and memory with plain Keras, on two idle cores, and write results/bench.json."""
     from helpers import bench, study
 
-    print(f"\nwritten: {bench.write(bench.bench(study.HEADLINE))}")
+    print(f"\nwritten: {bench.write(bench.bench(study.HEADLINE, study.BEYOND))}")
 
 
 def sweep(

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,9 +24,10 @@ import numpy as np
 
 from helpers import records, runner, storage
 from helpers.experiment import Experiment
+from helpers.records import Run
 
 TARGETS = {"features": 2.5, "epoch": 2.5, "sweep": 3.0}
-"""How many times faster than plain Keras each comparison was asked to be, on two cores."""
+"""How many times faster than plain Keras a comparison was asked to be, on two cores."""
 MEMORY_TARGET_GB = 6.0
 SWEEP = [
     {"optimizer": optimizer, "learning_rate": rate}
@@ -62,7 +63,7 @@ class Pairs:
             "ratio": sum(self.plain) / sum(self.ours),
             "low": min(ratios),
             "high": max(ratios),
-            "target": TARGETS[name],
+            "target": TARGETS.get(name),
             "images": images,
             "plain_images_per_second": images * len(ratios) / sum(self.plain),
             "ours_images_per_second": images * len(ratios) / sum(self.ours),
@@ -72,13 +73,13 @@ class Pairs:
         }
 
 
-def bench(experiment: Experiment, sizes: Sizes | None = None) -> dict[str, Any]:
-    """All the comparisons for one experiment; about 20 minutes on two cores for the headline.
+def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None) -> dict[str, Any]:
+    """All the comparisons for one experiment, and an epoch of another; about 25 minutes on two cores.
 
     Raises DataError or WeightsError where the experiment's images or weights cannot be had.
     """
     sizes = sizes or Sizes()
-    print("Three comparisons, the machine's peak, and the memory of each way: about 20 min.", flush=True)
+    print("Four comparisons, the machine's peak, and the memory of each way: about 25 min.", flush=True)
     work = _Work(experiment)
     result: dict[str, Any] = {
         "experiment": asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name},
@@ -88,7 +89,8 @@ def bench(experiment: Experiment, sizes: Sizes | None = None) -> dict[str, Any]:
     }
     with _own_cache():
         result["features"] = _compared("features", _features(work, sizes))
-        result["epoch"] = _compared("epoch", _epoch(work, sizes))
+        result["epoch"] = _compared("epoch", _epoch("epoch", work, sizes, experiment))
+        result["deeper"] = _compared("deeper", _epoch("deeper", work, sizes, deeper))
         result["sweep"] = _compared("sweep", _sweep(work, sizes))
     result["arithmetic"] = _arithmetic(work, result)
     result["memory_gb"] = {way: _said(f"memory, {way}", _memory(way, experiment), "GB") for way in WAYS}
@@ -105,6 +107,20 @@ def write(result: dict[str, Any], path: Path | None = None) -> Path:
 def read(path: Path | None = None) -> dict[str, Any]:
     """The last result of `make bench`, for the notebook that shows it."""
     return json.loads((path or runner.RESULTS / records.BENCH).read_text())
+
+
+def plain_seconds(run: Run, measured: Mapping[str, Any]) -> float:
+    """What the epochs of a run would take in plain Keras on the machine of a `bench`, in seconds.
+
+    Every image goes through the whole network in each of them: in stage 1 at the speed of `predict`, in
+    stage 2 at that of `fit` with as many layers unfrozen. For runs at the bench's image size.
+    """
+    deep = run.config["n_unfreeze"] > measured["experiment"]["n_unfreeze"]
+    speeds = {"stage1": measured["features"], "stage2": measured["deeper" if deep else "epoch"]}
+    passes = {stage: len(records.real_epochs(run, stage)) for stage in run.curves}
+    return sum(
+        run.train_images * count / speeds[stage]["plain_images_per_second"] for stage, count in passes.items()
+    )
 
 
 # ---------------------------------------------------------------------------- the two ways
@@ -199,12 +215,15 @@ def _features(work: _Work, sizes: Sizes) -> dict[str, Any]:
     return pairs.summary("features", n)
 
 
-def _epoch(work: _Work, sizes: Sizes) -> dict[str, Any]:
-    """An epoch of `fit` through the whole network, against one from the bank; and where ours goes."""
-    n, batch = sizes.epoch, work.experiment.batch_size
+def _epoch(name: str, work: _Work, sizes: Sizes, experiment: Experiment) -> dict[str, Any]:
+    """An epoch of `fit` through the whole network, against one from the bank; and where ours goes.
+
+    Plain Keras multiplies in float32 whatever the experiment's precision.
+    """
+    n, batch = sizes.epoch, experiment.batch_size
     images = work.part(n).images.astype(np.float32)
-    plain, ours = work.plain(work.experiment), work.above_cut(work.experiment)
-    rows = work.stored(work.experiment.n_unfreeze, n, 0)
+    plain, ours = work.plain(experiment), work.above_cut(experiment)
+    rows = work.stored(experiment.n_unfreeze, n, 0)
     plain.fit(images[:batch], work.targets[:batch], batch_size=batch, verbose=0)
     work.ours(ours, rows[: 2 * batch], batch)
     pairs = Pairs([], [])
@@ -213,7 +232,7 @@ def _epoch(work: _Work, sizes: Sizes) -> dict[str, Any]:
         pairs.plain.append(_seconds(plain.fit, images, work.targets[:n], **options))
         pairs.ours.append(_seconds(work.ours, ours, rows, batch))
     reading = _seconds(work.read, rows, batch)
-    return pairs.summary("epoch", n, reading_images_per_second=n / reading)
+    return pairs.summary(name, n, reading_images_per_second=n / reading)
 
 
 def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:
@@ -355,9 +374,10 @@ def _own_cache() -> Iterator[None]:
 
 
 def _compared(name: str, summary: dict[str, Any]) -> dict[str, Any]:
+    asked = f"; target {summary['target']:g}" if summary["target"] else ""
     print(
-        f"{name}: {summary['ratio']:.2f} times plain Keras ({summary['low']:.2f} to {summary['high']:.2f}; "
-        f"target {summary['target']:g}); {summary['ours_images_per_second']:.0f} against "
+        f"{name}: {summary['ratio']:.2f} times plain Keras ({summary['low']:.2f} to {summary['high']:.2f}"
+        f"{asked}); {summary['ours_images_per_second']:.0f} against "
         f"{summary['plain_images_per_second']:.0f} images a second",
         flush=True,
     )

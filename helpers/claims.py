@@ -26,8 +26,8 @@ Outcome = Literal["reproduced", "partly", "not reproduced", "not yet run"]
 Group = Sequence[Run]
 Judgement = tuple[Outcome, str]
 
-SCREENING_EPOCHS = 8
-"""Epochs of the sweeps' screening runs, which claims about sweeps take where full-length ones are missing."""
+SCREENING: Mapping[str, Any] = {"epochs": 8, "precision": "bfloat16"}
+"""What makes a sweep's runs short and cheap; claims about sweeps take them where full ones are missing."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Claim:
     free: tuple[str, ...] = ("seed",)
     """Fields in which a run may differ from the experiment."""
     screening: bool = False
-    """Whether runs of SCREENING_EPOCHS will do."""
+    """Whether SCREENING runs will do."""
 
     def verdict(self, runs: Group) -> Verdict:
         """The verdict from these runs, of which any that do not bear on the claim are passed over."""
-        lengths: list[dict[str, Any]] = [{}, {"epochs": SCREENING_EPOCHS}] if self.screening else [{}]
+        lengths: list[Mapping[str, Any]] = [{}, SCREENING] if self.screening else [{}]
         for length in lengths:
             groups = {
                 name: alike(runs, self.free, **length, **changes)
@@ -75,7 +75,11 @@ class Claim:
                 outcome, measured = self.judge(groups)
                 if outcome == "not yet run":
                     return Verdict(outcome, measured)
-                note = f" (screening: {SCREENING_EPOCHS} epochs)" if length else ""
+                note = (
+                    f" (screening: {length['epochs']} epochs, products in {length['precision']})"
+                    if length
+                    else ""
+                )
                 evidence = dict.fromkeys(itertools.chain.from_iterable(groups.values()))
                 return Verdict(outcome, measured + note, tuple(evidence))
         missing = [name for name in self.experiments if not groups[name]]

@@ -73,7 +73,7 @@ class Experiment:
     head_momentum: float = _within(0.0, 1.0, 0.99)
     """Share of the moving statistics of the head's batch norm that outlives an optimizer step."""
     head_units: int = _within(0, 4096, 128)
-    """Width of the head's hidden layer; 0 puts the softmax straight on the pooled features."""
+    """Width of the head's hidden layer; 0 puts the softmax straight on the pooled features, from zero."""
     dropout: float = _within(0.0, 0.95, 0.25)
     """Share of the head's hidden units dropped in training."""
     label_smoothing: float = _within(0.0, 0.9, 0.05)
@@ -86,6 +86,8 @@ class Experiment:
     """Decoupled weight decay of stage 2 (adamw, sgd); adam has none."""
     schedule: Literal["plateau", "cosine", "constant"] = "plateau"
     """plateau: halved after 4 epochs without a lower val_loss; cosine: 200 warm-up steps, to zero."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the pointwise convolutions' products while stage 2 trains; all else is in float32."""
     batch_size: int = _within(1, 4096, 64)
     """Images per optimizer step of stage 2."""
     stage1_optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -126,6 +128,11 @@ class Experiment:
             )
         if self.diagnosed and self.engine != "bank":
             raise ExperimentError("diagnosed=True reads stored activations: it needs engine='bank'")
+        if self.precision == "bfloat16" and self.backbone_bn != "frozen":
+            raise ExperimentError(
+                "precision='bfloat16' with backbone_bn='train': only convolutions joined with a frozen batch "
+                "norm can multiply in bfloat16; set backbone_bn='frozen', or precision='float32'"
+            )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Experiment:
@@ -178,8 +185,9 @@ class Experiment:
 
         `engine` is left out because both give the same result (tests/test_engines.py states the
         tolerance), `diagnosed` because it changes none; the place of a weights file because its contents
-        are in `identity`; and what only stage 2 reads, where nothing is unfrozen. `head_momentum` is
-        younger than the first records, which keep their names: at its default it is left out.
+        are in `identity`; and what only stage 2 reads, where nothing is unfrozen. `head_momentum` and
+        `precision` are younger than the first records, which keep their names: at what these had they
+        are left out.
         """
         fields = dataclasses.asdict(self)
         del fields["engine"], fields["diagnosed"]
@@ -190,6 +198,12 @@ class Experiment:
             del fields["mixup_alpha"]
         if self.head_norm in ("layer", "none") or self.head_momentum == FIRST_HEAD_MOMENTUM:
             del fields["head_momentum"]
+        if self.precision == FIRST_PRECISION:
+            del fields["precision"]
+        if not self.head_units:
+            fields["softmax_starts"] = (
+                "at zero"  # the first records of such heads, withdrawn, began at random
+            )
         if self.epochs_run == 0:
             for name in STAGE2_FIELDS:
                 fields.pop(name, None)
@@ -212,10 +226,12 @@ class Experiment:
 
 FIRST_HEAD_MOMENTUM = 0.99
 """Of every record made before `head_momentum` was a field: Keras' default."""
+FIRST_PRECISION = "float32"
+"""Of every record made before `precision` was a field."""
 
 STAGE2_FIELDS = (
-    "n_unfreeze backbone_bn optimizer learning_rate weight_decay schedule batch_size epochs "
-    "patience augmentation mixup_alpha views"
+    "n_unfreeze backbone_bn optimizer learning_rate weight_decay schedule precision batch_size "
+    "epochs patience augmentation mixup_alpha views"
 ).split()
 
 

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from helpers import data, evaluation, miniature, records, style
-from helpers.prose import caution, percent, points
+from helpers.prose import caution, finding, percent, points
 from helpers.records import Run
 from helpers.style import GREY, PALETTE, WIDTH, Array, Figure, styled
 from helpers.style import display as display  # so that a notebook needs plots alone
@@ -457,6 +457,50 @@ def accuracy_intervals(
     style.legend_above(axes, [dot, Line2D([], [], label="published", **diamond)] if published else [dot])
     described = f"Intervals of test accuracy: {'; '.join(found)}"
     return style.finished(figure, title or "; ".join(found), described, note)
+
+
+@styled
+def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
+    """What each run gains over a reference on the same test images, with its paired bootstrap interval.
+
+    A row a run, in the order given; where the interval holds zero the mark is hollow.
+    """
+    note = cautions({"reference": reference, **runs})
+    tests = {
+        name: evaluation.paired(reference.correct("test"), run.correct("test")) for name, run in runs.items()
+    }
+    figure, axes = style.panel(1.4 + 0.3 * len(runs))
+    signs = {"gains": (PALETTE[0], "^"), "loses": (PALETTE[1], "v"), "no difference shown": (GREY, "o")}
+    counts = dict.fromkeys(signs, 0)
+    for row, test in enumerate(tests.values()):
+        word = finding(test, *signs)
+        counts[word] += 1
+        colour, marker = signs[word]
+        middle, low, high = ([100 * end] for end in (test.difference, test.low, test.high))
+        fill = "none" if colour == GREY else colour
+        style.intervals(axes, middle, low, high, [row], color=colour, marker=marker, mfc=fill)
+    axes.axvline(0, color=GREY, linestyle=":")
+    style.rows(axes, list(runs))
+    axes.set_xlabel("test accuracy less the reference's (points)")
+    entries = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            ls="none",
+            mfc="none" if colour == GREY else colour,
+            label=word,
+        )
+        for word, (colour, marker) in signs.items()
+    ]
+    style.legend_above(axes, entries)
+    found = f"Of {len(runs)} changes {counts['gains']} gain and {counts['loses']} lose"
+    said = "; ".join(f"{name} {test}" for name, test in tests.items())
+    spurious = (
+        "Each interval stands for itself: of twenty changes that do nothing one would seem to do something"
+    )
+    return style.finished(figure, title or found, f"Paired differences: {said}", spurious, note)
 
 
 @styled

@@ -130,8 +130,9 @@ def _stored(experiment: Experiment) -> int:
     """Images that a run pushes through the frozen part."""
     sizes = experiment.limits
     evaluated = 2 * (sizes.val + sizes.test)
+    pooled = experiment.stage1_epochs_run > 0 or not experiment.epochs_run
     banked = experiment.epochs_run > 0 and experiment.engine == "bank"
-    return sizes.train + evaluated + (experiment.views_run * sizes.train + evaluated) * banked
+    return (sizes.train + evaluated) * pooled + (experiment.views_run * sizes.train + evaluated) * banked
 
 
 def _distribution(experiment: Experiment) -> AbstractContextManager[Any]:

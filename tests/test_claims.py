@@ -207,7 +207,7 @@ def test_c9_needs_every_step(make: Make) -> None:
 
 def test_c9_takes_screening_runs_where_full_ones_are_missing(make: Make) -> None:
     up = {0: 0.85, 10: 0.88, 20: 0.90, 30: 0.92}
-    screening = [make(share, n_unfreeze=depth, epochs=8) for depth, share in up.items()]
+    screening = [make(share, n_unfreeze=depth, **claims.SCREENING) for depth, share in up.items()]
     verdict = CLAIM["C9"].verdict([*screening, make(0.7)])
     assert verdict.outcome == "reproduced"
     assert "screening: 8 epochs" in verdict.measured

@@ -145,15 +145,15 @@ ANOTHER: dict[str, Any] = {
     "learning_rate": 3e-4, "weight_decay": 1e-3, "schedule": "cosine", "batch_size": 32,
     "stage1_optimizer": "adamw", "stage1_learning_rate": 1e-2, "stage1_batch_size": 64,
     "stage1_epochs": 9, "stage1_patience": 5, "epochs": 27, "patience": 9, "augmentation": "flip",
-    "views": 8,
+    "views": 8, "precision": "bfloat16",
 }  # fmt: skip
 """For every field that the key depends on by itself, a value that is not the default."""
 NO_MATTER = {
     "engine": "end_to_end", "backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0, "diagnosed": True
 }  # fmt: skip
 """For every field that it does not: mixup's parameter only where nothing is mixed."""
-ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule batch_size epochs patience
-    augmentation views""".split()
+ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule precision batch_size epochs
+    patience augmentation views""".split()
 CURRENT_KEY = "8d001f482a4c"
 
 
@@ -178,6 +178,11 @@ def test_mixups_parameter_matters_where_images_are_mixed() -> None:
 def test_momentum_matters_only_where_statistics_move(norm: Any) -> None:
     without = Experiment(head_norm=norm)
     assert without.replace(head_momentum=0.9).key == without.key
+
+
+def test_bfloat16_needs_a_norm_that_is_frozen() -> None:
+    with pytest.raises(ExperimentError, match="backbone_bn='train'.*set backbone_bn='frozen'"):
+        Experiment(precision="bfloat16", backbone_bn="train")
 
 
 def test_views_that_no_epoch_can_use_leave_the_key() -> None:

@@ -319,7 +319,7 @@ def test_a_convolution_joined_with_its_norm_is_the_two_in_turn(kind: str) -> Non
     norm(conv(inputs))
     gamma, beta, mean = RNG.normal(1, 0.5, (3, 6))
     norm.set_weights([gamma, beta, mean, RNG.uniform(0.2, 3, 6)])
-    joined = model.ConvolutionWithFrozenNorm(conv, norm, name="joined")
+    joined = model.ConvolutionWithFrozenNorm(conv, norm, "float32", name="joined")
     weight = RNG.normal(size=norm(conv(inputs)).shape).astype(np.float32)
     results = []
     for function in (lambda x: norm(conv(x), training=True), lambda x: joined(x, training=True)):
@@ -331,6 +331,20 @@ def test_a_convolution_joined_with_its_norm_is_the_two_in_turn(kind: str) -> Non
     for name, ours, theirs in zip(("outputs", "kernel", "inputs"), results[1], results[0], strict=True):
         np.testing.assert_allclose(array(ours), array(theirs), rtol=1e-4, atol=1e-3, err_msg=name)
     assert [id(v) for v in joined.trainable_variables] == [id(conv.kernel)]
+
+
+def test_bfloat16_rounds_the_products_of_training_and_of_nothing_else(network: keras.Model) -> None:
+    top = model.head(Experiment(head_norm="none", dropout=0.0), FEATURES)
+    stored = model.pixels_to(network, model.cut(network, 30))(IMAGES, training=False)
+    exact, rounded = (
+        model.above_cut(network, top, experiment(30).replace(precision=precision))
+        for precision in ("float32", "bfloat16")
+    )
+    assert np.array_equal(array(rounded(stored, training=False)), array(exact(stored, training=False)))
+    expected, trained = (array(each(stored, training=True)) for each in (exact, rounded))
+    assert trained.dtype == np.float32
+    assert not np.array_equal(trained, expected)
+    np.testing.assert_allclose(trained, expected, rtol=0, atol=0.02)
 
 
 # ---------------------------------------------------------------------------- the head
@@ -354,6 +368,12 @@ def test_the_head_is_as_the_experiment_says(changes: dict[str, Any], expected: l
     outputs = array(head(RNG.normal(size=(5, 16)), training=False))
     np.testing.assert_allclose(outputs.sum(axis=1), np.ones(5), atol=1e-5)
     assert outputs.shape == (5, 10) and (outputs > 0).all()
+
+
+def test_a_softmax_alone_starts_at_zero_and_a_deeper_head_at_random() -> None:
+    alone, deep = (model.head(Experiment(head_units=units), 16) for units in (0, 8))
+    assert not array(alone.get_layer("head_softmax").kernel).any()
+    assert array(deep.get_layer("head_softmax").kernel).all()
 
 
 def test_dropout_drops_in_training_only() -> None:

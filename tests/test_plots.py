@@ -87,6 +87,7 @@ FROM_RUNS: dict[str, Callable[[dict[str, Run]], plots.Figure]] = {
     "accuracy_intervals": lambda runs: plots.accuracy_intervals({"both": list(runs.values())}, {}),
     "paired_outcomes": plots.paired_outcomes,
     "tta_gain": plots.tta_gain,
+    "gains": lambda runs: plots.gains({"second": runs["second"]}, runs["first"]),
 }
 TIMES = {"a run": (np.array([60.0, 120.0]), np.array([0.8, 0.9]))}
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)

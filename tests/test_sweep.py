@@ -15,7 +15,7 @@ from typing import Any
 import kills
 import pytest
 
-from helpers import claims, records, runner, storage, sweep
+from helpers import claims, records, runner, storage, study, sweep
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records import Run
 from helpers.study import ANATOMY_EPOCHS, LADDER, RECIPES, SWEEPS
@@ -38,7 +38,7 @@ def test_a_sweep_runs_what_its_claim_asks_for_and_nothing_else(name: str, claim:
     (asking,) = (each for each in claims.CLAIMS if each.id == claim)
     runs: Any = [SimpleNamespace(key=each.key, config=asdict(each)) for each in SWEEPS[name]]
     found = [
-        claims.alike(runs, asking.free, epochs=claims.SCREENING_EPOCHS, **changes)
+        claims.alike(runs, asking.free, **claims.SCREENING, **changes)
         for changes in asking.experiments.values()
     ]
     assert all(found)
@@ -47,9 +47,18 @@ def test_a_sweep_runs_what_its_claim_asks_for_and_nothing_else(name: str, claim:
 
 def test_every_sweep_is_a_screening_at_full_scale() -> None:
     for name, experiments in SWEEPS.items():
-        epochs = ANATOMY_EPOCHS if name == "anatomy" else claims.SCREENING_EPOCHS
+        epochs = ANATOMY_EPOCHS if name == "anatomy" else claims.SCREENING["epochs"]
         for each in experiments:
             assert (each.scale, each.epochs, each.dataset) == ("full", epochs, "cifar10")
+
+
+def test_runs_are_named_by_what_they_vary_and_the_base_is_left_out() -> None:
+    base = study.screening()
+    named = study.varying(base, [*SWEEPS["depth"], *SWEEPS["batch"], base.replace(epochs=3, seed=1)])
+    assert list(named)[:3] == ["n_unfreeze 0", "n_unfreeze 10", "n_unfreeze 20"]
+    assert named["batch_size 128"] == study.screening(batch_size=128)
+    assert list(named)[-1] == "seed 1, epochs 3"
+    assert base not in named.values()
 
 
 def test_each_optimizer_is_tried_at_a_few_rates() -> None:
