@@ -129,7 +129,7 @@ RECIPES: dict[str, list[Experiment]] = {
         quick_pass(epochs=1),
         quick_pass(epochs=2, image_size=128),
         quick_pass(epochs=4),
-        BEYOND.replace(image_size=128),
+        BEYOND.replace(epochs=6, image_size=128),
     ],
 }
 """Experiments by name, to run as SWEEPS are; their records keep every probability."""
