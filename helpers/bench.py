@@ -109,18 +109,25 @@ def read(path: Path | None = None) -> dict[str, Any]:
     return json.loads((path or runner.RESULTS / records.BENCH).read_text())
 
 
-def plain_seconds(run: Run, measured: Mapping[str, Any]) -> float:
-    """What the epochs of a run would take in plain Keras on the machine of a `bench`, in seconds.
+def plain_seconds(run: Run, measured: Mapping[str, Any]) -> tuple[float, float]:
+    """What a run would take in plain Keras at a bench's speeds: seconds before stage 2, and of a pass of it.
 
-    Every image goes through the whole network in each of them: in stage 1 at the speed of `predict`, in
-    stage 2 at that of `fit` with as many layers unfrozen. For runs at the bench's image size.
+    Where there is a stage 1, its features are computed once, as the seed study did, by `predict` on every
+    image, and its head takes as long as it took. Evaluation and augmentation are left out. The second number
+    is 0 for a run without stage 2. Raises LookupError where the bench timed no epoch of the run's depth and
+    image size.
     """
-    deep = run.config["n_unfreeze"] > measured["experiment"]["n_unfreeze"]
-    speeds = {"stage1": measured["features"], "stage2": measured["deeper" if deep else "epoch"]}
-    passes = {stage: len(records.real_epochs(run, stage)) for stage in run.curves}
-    return sum(
-        run.train_images * count / speeds[stage]["plain_images_per_second"] for stage, count in passes.items()
-    )
+    before = 0.0
+    if run.curves["stage1"]:
+        images = run.train_images + run.size("val") + run.size("test")
+        before = images / measured["features"]["plain_images_per_second"] + run.timing_sec["top_train"]
+    if "stage2" not in run.curves:
+        return before, 0.0
+    size = {name: run.config[name] for name in ("n_unfreeze", "image_size")}
+    for timed in (measured["epoch"], measured["deeper"]):
+        if all(timed[name] == value for name, value in size.items()):
+            return before, run.train_images / timed["plain_images_per_second"]
+    raise LookupError(f"the bench timed no epoch of plain Keras with {size}; `make bench` times two depths")
 
 
 # ---------------------------------------------------------------------------- the two ways
@@ -232,7 +239,8 @@ def _epoch(name: str, work: _Work, sizes: Sizes, experiment: Experiment) -> dict
         pairs.plain.append(_seconds(plain.fit, images, work.targets[:n], **options))
         pairs.ours.append(_seconds(work.ours, ours, rows, batch))
     reading = _seconds(work.read, rows, batch)
-    return pairs.summary(name, n, reading_images_per_second=n / reading)
+    size = {"n_unfreeze": experiment.n_unfreeze, "image_size": experiment.image_size}
+    return pairs.summary(name, n, reading_images_per_second=n / reading, **size)
 
 
 def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:

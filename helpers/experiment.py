@@ -87,7 +87,7 @@ class Experiment:
     schedule: Literal["plateau", "cosine", "constant"] = "plateau"
     """plateau: halved after 4 epochs without a lower val_loss; cosine: 200 warm-up steps, to zero."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the pointwise convolutions' products while stage 2 trains; all else is in float32."""
+    """Of the pointwise convolutions' products, forward and backward, while stage 2 trains."""
     batch_size: int = _within(1, 4096, 64)
     """Images per optimizer step of stage 2."""
     stage1_optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -187,7 +187,7 @@ class Experiment:
         tolerance), `diagnosed` because it changes none; the place of a weights file because its contents
         are in `identity`; and what only stage 2 reads, where nothing is unfrozen. `head_momentum` and
         `precision` are younger than the first records, which keep their names: at what these had they
-        are left out.
+        are left out. A softmax alone starts at zero since it has a key of its own.
         """
         fields = dataclasses.asdict(self)
         del fields["engine"], fields["diagnosed"]
@@ -201,9 +201,7 @@ class Experiment:
         if self.precision == FIRST_PRECISION:
             del fields["precision"]
         if not self.head_units:
-            fields["softmax_starts"] = (
-                "at zero"  # the first records of such heads, withdrawn, began at random
-            )
+            fields |= SOFTMAX_START
         if self.epochs_run == 0:
             for name in STAGE2_FIELDS:
                 fields.pop(name, None)
@@ -226,6 +224,8 @@ class Experiment:
 
 FIRST_HEAD_MOMENTUM = 0.99
 """Of every record made before `head_momentum` was a field: Keras' default."""
+SOFTMAX_START = {"softmax_starts": "at zero"}
+"""Of every head without a hidden layer: the first records of these began at random, and are withdrawn."""
 FIRST_PRECISION = "float32"
 """Of every record made before `precision` was a field."""
 

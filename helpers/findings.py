@@ -119,14 +119,16 @@ def _loss(runs: Group) -> str:
 def _beyond(runs: Group) -> str:
     start, top = _run(runs, study.HEADLINE), _run(runs, study.BEYOND)
     errors = [1 - run.metrics["test_end2end"] for run in (start, top)]
-    minutes = [run.timing_sec["total"] / 60 for run in (start, top)]
+    passes = [len(run.curves["stage2"]["loss"]) for run in (start, top)]
     against = evaluation.paired(start.correct("test"), top.correct("test"))
-    measured = bench.read()["epoch"]
+    measured, deep, shallow = bench.read()["epoch"], study.BEYOND, study.HEADLINE
     return (
-        f"**The same backbone makes {percent(errors[1] / errors[0], 0)} of the errors of the study's protocol "
-        f"in {percent(minutes[1] / minutes[0], 0)} of its time.** Trained more than twice as deep, at the rate "
-        f"that failed, with a mere softmax for a head, it reaches {_test(top)} ({against}), in "
-        f"{minutes[1]:.0f} min on two cores against {minutes[0]:.0f}. Both read what the frozen part computes "
-        f"from a store, which alone makes an epoch of the protocol {measured['ratio']:.1f} times faster than "
-        f"Keras' `fit` ({measured['low']:.1f} to {measured['high']:.1f} in turns with it)."
+        f"**The same backbone makes {percent(errors[1] / errors[0], 0)} of the errors of the study's "
+        f"protocol, after {passes[1]} passes over the images in the place of {passes[0]}.** With "
+        f"{deep.n_unfreeze} layers unfrozen in the place of {shallow.n_unfreeze}, a rate of "
+        f"{deep.learning_rate:g} that falls to zero and a mere softmax for a head it reaches {_test(top)} "
+        f"({against}), from the raw images in {top.timing_sec['total'] / 60:.0f} min on "
+        f"{top.environment['threads']} cores. Storing what the frozen part computes makes an epoch of the "
+        f"protocol {measured['ratio']:.1f} times faster than Keras' `fit` ({measured['low']:.1f} to "
+        f"{measured['high']:.1f} in turns with it)."
     )

@@ -161,9 +161,13 @@ class ConvolutionWithFrozenNorm(keras.layers.Layer):
 
     conv(x, k) * s + b = conv(x, k * s) + b with s = gamma / sqrt(variance + eps) and b = beta - mean * s.
     The kernel k stays the variable that trains, so that gradients, weight decay and adaptive steps are
-    those of the original network; only activations are spared a pass each way. A pointwise kernel is
-    applied as one matrix product, in training with factors of the given precision: where a processor has
-    instructions for bfloat16 (8 bits of each factor, sums in float32), most of the work takes half the time.
+    those of the original network; only activations are spared a pass each way.
+
+    A pointwise kernel is applied as one matrix product. With precision 'bfloat16' its factors and its result
+    are rounded to 8 significant bits in training, and so are the gradients that pass through it; the kernel
+    itself, and every evaluation, stay in float32. This is mixed precision (Micikevicius et al. 2018) without
+    a scaled loss, which bfloat16's range makes needless (Kalamkar et al. 2019, arXiv:1905.12322); it pays
+    where a processor has instructions for it (AVX-512 BF16, AMX, Arm BF16).
     """
 
     def __init__(
@@ -224,9 +228,7 @@ def above_cut(network: keras.Model, top: keras.Model, experiment: Experiment) ->
     if experiment.head_norm == "frozen":
         top.get_layer("head_norm").trainable = False  # in Keras this stops its moving statistics as well
     inputs = keras.Input(part.input_shape[1:], name="activations")
-    pooled = layers.GlobalAveragePooling2D(name="pooling")(
-        part(inputs, training=experiment.backbone_bn == "train")
-    )
+    pooled = layers.GlobalAveragePooling2D(name="pooling")(part(inputs))
     return keras.Model(inputs, top(pooled), name="above_cut")
 
 

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import kills
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from helpers import bench
 
-DEEPER = kills.small().replace(n_unfreeze=8, precision="bfloat16")
+DEEPER = kills.small().replace(n_unfreeze=66, precision="bfloat16")
 SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, pairs=2, matrix=64)
 
 
@@ -48,6 +50,29 @@ def test_the_sweep_counts_the_building_of_the_bank() -> None:
     pairs = bench.Pairs(plain=[10.0, 10.0], ours=[4.0, 6.0])
     assert pairs.summary("sweep", 100)["ratio"] == 2.0
     assert [pairs.summary("sweep", 100)[name] for name in ("low", "high")] == [10 / 6, 2.5]
+
+
+def test_plain_keras_is_charged_for_features_once_and_for_every_pass(tmp_path: Path) -> None:
+    measured: dict[str, Any] = {
+        "features": {"plain_images_per_second": 100},
+        "epoch": {"n_unfreeze": 30, "image_size": 160, "plain_images_per_second": 50},
+        "deeper": {"n_unfreeze": 66, "image_size": 160, "plain_images_per_second": 10},
+    }
+    run: Any = SimpleNamespace(
+        config={"n_unfreeze": 66, "image_size": 160},
+        curves={"stage1": {"loss": [1.0] * 10}, "stage2": {"loss": [1.0] * 5}},
+        timing_sec={"top_train": 7.0},
+        train_images=1000,
+        size=lambda split: 100,
+    )
+    assert bench.plain_seconds(run, measured) == (12 + 7, 100)
+    run.curves["stage1"] = {}
+    assert bench.plain_seconds(run, measured) == (0, 100)
+    run.config["image_size"] = 128
+    with pytest.raises(LookupError, match="'image_size': 128.*make bench"):
+        bench.plain_seconds(run, measured)
+    del run.curves["stage2"]
+    assert bench.plain_seconds(run, measured) == (0, 0)
 
 
 def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

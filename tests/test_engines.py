@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import kills
 import numpy as np
@@ -17,18 +18,21 @@ by up to 5e-4 of their size, and every step enlarges what the last one left."""
 PROBABILITY_TOLERANCE = 0.02
 """The same for any image's probability of any class."""
 
-SIZES = {"dividing": (64, 128), "not dividing": (48, 100)}
-"""Batch sizes of stage 2 and stage 1 that divide 256 training images, or not."""
+CASES: dict[str, dict[str, Any]] = {
+    "batches that divide": {"batch_size": 64, "stage1_batch_size": 128},
+    "batches that do not": {"batch_size": 48, "stage1_batch_size": 100},
+    "in bfloat16": {"precision": "bfloat16"},
+}
+"""What the engines are compared at; the first two by whether they divide the 256 training images."""
 
 
-@pytest.fixture(scope="module", params=SIZES.values(), ids=list(SIZES))
+@pytest.fixture(scope="module", params=CASES.values(), ids=list(CASES))
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """The same experiment by either engine, each with a folder of its own for its record."""
-    batch_size, stage1_batch_size = request.param
     folder = tmp_path_factory.mktemp("engines")
     runs = {}
     for engine in ("bank", "end_to_end"):
-        experiment = kills.small(engine=engine, batch_size=batch_size, stage1_batch_size=stage1_batch_size)
+        experiment = kills.small(engine=engine, **request.param)
         with pytest.MonkeyPatch.context() as patch:
             kills.use(folder, patch)
             patch.setenv("REPORT_RESULTS", str(folder / engine))

@@ -155,6 +155,7 @@ NO_MATTER = {
 ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule precision batch_size epochs
     patience augmentation views""".split()
 CURRENT_KEY = "8d001f482a4c"
+SOFTMAX_KEY = "7b6e1d1918c8"
 
 
 def test_every_choice_makes_another_key() -> None:
@@ -206,6 +207,11 @@ def test_where_nothing_is_unfrozen_stage_1_still_makes_the_key(name: str) -> Non
 def test_the_key_is_pinned() -> None:
     """A key that changes orphans every stored record: then PROTOCOL has to rise too."""
     assert Experiment().key == CURRENT_KEY
+
+
+def test_the_key_of_a_softmax_alone_is_pinned() -> None:
+    """It starts at zero: a key that went back to the one of a random start would find withdrawn records."""
+    assert Experiment(head_units=0).key == SOFTMAX_KEY
 
 
 def test_the_key_is_the_same_in_another_process() -> None:

@@ -187,6 +187,14 @@ def test_titles_state_the_numbers() -> None:
     assert "same share: 3 training images" in balanced.alt_text
 
 
+def test_gains_counts_what_the_paired_tests_show(runs: dict[str, Run]) -> None:
+    """The second run is right far more often than the first."""
+    first, second = runs.values()
+    up, down = plots.gains({"better": second, "same": first}, first), plots.gains({"worse": first}, second)
+    assert "Of 2 changes 1 gain and 0 lose" in up.alt_text and "same +0.0 points (0.0 to 0.0)" in up.alt_text
+    assert "Of 1 changes 0 gain and 1 lose" in down.alt_text and "worse -" in down.alt_text
+
+
 def test_a_title_that_is_passed_in_is_the_finding(runs: dict[str, Run]) -> None:
     figure = plots.confusion(runs["first"], title="the errors are few")
     assert figure.get_suptitle() == "The errors are few"

@@ -58,7 +58,12 @@ def test_what_a_run_leaves(undisturbed: Run) -> None:
 
 
 def test_without_stage_1_no_pooled_features_are_stored(store: Path) -> None:
-    run = runner.run(SMALL.replace(stage1_epochs=0, epochs=1), progress=False)
+    experiment = SMALL.replace(stage1_epochs=0, epochs=1)
+    sizes = SMALL.limits
+    once = sizes.train + 2 * (sizes.val + sizes.test)
+    assert f": {once:,} images through the frozen part" in runner.estimate(experiment)
+    assert f": {2 * once:,} images" in runner.estimate(SMALL.replace(epochs=1))
+    run = runner.run(experiment, progress=False)
     assert run.curves["stage1"] == {}
     assert len(run.curves["stage2"]["loss"]) == 1
     assert {path.parent.name.split("-")[0] for path in store.rglob("*.npy")} == {"block_11_add"}
