@@ -299,24 +299,24 @@ def time_to_accuracy(
 
     `curves`: label to (seconds (n,), accuracy in 0 to 1 (n,)).
     """
-    figure, axes = style.panel(3.5)
-    found = []
+    figure, axes = style.panel(4.2)
+    found, soonest = [], {}
     for label, look in style.looks(curves).items():
         seconds, accuracy = map(np.asarray, curves[label])
         axes.plot(seconds / 60, accuracy, label=label, markevery=max(1, len(seconds) // 8), **look)
         reached = seconds[accuracy >= target]
         found += [f"by {label} after {reached[0] / 60:.1f} min" if len(reached) else f"not by {label}"]
+        soonest |= {reached[0]: found[-1]} if len(reached) else {}
     axes.axhline(target, color=GREY, linestyle=":")
     axes.set(xlabel="time (minutes)", xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
-    style.legend_above(axes)
-    title = title or f"{percent(target)} is reached: {'; '.join(found)}"
-    return style.finished(
-        figure, title, f"Validation accuracy by time of {', '.join(curves)}", _setting(dataset)
-    )
+    style.legend_above(axes, columns=2)
+    title = title or f"{percent(target)} is reached soonest {soonest[min(soonest)] if soonest else 'by none'}"
+    described = f"Validation accuracy by time. {percent(target)} is reached: {'; '.join(found)}"
+    return style.finished(figure, title, described, _setting(dataset))
 
 
 # ---------------------------------------------------------------------------- evaluation

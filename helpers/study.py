@@ -184,12 +184,14 @@ SWEEPS: dict[str, list[Experiment]] = {
 def varying(base: Experiment, experiments: Iterable[Experiment]) -> dict[str, Experiment]:
     """The experiments by what each changes in `base`, in words; `base` itself is left out.
 
-    Of views those count that its epochs can use.
+    Of views those count that an experiment's epochs can use, where both have such epochs.
     """
     usual = asdict(base) | {"views": base.views_run}
     named = {}
     for each in experiments:
-        settings = asdict(each) | {"views": each.views_run}
+        settings = asdict(each) | {
+            "views": each.views_run if each.epochs_run and base.epochs_run else base.views_run
+        }
         changed = {name: value for name, value in settings.items() if value != usual[name]}
         if changed:
             named[", ".join(f"{name} {value}" for name, value in changed.items())] = each

@@ -180,6 +180,8 @@ def test_titles_state_the_numbers() -> None:
     assert "averaged over the flip: log, 91.9% right" in plots.per_class_accuracy({"log": SEED_LOG}).alt_text
     assert "reached: by a run after 2.0 min" in plots.time_to_accuracy(TIMES, 0.85, "cifar10").alt_text
     assert "not by a run" in plots.time_to_accuracy(TIMES, 0.95, "cifar10").alt_text
+    two = plots.time_to_accuracy({**TIMES, "another": (np.array([90.0]), np.array([0.88]))}, 0.85, "cifar10")
+    assert two.alt_text.startswith("85.0% is reached soonest by another after 1.5 min.")
     errors = plots.confident_errors(PIXELS, LABELS, SURE, "cifar10")
     assert "Of 2 errors, 2 were made with a probability above 90%" in errors.alt_text
     assert {"cat 92%\nlabel: ship", "deer 92%\nlabel: truck"} <= {axes.get_title() for axes in errors.axes}

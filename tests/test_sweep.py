@@ -57,7 +57,7 @@ def test_runs_are_named_by_what_they_vary_and_the_base_is_left_out() -> None:
     named = study.varying(base, [*SWEEPS["depth"], *SWEEPS["batch"], base.replace(epochs=3, seed=1)])
     assert list(named)[:3] == ["n_unfreeze 0", "n_unfreeze 10", "n_unfreeze 20"]
     assert named["batch_size 128"] == study.screening(batch_size=128)
-    assert list(named)[-1] == "seed 1, epochs 3"
+    assert list(named)[-1] == "seed 1, epochs 3, views 3"
     assert base not in named.values()
 
 
