@@ -300,7 +300,8 @@ def time_to_accuracy(
     `curves`: label to (seconds (n,), accuracy in 0 to 1 (n,)).
     """
     figure, axes = style.panel(4.2)
-    found, soonest = [], {}
+    found: list[str] = []
+    soonest: dict[float, str] = {}
     for label, look in style.looks(curves).items():
         seconds, accuracy = map(np.asarray, curves[label])
         axes.plot(seconds / 60, accuracy, label=label, markevery=max(1, len(seconds) // 8), **look)
