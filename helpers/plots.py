@@ -471,32 +471,21 @@ def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
         name: evaluation.paired(reference.correct("test"), run.correct("test")) for name, run in runs.items()
     }
     figure, axes = style.panel(1.4 + 0.3 * len(runs))
-    signs = {"gains": (PALETTE[0], "^"), "loses": (PALETTE[1], "v"), "no difference shown": (GREY, "o")}
-    counts = dict.fromkeys(signs, 0)
-    for row, test in enumerate(tests.values()):
-        word = finding(test, *signs)
-        counts[word] += 1
-        colour, marker = signs[word]
+    looks: dict[str, dict[str, Any]] = {
+        "gains": {"color": PALETTE[0], "marker": "^"},
+        "loses": {"color": PALETTE[1], "marker": "v"},
+        "no difference shown": {"color": GREY, "marker": "o", "mfc": "none"},
+    }
+    words = [finding(test, *looks) for test in tests.values()]
+    for row, (word, test) in enumerate(zip(words, tests.values(), strict=True)):
         middle, low, high = ([100 * end] for end in (test.difference, test.low, test.high))
-        fill = "none" if colour == GREY else colour
-        style.intervals(axes, middle, low, high, [row], color=colour, marker=marker, mfc=fill)
+        style.intervals(axes, middle, low, high, [row], **looks[word])
     axes.axvline(0, color=GREY, linestyle=":")
     style.rows(axes, list(runs))
     axes.set_xlabel("test accuracy less the reference's (points)")
-    entries = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            marker=marker,
-            ls="none",
-            mfc="none" if colour == GREY else colour,
-            label=word,
-        )
-        for word, (colour, marker) in signs.items()
-    ]
+    entries = [Line2D([], [], ls="none", label=word, **look) for word, look in looks.items()]
     style.legend_above(axes, entries)
-    found = f"Of {len(runs)} changes {counts['gains']} gain and {counts['loses']} lose"
+    found = f"Of {len(runs)} changes {words.count('gains')} gain and {words.count('loses')} lose"
     said = "; ".join(f"{name} {test}" for name, test in tests.items())
     spurious = (
         "Each interval stands for itself: of twenty changes that do nothing one would seem to do something"

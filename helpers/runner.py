@@ -130,9 +130,14 @@ def _stored(experiment: Experiment) -> int:
     """Images that a run pushes through the frozen part."""
     sizes = experiment.limits
     evaluated = 2 * (sizes.val + sizes.test)
-    pooled = experiment.stage1_epochs_run > 0 or not experiment.epochs_run
+    pooled = _needs_pooled(experiment)
     banked = experiment.epochs_run > 0 and experiment.engine == "bank"
     return (sizes.train + evaluated) * pooled + (experiment.views_run * sizes.train + evaluated) * banked
+
+
+def _needs_pooled(experiment: Experiment) -> bool:
+    """Whether a run reads pooled features: for stage 1, or to evaluate a head that is all it has."""
+    return experiment.stage1_epochs_run > 0 or not experiment.epochs_run
 
 
 def _distribution(experiment: Experiment) -> AbstractContextManager[Any]:
@@ -190,7 +195,7 @@ def _train(
     pooled = features.Prefix(network, model.POOLED, found["weights"], found["data"])
     top = model.head(experiment, pooled.shape[0])
     progress1 = training.Progress()
-    if experiment.stage1_epochs_run or not experiment.epochs_run:
+    if _needs_pooled(experiment):
         train_rows, *rows = stored(pooled, [features.plain("train", images.train), *evaluation_views()])
         progress1 = training.fit(
             top,

@@ -52,7 +52,7 @@ def test_the_sweep_counts_the_building_of_the_bank() -> None:
     assert [pairs.summary("sweep", 100)[name] for name in ("low", "high")] == [10 / 6, 2.5]
 
 
-def test_plain_keras_is_charged_for_features_once_and_for_every_pass(tmp_path: Path) -> None:
+def test_plain_keras_is_charged_for_features_once_and_for_every_pass() -> None:
     measured: dict[str, Any] = {
         "features": {"plain_images_per_second": 100},
         "epoch": {"n_unfreeze": 30, "image_size": 160, "plain_images_per_second": 50},
