@@ -13,7 +13,7 @@ import tyro
 from helpers import data, evaluation, notebook, storage, weights
 from helpers import predict as predicting
 from helpers import report as building
-from helpers.data import DataError
+from helpers.data import CLASSES, DataError
 from helpers.experiment import Experiment, ExperimentError
 from helpers.predict import PredictionError
 from helpers.records import RecordError
@@ -55,7 +55,7 @@ def predict(
     paths = [picture, *more]
     images = np.stack([predicting.picture(path) for path in paths])
     probabilities = predicting.classify(predicting.load(experiment), images)
-    names = predicting.classes(experiment)
+    names = CLASSES[experiment.dataset]
     for path, row in zip(paths, probabilities, strict=True):
         likeliest = row.argsort()[::-1][:3]
         print(f"{path}: " + ", ".join(f"{names[label]} {row[label]:.1%}" for label in likeliest))
@@ -72,7 +72,7 @@ def export(
     """
     predicting.export(experiment, path)
     print(f"written: {path}\n  from RGB pictures (n, 32, 32, 3), 0 to 255, to the probabilities of")
-    print(f"  {', '.join(predicting.classes(experiment))}")
+    print(f"  {', '.join(CLASSES[experiment.dataset])}")
 
 
 def find_data(data_dir: Path | None = None, download: bool = True) -> None:

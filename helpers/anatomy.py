@@ -135,8 +135,12 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
         if mended(runs[0]) == "clean":
             said[-1] += f", re-estimated {percent(across(runs, statistics='clean').value)}"
     described = f"Validation accuracy after the last epoch, a mark a seed, 95% intervals: {'; '.join(said)}"
-    worst = min(groups, key=lambda name: across(groups[name]).value)
-    found_title = f"Lowest as evaluated: {worst}, {percent(across(groups[worst]).value)}"
+    seen = [across(runs).value for runs in groups.values()]
+    can = [across(runs, statistics=mended(runs[0])).value for runs in groups.values()]
+    found_title = (
+        f"After the last epoch: {percent(min(seen))} to {percent(max(seen))} as evaluated, "
+        f"{percent(min(can))} to {percent(max(can))} by what the weights can do"
+    )
     return style.finished(figure, title or found_title, described, plots.cautions(every))
 
 

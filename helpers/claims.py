@@ -297,7 +297,11 @@ def close(groups: Mapping[str, Group]) -> Judgement:
     """C12."""
     gap = train_gap(groups["headline"], "stage2")
     outcome: Outcome = "reproduced" if gap <= 0.02 else "partly" if gap <= 0.05 else "not reproduced"
-    return outcome, f"train (augmented, with dropout) {100 * gap:+.1f} points from validation"
+    views = groups["headline"][0].config["views"]
+    return (
+        outcome,
+        f"train ({views} stored views, with dropout) {100 * gap:+.1f} points from validation",
+    )
 
 
 def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
@@ -316,7 +320,7 @@ def confusions(groups: Mapping[str, Group]) -> Judgement:
     mutual = matrix + matrix.T
     pairs = sorted(itertools.combinations(range(10), 2), key=lambda pair: -mutual[pair])[:3]
     named = {"cat-dog", "automobile-truck", "airplane-bird"}
-    found = {"-".join(data.CLASSES[index] for index in pair): mutual[pair] for pair in pairs}
+    found = {"-".join(data.CLASSES["cifar10"][index] for index in pair): mutual[pair] for pair in pairs}
     shared = len(named & found.keys())
     outcome: Outcome = "reproduced" if shared == 3 else "partly" if shared else "not reproduced"
     runs = f" in {len(groups['headline'])} runs" if len(groups["headline"]) > 1 else ""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from helpers import evaluation, records
+from helpers.data import CLASSES
 from helpers.evaluation import PairedTest
-from helpers.experiment import Experiment
-from helpers.plots import CLASSES
+from helpers.experiment import changed
 from helpers.prose import caution, finding, percent
 from helpers.records import Run
 from helpers.runner import RESULTS
@@ -90,12 +89,12 @@ def table(runs: Mapping[str, Run]) -> pd.DataFrame:
 
     The last column but one holds a seed log's own options, all, and of ours what is not the default.
     """
-    usual, rows = asdict(Experiment()), []
+    rows = []
     for label, run in runs.items():
         test = run.metrics.get("test_end2end")
         interval = None if test is None else evaluation.proportion(test, run.size("test"))
         seconds = run.timing_sec.get("total")
-        said = run.config.items() if run.is_seed_log else run.config.items() - usual.items()
+        said = run.config if run.is_seed_log else changed(run.config)
         rows.append(
             {
                 "run": label,
@@ -110,7 +109,7 @@ def table(runs: Mapping[str, Run]) -> pd.DataFrame:
                 "val accuracy": run.metrics.get("val_end2end"),
                 "minutes": None if seconds is None else seconds / 60,
                 "passes": sum(len(records.real_epochs(run, stage)) for stage in run.curves) or None,
-                "log, or not default": ", ".join(f"{name}={value}" for name, value in sorted(said)),
+                "log, or not default": ", ".join(f"{name}={value}" for name, value in sorted(said.items())),
                 "file": str(run.path),
             }
         )

@@ -33,7 +33,11 @@ MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 """The MD5 that each file of the official archive has (https://www.cs.toronto.edu/~kriz/cifar.html)."""
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASSES: dict[str, tuple[str, ...]] = {
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "miniature": miniature.CLASSES,
+}
+"""The names of a dataset's ten classes, in the order of its labels."""
 FINGERPRINT = hashlib.sha256("".join(MD5.values()).encode()).hexdigest()[:16]
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a server before the network counts as dead."""
@@ -63,7 +67,6 @@ class Dataset:
     val: Split
     test: Split
     fingerprint: str
-    classes: tuple[str, ...]
 
 
 class CacheError(DataError):
@@ -187,7 +190,7 @@ def load(experiment: Experiment, data_dir: str | Path | None = None) -> Dataset:
     """
     if experiment.dataset == "miniature":
         whole = [Split(*miniature.images(name)) for name in ("train", "val", "test")]
-        fingerprint, classes = miniature.FINGERPRINT, miniature.CLASSES
+        fingerprint = miniature.FINGERPRINT
     else:
         folder = obtain(data_dir)
         batches = [_batch(folder / f"data_batch_{i}") for i in range(1, 6)]
@@ -196,9 +199,9 @@ def load(experiment: Experiment, data_dir: str | Path | None = None) -> Dataset:
         train, val = split_indices(labels)
         whole = [Split(images[train], labels[train]), Split(images[val], labels[val])]
         whole.append(_batch(folder / "test_batch"))
-        fingerprint, classes = FINGERPRINT, CLASSES
+        fingerprint = FINGERPRINT
     limits = experiment.limits
     train_split, val_split, test_split = (
         split.first(n) for split, n in zip(whole, (limits.train, limits.val, limits.test), strict=True)
     )
-    return Dataset(train_split, val_split, test_split, fingerprint, classes)
+    return Dataset(train_split, val_split, test_split, fingerprint)

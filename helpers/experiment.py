@@ -150,8 +150,7 @@ class Experiment:
     @property
     def changes(self) -> dict[str, Any]:
         """The fields in which it differs from the headline, whose fields are the defaults; none is missed."""
-        usual = {spec.name: spec.default for spec in dataclasses.fields(self)}
-        return {name: value for name, value in dataclasses.asdict(self).items() if value != usual[name]}
+        return changed(dataclasses.asdict(self))
 
     @property
     def described(self) -> str:
@@ -233,6 +232,12 @@ STAGE2_FIELDS = (
     "n_unfreeze backbone_bn optimizer learning_rate weight_decay schedule precision batch_size "
     "epochs patience augmentation mixup_alpha views"
 ).split()
+
+
+def changed(config: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The choices of a record's configuration that differ from those of `base`, which is the headline's."""
+    usual = dataclasses.asdict(Experiment()) if base is None else base
+    return {name: value for name, value in config.items() if value != usual.get(name)}
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -17,14 +17,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from helpers import data, evaluation, miniature, records, style
+from helpers import evaluation, records, style
+from helpers.data import CLASSES
 from helpers.prose import caution, finding, percent, points
 from helpers.records import Run
 from helpers.style import GREY, PALETTE, WIDTH, Array, Figure, styled
 from helpers.style import display as display  # so that a notebook needs plots alone
 from helpers.style import save as save
 
-CLASSES = {"cifar10": data.CLASSES, "miniature": miniature.CLASSES}
 EPOCHS = "epoch (passes over the training images)"
 FEWEST = 10
 """Images in a bin of the reliability curve that is drawn."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from helpers import data, miniature, runner
+from helpers import runner
 from helpers.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -69,11 +69,6 @@ def _eight_bits(file: Image.Image) -> Image.Image:
     greys = Image.fromarray((np.asarray(file).clip(0, 65535) // 257).astype(np.uint8))
     greys.info = file.info  # and with it the EXIF orientation
     return greys
-
-
-def classes(experiment: Experiment) -> tuple[str, ...]:
-    """The names of a run's ten classes, in the order of its probabilities."""
-    return miniature.CLASSES if experiment.dataset == "miniature" else data.CLASSES
 
 
 def classify(network: keras.Model, pictures: np.ndarray, flip: bool = True) -> np.ndarray:

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import nbformat
 from tqdm.auto import tqdm  # the class that papermill's bars are of
 
 from helpers import data, evaluation, notebook, records, runner, weights
-from helpers.experiment import SCALES, Experiment, nearest
+from helpers.experiment import SCALES, Experiment, changed, nearest
 from helpers.records import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -307,8 +306,7 @@ def _listed(pages: Path, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
 def _described(run: Run, pages: Path) -> str:
     """A record's cells in the table of records, but for the chapters; its name leads to its file."""
     name, file = run.path.stem, Path(os.path.relpath(run.path, pages)).as_posix()
-    usual = asdict(Experiment())
-    own = [f"{field} {value}" for field, value in run.config.items() if usual.get(field) != value]
+    own = [f"{field} {value}" for field, value in changed(run.config).items()]
     choices = "the study's own log" if run.is_seed_log else ", ".join(own) or "none"
     accuracy = evaluation.proportion(run.metrics["test_end2end"], run.size("test"))
     minutes = f"{run.timing_sec['total'] / 60:.0f}" if "total" in run.timing_sec else "–"

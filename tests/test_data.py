@@ -117,7 +117,7 @@ def test_the_split_of_the_real_images_is_the_seeds(monkeypatch: pytest.MonkeyPat
     assert np.bincount(images.test.labels).tolist() == [1000] * 10
     assert images.test.images.dtype == np.uint8
     # Krizhevsky's test image 0 is a cat, and the images' mean colour is known.
-    assert data.CLASSES[images.test.labels[0]] == "cat"
+    assert data.CLASSES["cifar10"][images.test.labels[0]] == "cat"
     both = np.concatenate([images.train.images, images.val.images])
     np.testing.assert_allclose(both.mean((0, 1, 2)) / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
 
@@ -152,7 +152,7 @@ def test_the_miniature_takes_the_place_only_where_it_is_asked_for(
     monkeypatch.setattr(miniature, "images", lambda split: drawn)
     experiment = Experiment(dataset="miniature", backbone_weights="miniature", scale="smoke")
     images = data.load(experiment)
-    assert (images.fingerprint, images.classes) == (miniature.FINGERPRINT, miniature.CLASSES)
+    assert images.fingerprint == miniature.FINGERPRINT
     sizes = [len(split.labels) for split in (images.train, images.val, images.test)]
     assert sizes == [limits.train, limits.val, limits.test]
     monkeypatch.setattr(data, "URL", f"http://127.0.0.1:{closed_port}/")

@@ -24,7 +24,9 @@ def test_a_finding_opens_with_what_was_found_and_gives_its_numbers() -> None:
     assert f"{100 * run.metrics['test_end2end']:.1f}%" in headline and "17 claims" in headline
     assert failure.startswith("**The run that failed, run to its end, is not shown to differ")
     assert re.search(r"after epoch \d+ it answered [\d.]+% .* and the same weights [\d.]+%", failure)
-    assert prevention.startswith("**Freezing the head's batch norm prevents the collapse.**")
+    assert prevention.startswith(
+        "**With the head's batch norm frozen that run does not collapse in its first 2 passes."
+    )
     assert re.match(r"\*\*Of 1,280 channels of its features \d+ still vary", loss)
     top = next(run for run in committed() if run.key == study.BEYOND.key)
     share = (1 - top.metrics["test_end2end"]) / (1 - run.metrics["test_end2end"])

@@ -111,7 +111,7 @@ def test_the_command_line_names_the_three_likeliest_classes(store: Path, tmp_pat
         assert start == str(path) and len(named) == 3
         shown = [float(share.rstrip("%")) / 100 for share in named.values()]
         assert shown == sorted(shown, reverse=True)
-        classes = [predict.classes(FINE_TUNED).index(name) for name in named]
+        classes = [data.CLASSES[FINE_TUNED.dataset].index(name) for name in named]
         np.testing.assert_allclose(shown, probabilities[classes], rtol=0, atol=STORED)
         assert classes[0] == probabilities.argmax()
 
