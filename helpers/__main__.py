@@ -15,6 +15,7 @@ from helpers import predict as predicting
 from helpers import report as building
 from helpers.data import CLASSES, DataError
 from helpers.experiment import Experiment, ExperimentError
+from helpers.notebook import NotebookError
 from helpers.predict import PredictionError
 from helpers.records import RecordError
 from helpers.report import ReportError
@@ -112,7 +113,7 @@ def run_notebook(
     output: Path | None = None,
     in_place: bool = False,
 ) -> None:
-    """Run one notebook, its parameters' names and types checked first; lists them where none is given.
+    """Run one notebook with parameters, which are checked first; without any, list those that it has.
 
     Args:
         name: A notebook's number, name or path: 04, 04_finetune.
@@ -124,9 +125,12 @@ def run_notebook(
     path = notebook.find(name)
     if in_place and parameters:
         raise ExperimentError("--in-place keeps a notebook's own parameters: leave out -p, or --in-place")
-    if not parameters:
-        for parameter, facts in notebook.parameters(path).items():
+    if not parameters and not in_place:
+        for parameter, facts in (known := notebook.parameters(path)).items():
             print(f"  {parameter}: {facts['type']} = {facts['written']}\n      {facts['help']}")
+        example = " ".join(f"-p {parameter} {known[parameter]['written']}" for parameter in list(known)[:2])
+        print(f"\nRun it with one of them or more: python -m helpers notebook {name} {example}")
+        return
     target = output or building.ROOT / "build" / path.name
     options: dict[str, Any] = {"log_output": True, "progress_bar": {"ncols": 80}}
     if in_place:
@@ -187,8 +191,7 @@ def sweep(
     """Run many experiments: a named sweep, or the grid in a .yaml file. Again: only what is missing.
 
     Args:
-        what: A sweep's name (depth, optimizer, lr, batch, regularizers, views, anatomy, fast, ladder), or a
-            .yaml file.
+        what: A sweep's name, as in helpers/study.py (a name that is none lists them), or a .yaml file.
         workers: Local processes to train in, which share the cores.
         scheduler: Address of a Dask scheduler to train on instead, as in tcp://host:8786.
         output: A folder at any fsspec URL that every record is copied to as well.
@@ -221,7 +224,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 def main() -> None:
     """Run one command; an expected error is one line on stderr and exit status 1."""
     engine = (ExperimentError, DataError, WeightsError, FeatureError, RecordError, PredictionError)
-    expected = (*engine, ReportError, SweepError)
+    expected = (*engine, NotebookError, ReportError, SweepError)
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
     except expected as error:

@@ -10,6 +10,7 @@ time: no number of the miniature ever stands beside one of CIFAR-10.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -55,11 +56,23 @@ def stamps(folders: Iterable[Path]) -> Stamps:
 
 
 def labelled(runs: Iterable[Run]) -> dict[str, Run]:
-    """Runs by a name that no two share and that says what is not a full run of ours."""
+    """Runs by a name that no two share, with the choices that tell runs of one name apart.
+
+    It also says what is not a full run of ours.
+    """
+    every, called = list(runs), defaultdict(list)
+    for run in every:
+        called[run.name].append(run)
     names: dict[str, list[Run]] = {}
-    for run in runs:
+    for run in every:
+        own = {} if run.is_seed_log else changed(run.config)
+        telling = [
+            f", {name} {value}"
+            for name, value in own.items()
+            if any(other.config.get(name) != value for other in called[run.name])
+        ]
         kind = " (seed log)" if run.is_seed_log else "" if run.scale == "full" else f" ({run.scale})"
-        names.setdefault(f"{run.name} {run.id[:4]}".strip() + kind, []).append(run)
+        names.setdefault(f"{run.name} {run.id[:4]}".strip() + "".join(telling) + kind, []).append(run)
     alike = {f"{name}, {run.path}": run for name, same in names.items() for run in same[1:]}
     return {name: same[0] for name, same in names.items()} | alike
 
@@ -404,10 +417,13 @@ def show_confusion(runs: Mapping[str, Run]) -> None:
 def show_pair(runs: Mapping[str, Run]) -> None:
     """Two runs, image by image."""
     st.header("Two runs on the same images")
+    if len(runs) < 2:
+        st.info("One run passes the filters: a pair needs two.")
+        return
     left, middle, right = st.columns([2, 2, 1])
     labels = list(runs)
     a = left.selectbox("first", labels, key="first", **BOUND)
-    b = middle.selectbox("second", labels, index=min(1, len(labels) - 1), key="second", **BOUND)
+    b = middle.selectbox("second", labels, index=1, key="second", **BOUND)
     view = right.selectbox("predictions", ["plain", "tta"], key="view", **BOUND)
     try:
         test = paired(runs[a], runs[b], view)

@@ -154,7 +154,7 @@ def _verified_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise DataError(
             f"{path} is missing: a {FOLDER} folder holds {', '.join(MD5)}. "
-            "Point CIFAR10_DIR at such a folder, or unset it to search and download"
+            "Point CIFAR10_DIR or --data-dir at such a folder, or leave both out to search and download"
         )
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()

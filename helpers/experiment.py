@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,8 +20,11 @@ PROTOCOL = 2
 """Raised whenever the same fields would come to mean something else."""
 
 
-class ExperimentError(ValueError):
-    """A field of an Experiment is unknown, mistyped or out of range."""
+class ExperimentError(Exception):
+    """A field of an Experiment is unknown, mistyped or out of range.
+
+    Not a ValueError, which tyro would take for one of its own and tell in its own words.
+    """
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,8 @@ class Experiment:
     """Whether the record also holds what `diagnosis` measures after every epoch of stage 2."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
         for spec in dataclasses.fields(self):
-            value = _checked(spec.name, getattr(self, spec.name), hints[spec.name], spec.metadata)
-            object.__setattr__(self, spec.name, value)
+            object.__setattr__(self, spec.name, check(spec.name, getattr(self, spec.name)))
         if (self.dataset == "miniature") != (self.backbone_weights == "miniature"):
             raise ExperimentError(
                 f"dataset={self.dataset!r} with backbone_weights={self.backbone_weights!r}: the "
@@ -251,8 +253,19 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _checked(name: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
-    """The value of one field, as its type, or an error that says what is allowed."""
+@functools.cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Experiment)
+
+
+def check(name: str, value: Any) -> Any:
+    """The value of one field of an Experiment, as its type; a name that is no field's passes unchanged.
+
+    Raises ExperimentError, which says what is allowed, for a mistyped or out-of-range value.
+    """
+    if name not in (fields := Experiment.__dataclass_fields__):
+        return value
+    hint, limits = _hints()[name], fields[name].metadata
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise ExperimentError(f"{name}={value!r}: allowed are {', '.join(map(repr, get_args(hint)))}")

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.experiment import ExperimentError, nearest
+from helpers.experiment import ExperimentError, check, nearest
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 FIGURES = NOTEBOOKS.with_name("figures")
@@ -29,20 +29,24 @@ OF_THE_RUN = ("papermill", "execution", "ExecuteTime")
 """What papermill, Jupyter and its timing extension add to a cell's metadata."""
 
 
+class NotebookError(RuntimeError):
+    """A cell of a notebook failed."""
+
+
 def series() -> list[Path]:
     """The report's notebooks, in the order of its chapters."""
     return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
 def find(name: str) -> Path:
-    """The notebook that a number ('04'), a name ('04_finetune') or a path means.
+    """The notebook that a number ('4', '04'), a name ('04_finetune') or a path means.
 
     Raises ExperimentError where there is none.
     """
     if Path(name).is_file():
         return Path(name)
     for path in series():
-        if name in (path.stem, path.stem[:2], path.name):
+        if name in (path.stem, path.stem[:2], path.stem[1:2], path.name):
             return path
     raise ExperimentError(f"no notebook {name!r}{nearest(name, [path.stem for path in series()])}")
 
@@ -51,9 +55,11 @@ def parameters(path: Path) -> dict[str, dict[str, Any]]:
     """A notebook's parameters by name: 'default', 'type' and 'help', as its tagged cell states them.
 
     'written' is the default as the cell writes it, but for quotes: 1e-5, where Python would show 1e-05.
+    Raises ExperimentError for a file that is no notebook.
     """
     import papermill
 
+    _read(path)
     found = papermill.inspect_notebook(str(path)).items()
     return {
         name: {
@@ -69,8 +75,8 @@ def parameters(path: Path) -> dict[str, dict[str, Any]]:
 def checked(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """`given` parameter values with the types of the notebook's own; text is read as a literal of that type.
 
-    Raises ExperimentError for a name that the notebook does not have, with the nearest that it has, and
-    for a value of another type.
+    Raises ExperimentError for a name that the notebook does not have, with the nearest that it has, for a
+    value of another type, and for one that an Experiment's field of that name does not take.
     """
     known = parameters(path)
     values = {}
@@ -78,6 +84,7 @@ def checked(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise ExperimentError(f"{path.name} has no parameter {name!r}{nearest(name, list(known))}")
         values[name] = _typed(path, name, value, type(known[name]["default"]))
+        check(name, values[name])
     return values
 
 
@@ -98,8 +105,8 @@ def _typed(path: Path, name: str, value: Any, wanted: type) -> Any:
 def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) -> None:
     """Run a notebook with some parameters changed and write it, executed, to `output`.
 
-    `options` go to papermill. Raises ExperimentError before anything runs where a parameter is wrong,
-    and papermill's own error where a cell fails; `output` then holds what ran until there.
+    `options` go to papermill. Raises ExperimentError before anything runs where a parameter is wrong, and
+    NotebookError where a cell fails; `output` then holds what ran until there.
     """
     import papermill
 
@@ -107,14 +114,22 @@ def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) 
     # This environment's own kernel, even where the user has registered another under the same name.
     os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))
     output.parent.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(str(path), str(output), parameters=values, kernel_name="python3", **options)
+    try:
+        papermill.execute_notebook(
+            str(path), str(output), parameters=values, kernel_name="python3", **options
+        )
+    except papermill.PapermillExecutionError as error:
+        raise NotebookError(
+            f"{path.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"What ran until then is in {output}"
+        ) from error
 
 
 def execute_in_place(path: Path, output: Path, **options: Any) -> None:
     """Run a notebook with its own parameters and put it, executed and tidied, in its own place.
 
     One at full scale writes its figures, too. It runs in `output`; `path` is replaced once all of it ran.
-    `options` go to papermill, whose own error is raised where a cell fails: `path` is then as it was, and
+    `options` go to papermill. Raises NotebookError where a cell fails: `path` is then as it was, and
     `output` holds what ran until there.
     """
     execute(path, output, {}, **options)
@@ -137,13 +152,7 @@ def tidy(path: Path) -> bool:
     """
     import nbformat
 
-    before = path.read_bytes()
-    try:
-        book = nbformat.reads(before.decode(), as_version=4)
-    except (ValueError, nbformat.ValidationError) as error:
-        raise ExperimentError(
-            f"{path} is no notebook ({error}); restore it from version control and execute it again"
-        ) from error
+    before, book = path.read_bytes(), _read(path)
     kept = {name: book.metadata[name] for name in KEPT if name in book.metadata}
     book.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL})
     for cell in book.cells:
@@ -156,6 +165,17 @@ def tidy(path: Path) -> bool:
         return False
     path.write_bytes(after)
     return True
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    try:
+        return nbformat.reads(path.read_bytes().decode(), as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
+        raise ExperimentError(
+            f"{path} is no notebook ({error}); restore it from version control and execute it again"
+        ) from error
 
 
 def pictures(path: Path) -> dict[str, bytes]:

@@ -103,10 +103,9 @@ def available() -> str:
 def execute(notebooks: Iterable[Path], pages: Path, scale: str, dataset: str) -> None:
     """Execute notebooks into the folder `pages`, made anew, and put the site's own sources beside them.
 
-    Raises ReportError where one fails; it is kept in `pages` up to the cell that did.
+    Raises NotebookError where one fails, which is kept in `pages` up to the cell that did, and ReportError
+    where there is none.
     """
-    import papermill
-
     notebooks = list(notebooks)
     if not notebooks:
         raise ReportError(f"{notebook.NOTEBOOKS} holds no notebook: restore it from version control")
@@ -114,21 +113,15 @@ def execute(notebooks: Iterable[Path], pages: Path, scale: str, dataset: str) ->
     start = time.monotonic()
     for done, path in enumerate(notebooks):
         bar = {"desc": f"{path.stem:<14}", "bar_format": _BAR + _left(done, len(notebooks), start)}
-        try:
-            notebook.execute(
-                path,
-                pages / path.name,
-                {"scale": scale, "dataset": dataset},
-                progress_bar=bar,
-                stdout_file=_Notices(),
-                stderr_file=_Bars(),
-                extra_arguments=["--log-level=ERROR"],  # the kernel's remarks on its transport
-            )
-        except papermill.PapermillExecutionError as error:
-            raise ReportError(
-                f"{path.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
-                f"What ran until then is in {pages / path.name}"
-            ) from error
+        notebook.execute(
+            path,
+            pages / path.name,
+            {"scale": scale, "dataset": dataset},
+            progress_bar=bar,
+            stdout_file=_Notices(),
+            stderr_file=_Bars(),
+            extra_arguments=["--log-level=ERROR"],  # the kernel's remarks on its transport
+        )
     describe(pages, scale, dataset, minutes=(time.monotonic() - start) / 60)
 
 

@@ -177,6 +177,9 @@ def _train(
     images = data.load(experiment, data_dir)
     keras.utils.set_random_seed(experiment.seed)
     network = model.backbone(experiment)
+    if experiment.epochs_run and experiment.engine == "bank":
+        # Now, and not after stage 1, where nothing is left frozen.
+        features.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
     one_hot = {name: np.eye(10, dtype=np.float32)[getattr(images, name).labels] for name in SPLITS}
     loaded = time.perf_counter() - started
     built: dict[str, float] = {}

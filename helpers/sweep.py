@@ -70,6 +70,8 @@ def grid(path: Path) -> list[Experiment]:
     yaml = _imported("yaml")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExperimentError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ExperimentError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):
@@ -175,6 +177,8 @@ def _on_cluster(
         if not (found := client.nthreads()) or max(found.values()) > 1:
             raise SweepError(f"a sweep needs workers, of one thread each; found: {found}. Start: {START}")
         ended = _imported("distributed").as_completed()
+        for each in experiments:
+            tqdm.write(f"to run: {each.described}, {runner.cost(each)} by itself")
         while True:
             hosts = Counter(urlsplit(address).hostname for address in client.nthreads())
             free = max(1, hosts.total()) - len(running)

@@ -32,14 +32,16 @@ def stated(experiment: Experiment) -> Path | None:
     """
     if experiment.backbone_weights == "miniature":
         return miniature.WEIGHTS
-    name = experiment.backbone_weights
+    name, said_by = experiment.backbone_weights, "backbone_weights"
     if name == "imagenet":
-        name = os.environ.get("MOBILENETV2_WEIGHTS", "")
+        name, said_by = os.environ.get("MOBILENETV2_WEIGHTS", ""), "MOBILENETV2_WEIGHTS"
     if not name:
         return None
     path = Path(name).expanduser()
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file; correct the path, or unset it to download")
+        raise WeightsError(
+            f"{said_by}={name}: there is no such file; correct the path, or leave it out to download"
+        )
     return path
 
 

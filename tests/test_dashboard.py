@@ -143,6 +143,17 @@ def test_names_stay_apart(tmp_path: Path) -> None:
     assert len(dashboard.labelled(same)) == 2
 
 
+def test_what_tells_runs_of_one_name_apart_is_in_their_labels(tmp_path: Path) -> None:
+    several = [
+        record(tmp_path, 1.0),
+        record(tmp_path, 2.0, head_norm="none"),
+        record(tmp_path, 3.0, epochs=2),
+    ]
+    usual, none, short = dashboard.labelled(several)
+    assert ("head_norm" in usual, "head_norm none" in none, "epochs 2" in short) == (False, True, True)
+    assert "head_norm" not in short
+
+
 @pytest.mark.parametrize("cost", dashboard.COSTS)
 def test_cost_chart_draws_every_run_and_labels_scales(runs: dict[str, Run], cost: str) -> None:
     figure = dashboard.accuracy_by_cost(dashboard.table(runs), cost, "depth")

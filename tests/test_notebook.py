@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import notebook
+from helpers.__main__ import run_notebook
 from helpers.experiment import ExperimentError
+from helpers.notebook import NotebookError
 
 TIMES = {"iopub.execute_input": "2025-11-01T10:00:00.000000Z", "shell.execute_reply": "2025-11-01T10:00:01Z"}
 
@@ -125,10 +126,42 @@ def test_a_notebook_executed_in_its_place_is_tidy_and_has_its_own_parameters(tmp
 def test_a_notebook_that_fails_in_its_place_stays_as_it_was(tmp_path: Path) -> None:
     path = write(tmp_path / "01_failing.ipynb", new_code_cell("1 / 0"))
     before, output = path.read_bytes(), tmp_path / "build" / path.name
-    with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
+    with pytest.raises(
+        NotebookError, match=r"(?s)01_failing\.ipynb failed in cell 0: ZeroDivisionError: .*build"
+    ):
         notebook.execute_in_place(path, output, progress_bar=False)
     assert path.read_bytes() == before
     assert "ZeroDivisionError" in output.read_text()
+
+
+# What is asked of it ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["4", "04", "04_finetune", "04_finetune.ipynb"])
+def test_a_chapter_is_found_by_its_number_and_its_name(name: str) -> None:
+    assert notebook.find(name) == notebook.NOTEBOOKS / "04_finetune.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("learning_rate", "99", "0.0 to 10.0"), ("scale", "tiny", "'smoke', 'quick', 'full'")],
+)
+def test_a_value_that_no_experiment_takes_is_refused_before_anything_runs(
+    name: str, value: str, allowed: str, tmp_path: Path
+) -> None:
+    path, output = notebook.find("04"), tmp_path / "out.ipynb"
+    with pytest.raises(ExperimentError, match=f"{name}=.*{value}.* {allowed}"):
+        notebook.execute(path, output, {name: value})
+    assert not output.exists()
+
+
+def test_without_parameters_a_chapter_is_explained_and_not_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notebook, "execute", lambda *_, **__: pytest.fail("it ran"))
+    run_notebook("07", [])
+    assert "target: float = 0.9156" in (said := capsys.readouterr().out)
+    assert "helpers notebook 07 -p dataset cifar10 -p scale full" in said
 
 
 # The table of parameters --------------------------------------------------------------------------

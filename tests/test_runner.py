@@ -13,8 +13,10 @@ import pytest
 from test_features import still_waits
 
 from helpers import runner
+from helpers.__main__ import main
 from helpers.data import CacheError
 from helpers.records import RecordError, Run
+from helpers.storage import FeatureError
 
 SMALL = kills.small(batch_size=4, stage1_batch_size=2)
 """Small batches make epochs of 64 and 128 steps, long enough to be hit in the middle."""
@@ -67,6 +69,12 @@ def test_without_stage_1_no_pooled_features_are_stored(store: Path) -> None:
     assert run.curves["stage1"] == {}
     assert len(run.curves["stage2"]["loss"]) == 1
     assert {path.parent.name.split("-")[0] for path in store.rglob("*.npy")} == {"block_11_add"}
+
+
+def test_a_depth_that_leaves_nothing_frozen_is_refused_before_anything_is_stored(store: Path) -> None:
+    with pytest.raises(FeatureError, match="n_unfreeze=200 leaves no whole block"):
+        runner.run(SMALL.replace(n_unfreeze=200), progress=False)
+    assert not list(store.rglob("*.npy"))
 
 
 def test_a_stored_record_needs_no_keras(undisturbed: Run, store: Path) -> None:
@@ -164,6 +172,12 @@ def test_of_two_processes_one_trains(
     assert "is being run by another process" in said
     assert kills.WORKING not in said
     assert kills.difference(answer, undisturbed) <= kills.TOLERANCE
+
+
+def test_a_value_out_of_range_is_told_in_our_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["helpers", "run", "--n-unfreeze", "300"])
+    with pytest.raises(SystemExit, match="^ExperimentError: n_unfreeze=300 is outside 0 to 200$"):
+        main()
 
 
 def test_the_command_line_says_what_is_wrong_in_one_line(undisturbed: Run, store: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import report
+from helpers.notebook import NotebookError
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "object": "data"}
@@ -211,7 +212,7 @@ def test_a_failing_notebook_is_named_with_its_cell(tmp_path: Path) -> None:
     parameters = new_code_cell('scale = "full"\ndataset = "cifar10"', metadata={"tags": ["parameters"]})
     failing = notebook("Failing", parameters, new_code_cell("raise ValueError(f'no record at {scale}')"))
     nbformat.write(failing, tmp_path / "01_failing.ipynb")
-    with pytest.raises(report.ReportError, match=r"01_failing.ipynb .*ValueError: no record at smoke"):
+    with pytest.raises(NotebookError, match=r"01_failing.ipynb .*ValueError: no record at smoke"):
         report.execute(
             [tmp_path / "01_failing.ipynb"], tmp_path / "pages", scale="smoke", dataset="miniature"
         )

@@ -25,7 +25,7 @@ LONG = kills.small(batch_size=2, stage1_batch_size=2)
 """128 steps an epoch: long enough for its worker to be killed in the middle."""
 SHORT = kills.small(n_unfreeze=0)
 IMPOSSIBLE = kills.small(n_unfreeze=200)
-"""Leaves nothing frozen to store: it fails after stage 1."""
+"""Leaves nothing frozen to store: it is refused once it begins."""
 
 
 # ---------------------------------------------------------------------------- named sweeps
