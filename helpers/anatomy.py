@@ -186,7 +186,7 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
 def alive(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
     """How many channels of the pooled features still vary, by epoch; a line a group, a band over its seeds.
 
-    groups: name to its runs, one a seed, of equally many epochs. The axis is logarithmic above 1.
+    groups: name to its runs, one a seed, of equally many epochs.
     """
     looks = style.looks(groups)
     figure, axes = style.panel(3.6)
@@ -200,10 +200,8 @@ def alive(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
         )
         found.append(f"{name} {middle[-1]:,.0f}")
     axes.set(ylabel="channels that vary", xlabel=plots.EPOCHS + "; 0: before the first")
-    axes.set_yscale("symlog", linthresh=1)  # none may be left
-    axes.set_yticks([0, *(digit * 10**power for power in range(4) for digit in (1, 2, 5))])
+    axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.minorticks_off()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend_above(axes, columns=3)
     every = _labelled(groups)

@@ -28,6 +28,8 @@ from helpers.style import save as save
 EPOCHS = "epoch (passes over the training images)"
 FEWEST = 10
 """Images in a bin of the reliability curve that is drawn."""
+WIDE = 20
+"""How many times its lowest value a loss must reach to be drawn on a logarithmic axis."""
 ERRORS = 18
 """Images of a sheet of errors, at most; six a row."""
 
@@ -243,8 +245,9 @@ def learning_curves(
             style.percent_axis(axes.yaxis, quantity)
         else:
             axes.set_ylabel("learning rate" if quantity == "learning_rate" else f"{quantity} (nats)")
-    if "learning_rate" in quantities:
-        panels[list(quantities).index("learning_rate")].set_yscale("log")
+            low, high = axes.dataLim.intervaly
+            if quantity == "learning_rate" or high > WIDE * low > 0:
+                axes.set_yscale("log")
     panels[-1].set_xlabel(EPOCHS)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     entries = [Line2D([], [], label=label, **look) for label, look in looks.items()]
