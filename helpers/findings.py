@@ -137,9 +137,9 @@ def _beyond(runs: Group) -> str:
     return (
         f"**The same backbone makes {percent(errors[1] / errors[0], 0)} of the errors of the study's "
         f"protocol.** With {study.BEST.n_unfreeze} layers unfrozen in the place of "
-        f"{study.HEADLINE.n_unfreeze}, a rate of {study.BEST.learning_rate:g} that falls to zero, a mere softmax "
-        f"for a head, shifts and flips for views and most products in bfloat16 it reaches {_test(best)} "
-        f"({against}) after {passes[1]} passes, from the raw images in {minutes[1]} on "
+        f"{study.HEADLINE.n_unfreeze}, a rate of {study.BEST.learning_rate:g} that falls to zero, a mere "
+        f"softmax for a head, shifts and flips for views and most products in bfloat16 it reaches "
+        f"{_test(best)} ({against}) after {passes[1]} passes, from the raw images in {minutes[1]} on "
         f"{best.environment['threads']} cores; a shorter recipe reaches {_test(quick)} after {passes[0]} in "
         f"{minutes[0]}. Storing what the frozen part computes makes an epoch of the protocol "
         f"{measured['ratio']:.1f} times faster than Keras' `fit` ({measured['low']:.1f} to "
