@@ -132,7 +132,7 @@ def test_a_bad_grid_is_refused_by_file_field_and_value(text: str, said: str, tmp
 
 
 def test_a_missing_grid_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExperimentError, match="no-such.yaml cannot be read"):
+    with pytest.raises(ExperimentError, match="no-such.yaml: there is no such file"):
         sweep.named(str(tmp_path / "no-such.yaml"))
 
 
