@@ -129,17 +129,17 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
         Line2D([], [], color=GREY, ls=":", label="before fine-tuning"),
     ]
     style.legend_above(axes, legend)
+    seen = {name: across(runs).value for name, runs in groups.items()}
+    can = {name: across(runs, statistics=mended(runs[0])).value for name, runs in groups.items()}
     said = []
     for name, runs in groups.items():
-        said.append(f"{name} {percent(across(runs).value)}")
+        said.append(f"{name} {percent(seen[name])}")
         if mended(runs[0]) == "clean":
-            said[-1] += f", re-estimated {percent(across(runs, statistics='clean').value)}"
+            said[-1] += f", re-estimated {percent(can[name])}"
     described = f"Validation accuracy after the last epoch, a mark a seed, 95% intervals: {'; '.join(said)}"
-    seen = [across(runs).value for runs in groups.values()]
-    can = [across(runs, statistics=mended(runs[0])).value for runs in groups.values()]
     found_title = (
-        f"After the last epoch: {percent(min(seen))} to {percent(max(seen))} as evaluated, "
-        f"{percent(min(can))} to {percent(max(can))} by what the weights can do"
+        f"After the last epoch: {percent(min(seen.values()))} to {percent(max(seen.values()))} as evaluated, "
+        f"{percent(min(can.values()))} to {percent(max(can.values()))} by what the weights can do"
     )
     return style.finished(figure, title or found_title, described, plots.cautions(every))
 
