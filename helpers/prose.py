@@ -64,7 +64,7 @@ def provenance(*runs: Run) -> Markdown:
     own = [run for run in runs if not run.is_seed_log]
     parts = [f"**{text}**" for text in dict.fromkeys(map(caution, own)) if text]
     parts += dict.fromkeys(f"{run.scale} scale on {run.dataset}" for run in own)
-    parts += dict.fromkeys("{processor}, {threads} threads".format(**run.environment) for run in own)
+    parts += dict.fromkeys("{processor}, threads: {threads}".format(**run.environment) for run in own)
     parts += [_versions(own)] if own else []
     names = {"records": own, "the study's log": [run for run in runs if run.is_seed_log]}
     for what, those in names.items():

@@ -140,7 +140,7 @@ def describe(pages: Path, scale: str, dataset: str, minutes: float) -> None:
     line = (
         f"Executed on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC at {scale} scale on "
         f"{NAMES[dataset]}, in about {max(1, round(minutes))} min. Python {facts['python']}, {versions}. "
-        f"{facts['processor']}, {facts['threads']} threads, {facts['platform']}."
+        f"{facts['processor']}, threads: {facts['threads']}, {facts['platform']}."
     )
     limits = SCALES[scale]
     notice = ""

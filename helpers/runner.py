@@ -316,7 +316,7 @@ def _restored(curves: Mapping[str, list[float]]) -> float:
 
 
 def environment() -> dict[str, Any]:
-    """What the run ran on: versions, processor, threads, and accelerators (empty where there is none)."""
+    """What the run ran on: versions, processor, threads used, and accelerators (empty where there is none)."""
     import keras
 
     packages = ("keras", "tensorflow", "jax", "openvino", "numpy")
@@ -331,7 +331,8 @@ def environment() -> dict[str, Any]:
         "backend": keras.backend.backend(),
         "versions": versions,
         "processor": _processor(),
-        "threads": os.cpu_count(),
+        # Where a sweep's workers share the machine, each has a part of it.
+        "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
         "accelerator": ", ".join(d for d in keras.distribution.list_devices() if not d.startswith("cpu")),
         "platform": platform.system(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),

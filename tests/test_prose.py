@@ -14,7 +14,7 @@ MACHINE = {"python": "3.12", "versions": VERSIONS, "processor": "Some CPU", "thr
 FACTS = (
     "full scale on cifar10",
     "quick scale",
-    "Some CPU, 2 threads",
+    "Some CPU, threads: 2",
     "keras 3.12",
     "n0_s0-abc",
     "n0_s0-def",

@@ -178,7 +178,7 @@ def test_every_page_says_how_it_came_about(site: Path) -> None:
     for name in ("index.html", "08_verdict.html"):
         page = (site / name).read_text()
         assert re.search(r"Executed on \d{4}-\d\d-\d\d.* at quick scale on the miniature, in about 3", page)
-        assert "Python 3.12.1, keras 3.15.1. a processor, 2 threads, Linux" in page
+        assert "Python 3.12.1, keras 3.15.1. a processor, threads: 2, Linux" in page
         assert "No number here compares with CIFAR-10" in page
 
 

@@ -245,6 +245,7 @@ def test_a_killed_workers_experiment_is_finished_by_another(swept: tuple[Path, S
     assert problems == []
     (long,) = (run for run in runs if run.key == LONG.key)
     assert long.steps == {"stage1": [128, 128], "stage2": [128, 128]}
+    assert long.environment["threads"] == max(1, (os.cpu_count() or 1) // 2)
 
 
 def test_only_the_impossible_failed(swept: tuple[Path, SweepError]) -> None:
