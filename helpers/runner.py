@@ -316,7 +316,7 @@ def _restored(curves: Mapping[str, list[float]]) -> float:
 
 
 def environment() -> dict[str, Any]:
-    """What the run ran on: versions, processor, threads used, and accelerators (empty where there is none)."""
+    """What the run ran on: versions, processor, threads used, accelerators (empty where there is none)."""
     import keras
 
     packages = ("keras", "tensorflow", "jax", "openvino", "numpy")

@@ -19,11 +19,10 @@ PROBABILITY_TOLERANCE = 0.02
 """The same for any image's probability of any class."""
 
 CASES: dict[str, dict[str, Any]] = {
-    "batches that divide": {"batch_size": 64, "stage1_batch_size": 128},
-    "batches that do not": {"batch_size": 48, "stage1_batch_size": 100},
-    "in bfloat16": {"precision": "bfloat16"},
+    "batches that do not divide": {"batch_size": 48, "stage1_batch_size": 100},
+    "in bfloat16, batches that divide": {"precision": "bfloat16", "batch_size": 64, "stage1_batch_size": 128},
 }
-"""What the engines are compared at; the first two by whether they divide the 256 training images."""
+"""What the engines are compared at; batches do or do not divide the 256 training images."""
 
 
 @pytest.fixture(scope="module", params=CASES.values(), ids=list(CASES))
