@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from helpers import augment, features, model
 from helpers.data import Dataset, Split
-from helpers.evaluation import alive, smoothed_cross_entropy
+from helpers.evaluation import ALIVE, alive, smoothed_cross_entropy
 from helpers.experiment import Experiment
 from helpers.training import EVALUATION_BATCH, Rows, batches, outputs
 
@@ -25,6 +25,8 @@ SAMPLE = 5000
 """Training images that statistics are re-estimated from and probes are fitted to."""
 COMPARED = 1000
 """Validation images whose activations are compared."""
+KEPT = 0.01
+"""Part of its variance before stage 2 that a channel has at least kept: as `alive`, but free of scale."""
 PROBE_STRENGTH = 0.01
 """Inverse strength C of the probe's L2 penalty: the same for every network, tuned for none."""
 
@@ -73,22 +75,25 @@ class Diagnosis:
         self.activations = keras.Model(suffix.input, [suffix.get_layer(name).output for name in self.blocks])
         self.kernels_before = {name: _numpy(kernel).copy() for name, kernel in model.kernels(trained).items()}
         self.grams_before = self._grams()
+        self.variances_before = self._pooled(*self.inputs["val"]).var(axis=0)
 
     def __call__(self, train: Rows) -> dict[str, Any]:
         """All the measurements of the network as it is now; `train` are the inputs of the epoch's view.
 
         accuracy, loss: images ('train', 'train_clean', 'val', 'val_augmented') to statistics to value.
         Statistics: 'moving', which Keras evaluates with; 'batch', each batch's own; 'augmented' and
-        'clean', re-estimated over those training images. Where the head has no batch norm: 'moving' alone.
+        'clean', re-estimated over those training images; 'means' and 'variances', the moving ones with
+        the one or the other half of 'clean'. Where the head has no batch norm: 'moving' alone.
         statistics: how far the moving ones are from those of the images they are used on.
         alive: channels of the pooled features whose variance over 'val' exceeds evaluation.ALIVE.
+        kept: those whose variance is at least KEPT of what it was before stage 2.
         probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
         drift: kernel to the norm of its change over its norm. cka: block to similarity, 0 to 1.
         """
         labels = self.inputs["train_clean"][1]
         inputs = {"train": (train, labels), **self.inputs}
-        pooled = {name: outputs(self.pooled, rows, len(true)) for name, (rows, true) in inputs.items()}
-        kinds = {"augmented": moments(pooled["train"]), "clean": moments(pooled["train_clean"])}
+        pooled = {name: self._pooled(rows, true) for name, (rows, true) in inputs.items()}
+        kinds = self._kinds(pooled)
         accuracy: dict[str, dict[str, float]] = {}
         loss: dict[str, dict[str, float]] = {}
         for name, (_, true) in inputs.items():
@@ -102,6 +107,7 @@ class Diagnosis:
             "loss": loss,
             "statistics": self._misfit(pooled),
             "alive": alive(pooled["val"]),
+            "kept": int(np.sum(pooled["val"].var(axis=0) >= KEPT * self.variances_before)),
             "probe": probe(pooled["train_clean"], labels, pooled["val"], self.inputs["val"][1]),
             "drift": {
                 name: self._drift(name, kernel) for name, kernel in model.kernels(self.trained).items()
@@ -117,6 +123,22 @@ class Diagnosis:
         names = [layer.name for layer in self.head.layers]
         norm = self.head.get_layer("head_norm") if "head_norm" in names else None
         return norm if isinstance(norm, keras.layers.BatchNormalization) else None
+
+    def _pooled(self, rows: Rows, labels: Array) -> Array:
+        """Pooled features (n, c) of the images with these labels."""
+        return outputs(self.pooled, rows, len(labels))
+
+    def _kinds(self, pooled: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
+        """Means and variances (c,) to evaluate the head's batch norm with, by kind."""
+        if not (norm := self._norm):
+            return {}
+        clean = moments(pooled["train_clean"])
+        return {
+            "augmented": moments(pooled["train"]),
+            "clean": clean,
+            "means": (clean[0], _numpy(norm.moving_variance).copy()),
+            "variances": (_numpy(norm.moving_mean).copy(), clean[1]),
+        }
 
     def _answers(self, pooled: Array, kinds: Mapping[str, tuple[Array, Array]]) -> dict[str, Array]:
         """Probabilities (n, classes) for pooled features (n, c), by kind of statistics."""
@@ -145,8 +167,9 @@ class Diagnosis:
         """How far the moving statistics are from those of each set of images, as the norm's output sees it.
 
         mean: distance of the means in the norm's own unit, sqrt(moving variance + epsilon), which is how far
-        a channel's output is off its centre; mean over the channels. variance: median ratio of the
-        moving to the actual variances, epsilon added to both.
+        a channel's output is off its centre; mean over the channels. mean_alive: the same over those
+        channels that vary by more than evaluation.ALIVE, 0 where none does. variance: median ratio of
+        the moving to the actual variances, epsilon added to both.
         """
         if not (norm := self._norm):
             return {}
@@ -156,7 +179,12 @@ class Diagnosis:
             mean, variance = moments(values)
             distance = np.abs(moving_mean - mean) / np.sqrt(moving_variance + norm.epsilon)
             ratio = (moving_variance + norm.epsilon) / (variance + norm.epsilon)
-            found[name] = {"mean": float(np.mean(distance)), "variance": float(np.median(ratio))}
+            varying = distance[variance > ALIVE]
+            found[name] = {
+                "mean": float(np.mean(distance)),
+                "mean_alive": float(np.mean(varying)) if len(varying) else 0.0,
+                "variance": float(np.median(ratio)),
+            }
         return found
 
     def _drift(self, name: str, kernel: keras.Variable) -> float:

@@ -57,7 +57,8 @@ def test_a_healthy_network(patient: Patient) -> None:
     found = patient[1]()
     accuracy = found["accuracy"]
     assert accuracy.keys() == {"train", "train_clean", "val", "val_augmented"}
-    assert all(each.keys() == {"moving", "batch", "augmented", "clean"} for each in accuracy.values())
+    kinds = {"moving", "batch", "augmented", "clean", "means", "variances"}
+    assert all(each.keys() == kinds for each in accuracy.values())
     assert accuracy["val"]["moving"] == pytest.approx(accuracy["val"]["clean"], abs=0.05)
     assert accuracy["val"]["moving"] > 0.5
     assert accuracy["val_augmented"]["moving"] < accuracy["val"]["moving"]
@@ -82,10 +83,12 @@ def test_wrong_statistics_look_like_destruction_and_are_told_from_it(restored: P
     norm.moving_mean.assign_add(4 * np.sqrt(norm.moving_variance))
     found = measure()
     assert found["accuracy"]["val"]["moving"] < 0.3
-    for kind in ("batch", "augmented", "clean"):
+    for kind in ("batch", "augmented", "clean", "means"):  # the means alone were wrong
         assert found["accuracy"]["val"][kind] == healthy["accuracy"]["val"][kind]
+    assert found["accuracy"]["val"]["variances"] < 0.3
     assert found["probe"] == healthy["probe"]
     assert found["statistics"]["val"]["mean"] == pytest.approx(4, rel=0.1)
+    assert found["statistics"]["val"]["mean_alive"] == pytest.approx(4, rel=0.1)
     assert set(found["drift"].values()) == {0.0}
 
 
@@ -105,11 +108,15 @@ def test_lost_features_are_told_from_wrong_statistics(restored: Patient) -> None
 def test_channels_that_stand_still_are_counted(restored: Patient) -> None:
     trained, measure = restored
     kernel = model.kernels(trained)["Conv_1"]
-    assert measure()["alive"] > (channels := kernel.shape[-1]) / 2
+    before = measure()
+    assert before["alive"] > (channels := kernel.shape[-1]) / 2
+    assert before["kept"] == channels
     still = np.array(kernel)
     still[..., channels // 4 :] = 0  # what is left of them is the shift of the frozen norm
     kernel.assign(still)
-    assert 0 < measure()["alive"] <= channels / 4
+    after = measure()
+    assert 0 < after["alive"] <= channels / 4
+    assert 0 < after["kept"] <= channels / 4
 
 
 @pytest.mark.parametrize("norm", ["layer", "none"])
