@@ -57,6 +57,14 @@ def across(runs: Sequence[Run], **which: Any) -> Proportion:
     return found[0] if len(found) == 1 else evaluation.across_seeds([each.value for each in found])
 
 
+def misfit(runs: Sequence[Run], measure: str) -> float:
+    """How far off the moving statistics are on the validation images after the last epoch; mean of the runs.
+
+    measure: 'mean', 'mean_alive' or 'variance', as `diagnosis` measures them.
+    """
+    return float(np.mean([run.diagnosis[-1]["statistics"]["val"][measure] for run in runs]))
+
+
 def _labelled(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
     """Every run of the groups, by its group's name and its seed."""
     return {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}

@@ -88,9 +88,25 @@ def _failure(runs: Group) -> str:
         f"Most of its failure was one of evaluation: after epoch {worst} it "
         f"answered {percent(seen[worst])} of the validation images, and the same weights "
         f"{percent(can[worst])} once the statistics of the head's batch norm were "
-        f"estimated anew. After epoch {deepest}, at their worst, the weights themselves gave "
+        f"estimated anew; {_means(runs)} After epoch {deepest}, at their worst, the weights themselves gave "
         f"{percent(can[deepest])}; at its lowest a fresh classifier on the features answered {dimmest}, "
         f"{forgot} than before the first epoch ({probes[0]})."
+    )
+
+
+def _begun(runs: Group) -> list[Run]:
+    """The failing run's beginning, one a seed."""
+    return [_run(runs, study.intervention("as logged", seed), diagnosed=True) for seed in study.FAILING_SEEDS]
+
+
+def _means(runs: Group) -> str:
+    """What the means alone, estimated anew, regain in the failing run's beginning."""
+    begun = _begun(runs)
+    kinds = ("moving", "means", "clean")
+    seen, means, both = (anatomy.across(begun, statistics=kind).value for kind in kinds)
+    return (
+        f"in its first {study.ANATOMY_EPOCHS} passes ({len(begun)} seeds) the means alone, estimated anew, "
+        f"regain {percent((means - seen) / (both - seen), 0)} of what means and variances regain together."
     )
 
 
@@ -101,12 +117,14 @@ LOGGED = study.TABLE["fine-tune 30, 3e-4, as logged"]
 def _prevention(runs: Group) -> str:
     logged, frozen, none = (_few(runs, name) for name in ("as logged", "batch norm frozen", "no norm"))
     stand = [anatomy.accuracy(run) for run in (logged, frozen, none)]
+    others = [f"{anatomy.accuracy(run)} with seed {run.config['seed']}" for run in _begun(runs)[1:]]
     words = apart(stand[0], stand[1], "does not collapse", "stands lower still", "is not clearly better off")
     return (
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
-        f"As logged it stands at {stand[0]} on validation after them, with that norm frozen at {stand[1]}, "
-        f"with none in the head at {stand[2]}; as logged, with statistics estimated anew, at "
-        f"{anatomy.accuracy(logged, statistics='clean')}. One seed; later passes were not repeated so."
+        f"As logged it stands at {stand[0]} on validation after them ({', '.join(others)}), with that norm "
+        f"frozen at {stand[1]}, with none in the head at {stand[2]}; as logged, with statistics estimated "
+        f"anew, at {anatomy.accuracy(logged, statistics='clean')}. The other two were run with one seed, "
+        "and none for longer."
     )
 
 
@@ -117,11 +135,12 @@ def _few(runs: Group, name: str) -> Run:
 def _loss(runs: Group) -> str:
     names = ("as logged", "batch norm frozen", "no norm")
     logged, frozen, none = ([epoch["alive"] for epoch in _few(runs, name).diagnosis] for name in names)
+    others = [f"{run.diagnosis[-1]['alive']:,} with seed {run.config['seed']}" for run in _begun(runs)[1:]]
     return (
-        f"**Of {logged[0]:,} channels of its features {logged[-1]:,} still vary after those passes.** "
-        f"Accuracy does not show it. With that norm frozen {frozen[-1]:,} do, with none in the head "
-        f"{none[-1]:,}. A possible reason, not tested: a moving batch norm takes a channel's mean and scale "
-        "out again, so the loss does not feel where it stands."
+        f"**Of {logged[0]:,} channels of its features {logged[-1]:,} still vary after those passes** "
+        f"({', '.join(others)}). Accuracy does not show it. With that norm frozen {frozen[-1]:,} do, with "
+        f"none in the head {none[-1]:,}. A possible reason, not tested: a moving batch norm takes a "
+        "channel's mean and scale out again, so the loss does not feel where it stands."
     )
 
 
