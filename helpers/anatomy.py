@@ -144,10 +144,14 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
         said.append(f"{name} {percent(seen[name])}")
         if mended(runs[0]) == "clean":
             said[-1] += f", re-estimated {percent(can[name])}"
-    described = f"Validation accuracy after the last epoch, a mark a seed, 95% intervals: {'; '.join(said)}"
+    described = (
+        f"Validation accuracy after the last epoch, a mark a seed, 95% intervals; means: {'; '.join(said)}"
+    )
+    marks_seen = [accuracy(run).value for run in every.values()]
+    marks_can = [accuracy(run, statistics=mended(run)).value for run in every.values()]
     found_title = (
-        f"After the last epoch: {percent(min(seen.values()))} to {percent(max(seen.values()))} as evaluated, "
-        f"{percent(min(can.values()))} to {percent(max(can.values()))} by what the weights can do"
+        f"After the last epoch: {percent(min(marks_seen))} to {percent(max(marks_seen))} as evaluated, "
+        f"{percent(min(marks_can))} to {percent(max(marks_can))} by what the weights can do"
     )
     return style.finished(figure, title or found_title, described, plots.cautions(every))
 
