@@ -31,8 +31,8 @@ IMAGES = {"val": "validation images", "val_augmented": "augmented validation ima
 def accuracy(run: Run, images: str = "val", statistics: str = "moving", epoch: int = -1) -> Proportion:
     """Accuracy measured after an epoch (0: before the first; -1: after the last) with Wilson's interval.
 
-    images: 'val', 'val_augmented'. statistics: a key of STATISTICS, or 'probe' for the fresh linear
-    probe. Raises ValueError for a run that was not diagnosed.
+    images: 'val', 'val_augmented'. statistics: a kind that `diagnosis` evaluates with, or 'probe' for the
+    fresh linear probe. Raises ValueError for a run that was not diagnosed.
     """
     if not run.diagnosis:
         raise ValueError(f"{run.path} holds no diagnosis: run its experiment with diagnosed=True")
@@ -57,12 +57,21 @@ def across(runs: Sequence[Run], **which: Any) -> Proportion:
     return found[0] if len(found) == 1 else evaluation.across_seeds([each.value for each in found])
 
 
-def misfit(runs: Sequence[Run], measure: str) -> float:
-    """How far off the moving statistics are on the validation images after the last epoch; mean of the runs.
+def regained(run: Run, statistics: str) -> float:
+    """Part of what new means and variances regain together, after the last epoch, that these statistics do.
+
+    0 where both together regain nothing.
+    """
+    seen, found, both = (accuracy(run, statistics=kind).value for kind in ("moving", statistics, "clean"))
+    return (found - seen) / (both - seen) if both > seen else 0.0
+
+
+def misfit(run: Run, measure: str) -> float:
+    """How far off the moving statistics are on the validation images after the last epoch.
 
     measure: 'mean', 'mean_alive' or 'variance', as `diagnosis` measures them.
     """
-    return float(np.mean([run.diagnosis[-1]["statistics"]["val"][measure] for run in runs]))
+    return float(run.diagnosis[-1]["statistics"]["val"][measure])
 
 
 def _labelled(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
@@ -145,7 +154,8 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
         if mended(runs[0]) == "clean":
             said[-1] += f", re-estimated {percent(can[name])}"
     described = (
-        f"Validation accuracy after the last epoch, a mark a seed, 95% intervals; means: {'; '.join(said)}"
+        "Validation accuracy after the last epoch, a mark a seed, 95% intervals; averaged over seeds: "
+        f"{'; '.join(said)}"
     )
     marks_seen = [accuracy(run).value for run in every.values()]
     marks_can = [accuracy(run, statistics=mended(run)).value for run in every.values()]

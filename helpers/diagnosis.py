@@ -1,8 +1,8 @@
 """What happened to a network: measured between the epochs of stage 2, its weights left as they are.
 
 A network that looks destroyed may have lost its features, or the head's batch norm may only be evaluated
-with statistics that do not fit them. So accuracy is measured with four kinds of statistics, on clean and on
-augmented images; and the features by themselves, by a fresh linear probe, by how far the weights
+with statistics that do not fit them. So accuracy is measured with several kinds of statistics, on clean and
+on augmented images; and the features by themselves, by a fresh linear probe, by how far the weights
 moved, and by how similar each block's activations are to what they were before.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from helpers import augment, features, model
 from helpers.data import Dataset, Split
-from helpers.evaluation import ALIVE, alive, smoothed_cross_entropy
+from helpers.evaluation import ALIVE, alive, kept, smoothed_cross_entropy
 from helpers.experiment import Experiment
 from helpers.training import EVALUATION_BATCH, Rows, batches, outputs
 
@@ -25,8 +25,6 @@ SAMPLE = 5000
 """Training images that statistics are re-estimated from and probes are fitted to."""
 COMPARED = 1000
 """Validation images whose activations are compared."""
-KEPT = 0.01
-"""Part of its variance before stage 2 that a channel has at least kept: as `alive`, but free of scale."""
 PROBE_STRENGTH = 0.01
 """Inverse strength C of the probe's L2 penalty: the same for every network, tuned for none."""
 
@@ -86,7 +84,7 @@ class Diagnosis:
         the one or the other half of 'clean'. Where the head has no batch norm: 'moving' alone.
         statistics: how far the moving ones are from those of the images they are used on.
         alive: channels of the pooled features whose variance over 'val' exceeds evaluation.ALIVE.
-        kept: those whose variance is at least KEPT of what it was before stage 2.
+        kept: those whose variance exceeds evaluation.KEPT of what it was before stage 2.
         probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
         drift: kernel to the norm of its change over its norm. cka: block to similarity, 0 to 1.
         """
@@ -107,7 +105,7 @@ class Diagnosis:
             "loss": loss,
             "statistics": self._misfit(pooled),
             "alive": alive(pooled["val"]),
-            "kept": int(np.sum(pooled["val"].var(axis=0) >= KEPT * self.variances_before)),
+            "kept": kept(pooled["val"], self.variances_before),
             "probe": probe(pooled["train_clean"], labels, pooled["val"], self.inputs["val"][1]),
             "drift": {
                 name: self._drift(name, kernel) for name, kernel in model.kernels(self.trained).items()

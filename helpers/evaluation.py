@@ -242,3 +242,12 @@ ReLU6 has come to rest at 0 or at 6 for every image has none.
 def alive(features: Array) -> int:
     """How many channels of features (n, c) vary over the images by more than ALIVE."""
     return int(np.sum(features.var(axis=0) > ALIVE))
+
+
+KEPT = 0.01
+"""Part of the variance it had before that a channel must have kept to be counted by `kept`."""
+
+
+def kept(features: Array, before: Array) -> int:
+    """How many channels of features (n, c) vary by more than KEPT of their variances (c,) before."""
+    return int(np.sum(features.var(axis=0) > KEPT * before))

@@ -100,13 +100,12 @@ def _begun(runs: Group) -> list[Run]:
 
 
 def _means(runs: Group) -> str:
-    """What the means alone, estimated anew, regain in the failing run's beginning."""
-    begun = _begun(runs)
-    kinds = ("moving", "means", "clean")
-    seen, means, both = (anatomy.across(begun, statistics=kind).value for kind in kinds)
+    """What the norm's means alone, estimated anew, regain in the failing run's beginning."""
+    parts = [anatomy.regained(run, "means") for run in _begun(runs)]
     return (
-        f"in its first {study.ANATOMY_EPOCHS} passes ({len(begun)} seeds) the means alone, estimated anew, "
-        f"regain {percent((means - seen) / (both - seen), 0)} of what means and variances regain together."
+        f"in its first {study.ANATOMY_EPOCHS} passes ({len(parts)} seeds) that norm's means alone, estimated "
+        f"anew, regain {percent(min(parts), 0)} to {percent(max(parts), 0)} of what means and variances "
+        "regain together."
     )
 
 
@@ -117,14 +116,15 @@ LOGGED = study.TABLE["fine-tune 30, 3e-4, as logged"]
 def _prevention(runs: Group) -> str:
     logged, frozen, none = (_few(runs, name) for name in ("as logged", "batch norm frozen", "no norm"))
     stand = [anatomy.accuracy(run) for run in (logged, frozen, none)]
-    others = [f"{anatomy.accuracy(run)} with seed {run.config['seed']}" for run in _begun(runs)[1:]]
-    words = apart(stand[0], stand[1], "does not collapse", "stands lower still", "is not clearly better off")
+    begun = [anatomy.accuracy(run) for run in _begun(runs)]
+    best = max(begun, key=lambda share: share.value)
+    words = apart(best, stand[1], "does not collapse", "stands lower still", "is not clearly better off")
     return (
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
-        f"As logged it stands at {stand[0]} on validation after them ({', '.join(others)}), with that norm "
-        f"frozen at {stand[1]}, with none in the head at {stand[2]}; as logged, with statistics estimated "
-        f"anew, at {anatomy.accuracy(logged, statistics='clean')}. The other two were run with one seed, "
-        "and none for longer."
+        f"As logged, and repeated with other seeds, it stands at {', '.join(map(str, begun))} on validation "
+        f"after them, with that norm frozen at {stand[1]}, with none in the head at {stand[2]}; as logged, "
+        f"with statistics estimated anew, at {anatomy.accuracy(logged, statistics='clean')}. The other two "
+        "were run with one seed and, under this schedule, for these passes alone."
     )
 
 
@@ -135,11 +135,11 @@ def _few(runs: Group, name: str) -> Run:
 def _loss(runs: Group) -> str:
     names = ("as logged", "batch norm frozen", "no norm")
     logged, frozen, none = ([epoch["alive"] for epoch in _few(runs, name).diagnosis] for name in names)
-    others = [f"{run.diagnosis[-1]['alive']:,} with seed {run.config['seed']}" for run in _begun(runs)[1:]]
+    others = " and ".join(f"{run.diagnosis[-1]['alive']:,}" for run in _begun(runs)[1:])
     return (
         f"**Of {logged[0]:,} channels of its features {logged[-1]:,} still vary after those passes** "
-        f"({', '.join(others)}). Accuracy does not show it. With that norm frozen {frozen[-1]:,} do, with "
-        f"none in the head {none[-1]:,}. A possible reason, not tested: a moving batch norm takes a "
+        f"(with other seeds {others}). Accuracy does not show it. With that norm frozen {frozen[-1]:,} do, "
+        f"with none in the head {none[-1]:,}. A possible reason, not tested: a moving batch norm takes a "
         "channel's mean and scale out again, so the loss does not feel where it stands."
     )
 
@@ -159,8 +159,8 @@ def _beyond(runs: Group) -> str:
         f"{study.HEADLINE.n_unfreeze}, a rate of {study.BEST.learning_rate:g} that falls to zero, a mere "
         f"softmax for a head, shifts and flips for views and most products in bfloat16 it reaches "
         f"{_test(best)} ({against}) after {passes[1]} passes, from the raw images in {minutes[1]} on "
-        f"{best.environment['threads']} cores; a shorter recipe reaches {_test(quick)} after {passes[0]} in "
-        f"{minutes[0]}. Storing what the frozen part computes makes an epoch of the protocol "
+        f"{best.environment['threads']} threads; a shorter recipe reaches {_test(quick)} after {passes[0]} "
+        f"in {minutes[0]}. Storing what the frozen part computes makes an epoch of the protocol "
         f"{measured['ratio']:.1f} times faster than Keras' `fit` ({measured['low']:.1f} to "
         f"{measured['high']:.1f} in turns with it), and the protocol from the raw images {whole:.1f} times "
         f"(Keras' time computed from its measured speed)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +28,7 @@ def measured(moving: float, other: float, norm: bool = True) -> dict[str, Any]:
         "alive": int(1000 * other),
         "drift": {"block_13_expand": 0.02, "Conv_1": 0.3},
         "cka": {"block_13_project_BN": 0.98, "out_relu": 0.75},
-        "statistics": {},
+        "statistics": {"val": {"mean": 0.5, "mean_alive": 1.5, "variance": 2.0}},
     }
 
 
@@ -107,6 +108,19 @@ def test_across_seeds_is_a_mean_with_students_interval() -> None:
     found = anatomy.across(GROUPS["as logged"])
     assert (found.value, found.n) == (pytest.approx(np.mean([0.62, 0.66, 0.64])), 3)
     assert found.high - found.low > 0.05
+
+
+def test_what_new_statistics_regain_is_a_part_of_what_all_do() -> None:
+    assert anatomy.regained(FAILED, "clean") == 1.0
+    half = {**FAILED.diagnosis[-1]["accuracy"]["val"], "means": (0.62 + 0.88) / 2}
+    last = FAILED.diagnosis[-1] | {"accuracy": {"val": half}}
+    run = dataclasses.replace(FAILED, diagnosis=[last])
+    assert anatomy.regained(run, "means") == pytest.approx(0.5)
+    assert anatomy.regained(diagnosed(0.9, 0.9), "clean") == 0.0
+
+
+def test_misfit_is_the_last_epochs() -> None:
+    assert [anatomy.misfit(FAILED, measure) for measure in ("mean", "mean_alive")] == [0.5, 1.5]
 
 
 def test_a_run_that_was_not_diagnosed_is_refused() -> None:

@@ -92,6 +92,20 @@ def test_wrong_statistics_look_like_destruction_and_are_told_from_it(restored: P
     assert set(found["drift"].values()) == {0.0}
 
 
+@pytest.mark.parametrize(
+    ("half", "mends", "leaves"),
+    [("moving_mean", "means", "variances"), ("moving_variance", "variances", "means")],
+)
+def test_a_new_half_mends_its_own_error_alone(half: str, mends: str, leaves: str, restored: Patient) -> None:
+    trained, measure = restored
+    healthy = measure()["loss"]["val"]
+    wrong = getattr(trained.get_layer("head").get_layer("head_norm"), half)
+    wrong.assign(10 * wrong + 1)
+    found = measure()["loss"]["val"]
+    assert found[mends] == healthy[mends]
+    assert found[leaves] != healthy[leaves]
+
+
 def test_lost_features_are_told_from_wrong_statistics(restored: Patient) -> None:
     trained, measure = restored
     healthy = measure()
@@ -117,6 +131,8 @@ def test_channels_that_stand_still_are_counted(restored: Patient) -> None:
     after = measure()
     assert 0 < after["alive"] <= channels / 4
     assert 0 < after["kept"] <= channels / 4
+    misfit = after["statistics"]["val"]
+    assert misfit["mean_alive"] != misfit["mean"]
 
 
 @pytest.mark.parametrize("norm", ["layer", "none"])
