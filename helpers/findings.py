@@ -94,14 +94,14 @@ def _failure(runs: Group) -> str:
     )
 
 
-def _begun(runs: Group) -> list[Run]:
-    """The failing run's beginning, one a seed."""
-    return [_run(runs, study.intervention("as logged", seed), diagnosed=True) for seed in study.FAILING_SEEDS]
+def _repeated(runs: Group, name: str) -> list[Run]:
+    """An intervention in the failing run's beginning, one a seed."""
+    return [_run(runs, study.intervention(name, seed), diagnosed=True) for seed in study.REPEATED_SEEDS]
 
 
 def _means(runs: Group) -> str:
     """What the norm's means alone, estimated anew, regain in the failing run's beginning."""
-    parts = [anatomy.regained(run, "means") for run in _begun(runs)]
+    parts = [anatomy.regained(run, "means") for run in _repeated(runs, "as logged")]
     return (
         f"in its first {study.ANATOMY_EPOCHS} passes ({len(parts)} seeds) that norm's means alone, estimated "
         f"anew, regain {percent(min(parts), 0)} to {percent(max(parts), 0)} of what means and variances "
@@ -114,18 +114,24 @@ LOGGED = study.TABLE["fine-tune 30, 3e-4, as logged"]
 
 
 def _prevention(runs: Group) -> str:
-    logged, frozen, none = (_few(runs, name) for name in ("as logged", "batch norm frozen", "no norm"))
-    stand = [anatomy.accuracy(run) for run in (logged, frozen, none)]
-    begun = [anatomy.accuracy(run) for run in _begun(runs)]
-    best = max(begun, key=lambda share: share.value)
-    words = apart(best, stand[1], "does not collapse", "stands lower still", "is not clearly better off")
+    logged, frozen = ([anatomy.accuracy(run) for run in _repeated(runs, name)] for name in study.REPEATED)
+    best, worst = max(logged, key=_value), min(frozen, key=_value)
+    words = apart(best, worst, "does not collapse", "stands lower still", "is not clearly better off")
     return (
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
-        f"As logged, and repeated with other seeds, it stands at {', '.join(map(str, begun))} on validation "
-        f"after them, with that norm frozen at {stand[1]}, with none in the head at {stand[2]}; as logged, "
-        f"with statistics estimated anew, at {anatomy.accuracy(logged, statistics='clean')}. The other two "
-        "were run with one seed and, under this schedule, for these passes alone."
+        f"As logged it stands, by seed, at {_listed(logged)} on validation after them, and with that norm "
+        f"frozen at {_listed(frozen)}. With none in the head it stands at "
+        f"{anatomy.accuracy(_few(runs, 'no norm'))} (one seed). Under this schedule neither of the two was run "
+        "for longer."
     )
+
+
+def _value(share: Proportion) -> float:
+    return share.value
+
+
+def _listed(shares: list[Proportion]) -> str:
+    return ", ".join(map(str, shares))
 
 
 def _few(runs: Group, name: str) -> Run:
@@ -135,7 +141,7 @@ def _few(runs: Group, name: str) -> Run:
 def _loss(runs: Group) -> str:
     names = ("as logged", "batch norm frozen", "no norm")
     logged, frozen, none = ([epoch["alive"] for epoch in _few(runs, name).diagnosis] for name in names)
-    others = " and ".join(f"{run.diagnosis[-1]['alive']:,}" for run in _begun(runs)[1:])
+    others = " and ".join(f"{run.diagnosis[-1]['alive']:,}" for run in _repeated(runs, "as logged")[1:])
     return (
         f"**Of {logged[0]:,} channels of its features {logged[-1]:,} still vary after those passes** "
         f"(with other seeds {others}). Accuracy does not show it. With that norm frozen {frozen[-1]:,} do, "
