@@ -121,8 +121,8 @@ def _prevention(runs: Group) -> str:
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
         f"As logged it stands, by seed, at {_listed(logged)} on validation after them, and with that norm "
         f"frozen at {_listed(frozen)}. With none in the head it stands at "
-        f"{anatomy.accuracy(_few(runs, 'no norm'))} (one seed). Under this schedule neither of the two was run "
-        "for longer."
+        f"{anatomy.accuracy(_few(runs, 'no norm'))} (one seed). Under this schedule neither of the two was "
+        "run for longer."
     )
 
 
