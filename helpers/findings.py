@@ -78,7 +78,7 @@ def _failure(runs: Group) -> str:
     log = records.read(records.SEED_LOGS / "run_full_tune.json")
     looked, stood = len(records.real_epochs(log)), failed.curves["stage2"]["val_accuracy"]
     probes = anatomy.by_epoch(failed, statistics="probe")
-    dimmest = min(probes[1:], key=lambda share: share.value)
+    dimmest = min(probes[1:], key=_value)
     forgot = apart(probes[0], dimmest, "more", "less", "not clearly less")
     return (
         f"**The run that failed, run to its end, {words} the careful one.** At 3e-4, with augmentation as "
