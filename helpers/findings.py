@@ -22,7 +22,7 @@ class _Missing(LookupError):
 
 def findings(runs: Group) -> list[str]:
     """Five findings in Markdown, from full-scale records; one that lacks a record names what is to be run."""
-    return [_told(tell, runs) for tell in (_headline, _failure, _prevention, _loss, _beyond)]
+    return [_told(tell, runs) for tell in (_headline, _failure, _looks, _prevention, _beyond)]
 
 
 def numbered(runs: Group) -> str:
@@ -63,35 +63,47 @@ def _headline(runs: Group) -> str:
 
 OUTCOMES: tuple[claims.Outcome, ...] = ("reproduced", "partly", "not reproduced", "not yet run")
 
+PUBLISHED = study.TABLE["fine-tune 30, 3e-4, as published"]
+LOGGED = study.TABLE["fine-tune 30, 3e-4, as logged"]
+
 
 def _failure(runs: Group) -> str:
-    failed, careful = _run(runs, LOGGED, diagnosed=True), _run(runs, study.HEADLINE)
-    published = _run(runs, PUBLISHED)
-    seen, can = (
-        [share.value for share in anatomy.by_epoch(failed, statistics=kind)] for kind in ("moving", "clean")
-    )
-    worst, deepest = seen.index(min(seen)), can.index(min(can))
+    failed, published, careful = (_run(runs, each) for each in (LOGGED, PUBLISHED, study.HEADLINE))
     against, plain = (
         evaluation.paired(careful.correct("test"), run.correct("test")) for run in (failed, published)
     )
     words = finding(against, "is better than", "is worse than", "is not shown to differ from")
-    log = records.read(records.SEED_LOGS / "run_full_tune.json")
-    looked, stood = len(records.real_epochs(log)), failed.curves["stage2"]["val_accuracy"]
-    probes = anatomy.by_epoch(failed, statistics="probe")
-    dimmest = min(probes[1:], key=_value)
-    forgot = apart(probes[0], dimmest, "more", "less", "not clearly less")
+    looked = len(records.real_epochs(records.read(records.SEED_LOGS / "run_full_tune.json")))
+    stood = failed.curves["stage2"]["val_accuracy"]
     return (
         f"**The run that failed, run to its end, {words} the careful one.** At 3e-4, with augmentation as "
         f"its log has it, it stands at {percent(max(stood[:looked]))} on validation at best in the {looked} "
         f"passes that the log holds, and ends its {len(stood)} at {_test(failed)} on test (against the "
-        f"careful run {against}); without augmentation, as its text has it, at {_test(published)} ({plain}). "
-        f"Most of its failure was one of evaluation: after epoch {worst} it "
-        f"answered {percent(seen[worst])} of the validation images, and the same weights "
-        f"{percent(can[worst])} once the statistics of the head's batch norm were "
-        f"estimated anew; {_means(runs)} After epoch {deepest}, at their worst, the weights themselves gave "
-        f"{percent(can[deepest])}; at its lowest a fresh classifier on the features answered {dimmest}, "
-        f"{forgot} than before the first epoch ({probes[0]})."
+        f"careful one {against}). Without augmentation, as its text has it, it ends at {_test(published)} "
+        f"({plain})."
     )
+
+
+def _looks(runs: Group) -> str:
+    failed = _run(runs, LOGGED, diagnosed=True)
+    seen, can, probes = (anatomy.by_epoch(failed, statistics=kind) for kind in ("moving", "clean", "probe"))
+    worst, deepest, dimmest = (_lowest(shares) for shares in (seen, can, probes))
+    parts = [anatomy.regained(run, "means") for run in _repeated(runs, "as logged")]
+    forgot = apart(probes[0], probes[dimmest], "more", "less", "not clearly less")
+    return (
+        f"**Most of the failure was one of evaluation.** After epoch {worst} that run answered {seen[worst]} "
+        f"of the validation images, and the same weights {can[worst]} once the means and variances that the "
+        f"head's batch norm evaluates with were estimated anew. The means are what fits worst: they alone "
+        f"regain {percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first "
+        f"{study.ANATOMY_EPOCHS} passes, {len(parts)} seeds). Not all was looks: after epoch {deepest} the "
+        f"weights themselves gave {percent(can[deepest].value)}, and at its lowest a fresh classifier on the "
+        f"features answered {probes[dimmest]}, {forgot} than before the first epoch ({probes[0]})."
+    )
+
+
+def _lowest(shares: list[Proportion]) -> int:
+    """The epoch of the lowest share after the first has begun."""
+    return min(range(1, len(shares)), key=lambda epoch: shares[epoch].value)
 
 
 def _repeated(runs: Group, name: str) -> list[Run]:
@@ -99,54 +111,21 @@ def _repeated(runs: Group, name: str) -> list[Run]:
     return [_run(runs, study.intervention(name, seed), diagnosed=True) for seed in study.REPEATED_SEEDS]
 
 
-def _means(runs: Group) -> str:
-    """What the norm's means alone, estimated anew, regain in the failing run's beginning."""
-    parts = [anatomy.regained(run, "means") for run in _repeated(runs, "as logged")]
-    return (
-        f"in its first {study.ANATOMY_EPOCHS} passes ({len(parts)} seeds) that norm's means alone, estimated "
-        f"anew, regain {percent(min(parts), 0)} to {percent(max(parts), 0)} of what means and variances "
-        "regain together."
-    )
-
-
-PUBLISHED = study.TABLE["fine-tune 30, 3e-4, as published"]
-LOGGED = study.TABLE["fine-tune 30, 3e-4, as logged"]
-
-
 def _prevention(runs: Group) -> str:
-    logged, frozen = ([anatomy.accuracy(run) for run in _repeated(runs, name)] for name in study.REPEATED)
-    best, worst = max(logged, key=_value), min(frozen, key=_value)
+    groups = [_repeated(runs, name) for name in ("as logged", "batch norm frozen", "no norm")]
+    stood = [[anatomy.accuracy(run) for run in group] for group in groups]
+    vary = [", ".join(f"{run.diagnosis[-1]['alive']:,}" for run in group) for group in groups]
+    best = max(stood[0], key=lambda share: share.value)
+    worst = min(stood[1], key=lambda share: share.value)
     words = apart(best, worst, "does not collapse", "stands lower still", "is not clearly better off")
+    logged, frozen, none = (", ".join(map(str, shares)) for shares in stood)
     return (
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
-        f"As logged it stands, by seed, at {_listed(logged)} on validation after them, and with that norm "
-        f"frozen at {_listed(frozen)}. With none in the head it stands at "
-        f"{anatomy.accuracy(_few(runs, 'no norm'))} (one seed). Under this schedule neither of the two was "
-        "run for longer."
-    )
-
-
-def _value(share: Proportion) -> float:
-    return share.value
-
-
-def _listed(shares: list[Proportion]) -> str:
-    return ", ".join(map(str, shares))
-
-
-def _few(runs: Group, name: str) -> Run:
-    return _run(runs, study.intervention(name), diagnosed=True)
-
-
-def _loss(runs: Group) -> str:
-    names = ("as logged", "batch norm frozen", "no norm")
-    logged, frozen, none = ([epoch["alive"] for epoch in _few(runs, name).diagnosis] for name in names)
-    others = " and ".join(f"{run.diagnosis[-1]['alive']:,}" for run in _repeated(runs, "as logged")[1:])
-    return (
-        f"**Of {logged[0]:,} channels of its features {logged[-1]:,} still vary after those passes** "
-        f"(with other seeds {others}). Accuracy does not show it. With that norm frozen {frozen[-1]:,} do, "
-        f"with none in the head {none[-1]:,}. A possible reason, not tested: a moving batch norm takes a "
-        "channel's mean and scale out again, so the loss does not feel where it stands."
+        f"As logged it stands, by seed, at {logged} on validation after them, with that norm frozen at "
+        f"{frozen}, and with none in the head at {none}. Accuracy does not show all: of "
+        f"{groups[0][0].diagnosis[0]['alive']:,} channels of the features {vary[0]} still vary then as "
+        f"logged, {vary[1]} with the norm frozen and {vary[2]} with none. Neither of the two was run for "
+        "longer under this schedule."
     )
 
 

@@ -497,6 +497,35 @@ def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
 
 
 @styled
+def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "") -> Figure:
+    """Test error against the learning rate, both axes logarithmic, with Wilson's 95% intervals.
+
+    `groups`: name to its runs by their rate. A ring marks each group's rate of highest validation accuracy.
+    """
+    note = cautions({f"{name} {rate:g}": run for name, runs in groups.items() for rate, run in runs.items()})
+    figure, axes = style.panel(4.2)
+    found, told = [], []
+    for (name, runs), look in zip(groups.items(), style.looks(groups).values(), strict=True):
+        rates = sorted(runs)
+        right = [evaluation.accuracy(runs[rate].correct("test")) for rate in rates]
+        middle, high, low = (1 - share for share in columns(right, "value low high"))
+        axes.errorbar(rates, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **look)
+        best = max(range(len(rates)), key=lambda at: runs[rates[at]].metrics["val_end2end"])
+        axes.plot(rates[best], middle[best], "o", ms=13, mfc="none", color=look["color"])
+        found.append(f"{name} {percent(right[best].value)} at {rates[best]:g}")
+        told += [f"{name} at {rate:g} {share}" for rate, share in zip(rates, right, strict=True)]
+    axes.set(xscale="log", yscale="log", xlabel="learning rate")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    style.percent_axis(axes.yaxis, "test error")
+    axes.minorticks_off()
+    style.legend_above(axes)
+    described = f"Test accuracy: {'; '.join(told)}"
+    rings = "Rings: the rate that is best on validation. Bars: 95% intervals, one seed"
+    found_title = f"At the rate that validation chooses: {', '.join(found)}"
+    return style.finished(figure, title or found_title, described, rings, note)
+
+
+@styled
 def paired_outcomes(
     runs: Mapping[str, Run], views: tuple[str, str] = ("plain", "plain"), title: str = ""
 ) -> Figure:

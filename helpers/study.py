@@ -50,7 +50,7 @@ ANATOMY_EPOCHS = 2
 """Epochs of an intervention: the failure is there after the first."""
 ANATOMY_SEEDS = (42,)
 """The seeds that every intervention and rate has been run with."""
-REPEATED = ("as logged", "batch norm frozen")
+REPEATED = ("as logged", "batch norm frozen", "no norm")
 """Interventions that have been run with more seeds, because one run at a rate that fails says little."""
 REPEATED_SEEDS = (42, 0, 1)
 """Those seeds."""

@@ -47,7 +47,10 @@ def _record(folder: Path, skill: float, **fields: Any) -> Run:
         "id": experiment.key,
         "key": experiment.key,
         "config": dataclasses.asdict(experiment),
-        "metrics": {"test_end2end": float(np.trace(matrix) / 120)},
+        "metrics": {
+            "val_end2end": float((arrays["val_plain"].argmax(axis=1) == labels).mean()),
+            "test_end2end": float(np.trace(matrix) / 120),
+        },
         "curves": {"stage1": _curves(2), "stage2": _curves(2)},
         "timing_sec": {},
         "confusion_matrix": matrix.tolist(),
@@ -88,6 +91,9 @@ FROM_RUNS: dict[str, Callable[[dict[str, Run]], plots.Figure]] = {
     "paired_outcomes": plots.paired_outcomes,
     "tta_gain": plots.tta_gain,
     "gains": lambda runs: plots.gains({"second": runs["second"]}, runs["first"]),
+    "by_learning_rate": lambda runs: plots.by_learning_rate(
+        {"adamw": {1e-4: runs["first"], 1e-3: runs["second"]}}
+    ),
 }
 TIMES = {"a run": (np.array([60.0, 120.0]), np.array([0.8, 0.9]))}
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -195,6 +201,18 @@ def test_gains_counts_what_the_paired_tests_show(runs: dict[str, Run]) -> None:
     up, down = plots.gains({"better": second, "same": first}, first), plots.gains({"worse": first}, second)
     assert "Of 2 changes 1 gain and 0 lose" in up.alt_text and "same +0.0 points (0.0 to 0.0)" in up.alt_text
     assert "Of 1 changes 0 gain and 1 lose" in down.alt_text and "worse -" in down.alt_text
+
+
+def test_a_learning_rate_is_chosen_by_validation(runs: dict[str, Run]) -> None:
+    """The second run is right far more often on test; validation is made to prefer the first."""
+    second = dataclasses.replace(runs["second"], metrics={**runs["second"].metrics, "val_end2end": 0.0})
+    of_test, of_validation = (
+        plots.by_learning_rate({"sgd": {1e-2: runs["first"], 1e-1: other}})
+        for other in (runs["second"], second)
+    )
+    accuracy = [f"{100 * run.metrics['test_end2end']:.1f}%" for run in runs.values()]
+    assert f"validation chooses: sgd {accuracy[1]} at 0.1." in of_test.alt_text
+    assert f"validation chooses: sgd {accuracy[0]} at 0.01." in of_validation.alt_text
 
 
 def test_a_title_that_is_passed_in_is_the_finding(runs: dict[str, Run]) -> None:
