@@ -174,18 +174,18 @@ def screening(**changes: Any) -> Experiment:
 
 
 RATES = {
-    "adamw": (1e-5, 1e-4, 1e-3),
-    "adam": (1e-5, 1e-4, 1e-3),
-    "sgd": (1e-3, 1e-2, 1e-1),
+    "adamw": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
+    "adam": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
+    "sgd": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
 }
-"""Learning rates that each optimizer is tried at: the best of three decades should lie inside them."""
+"""Learning rates, equally many, that each optimizer is tried at: the best should lie inside them."""
 
 SWEEPS: dict[str, list[Experiment]] = {
     "depth": [screening(n_unfreeze=depth) for depth in (0, 10, 20, 30)],
     "optimizer": [
         screening(optimizer=name, learning_rate=rate) for name, rates in RATES.items() for rate in rates
     ],
-    "lr": [screening(learning_rate=rate) for rate in (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)],
+    "lr": [screening(learning_rate=rate) for rate in RATES["adamw"]],
     "precision": [screening(), screening().replace(precision="float32")],
     "batch": [screening(batch_size=size) for size in (32, 64, 128)],
     "regularizers": [

@@ -22,6 +22,7 @@ def test_a_finding_opens_with_what_was_found_and_gives_its_numbers() -> None:
     run = next(run for run in committed() if run.key == study.HEADLINE.key)
     assert headline.startswith("**The study's best result: reproduced.**")
     assert f"{100 * run.metrics['test_end2end']:.1f}%" in headline and "17 claims" in headline
+    assert "weight decay changes none of 10,000 answers" in headline
     assert failure.startswith("**The run that failed, run to its end, is not shown to differ")
     assert re.search(r"After epoch \d+ that run answered [\d.]+% .* and the same weights [\d.]+%", looks)
     assert re.search(r"they alone regain \d+% to \d+% of what both do \(first 2 passes, 3 seeds\)", looks)

@@ -18,7 +18,7 @@ import pytest
 from helpers import claims, records, runner, storage, study, sweep
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records import Run
-from helpers.study import ANATOMY_EPOCHS, LADDER, RECIPES, SWEEPS
+from helpers.study import ANATOMY_EPOCHS, LADDER, RATES, RECIPES, SWEEPS
 from helpers.sweep import SweepError
 
 LONG = kills.small(batch_size=2, stage1_batch_size=2)
@@ -61,9 +61,10 @@ def test_runs_are_named_by_what_they_vary_and_the_base_is_left_out() -> None:
     assert base not in named.values()
 
 
-def test_each_optimizer_is_tried_at_a_few_rates() -> None:
-    rates = [each.learning_rate for each in SWEEPS["optimizer"] if each.optimizer == "sgd"]
-    assert len(set(rates)) == 3
+def test_each_optimizer_is_tried_at_equally_many_rates() -> None:
+    tried = {name: {e.learning_rate for e in SWEEPS["optimizer"] if e.optimizer == name} for name in RATES}
+    assert tried.keys() == {each.optimizer for each in SWEEPS["optimizer"]}
+    assert {len(rates) for rates in tried.values()} == {5}
 
 
 def test_views_end_in_fresh_ones_every_epoch() -> None:
