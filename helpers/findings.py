@@ -66,9 +66,9 @@ def _decay(runs: Group) -> str:
     """What the study's weight decay changes, in a sweep's short runs."""
     short = study.screening()
     decayed, free = (_run(runs, each) for each in (short, short.replace(weight_decay=0.0)))
-    apart_on = int((decayed.predictions("test") != free.predictions("test")).sum())
+    differ = int((decayed.predictions("test") != free.predictions("test")).sum())
     return (
-        f"Its weight decay changes {apart_on or 'none'} of {decayed.size('test'):,} answers in a shorter run: "
+        f"Its weight decay changes {differ or 'none'} of {decayed.size('test'):,} answers in a shorter run: "
         f"at its rate a step of it takes {short.weight_decay * short.learning_rate:.0e} of a weight, and "
         "float32 rounds that away."
     )
