@@ -111,7 +111,7 @@ class Diagnosis:
                 name: self._drift(name, kernel) for name, kernel in model.kernels(self.trained).items()
             },
             "cka": {
-                name: _alignment(before, now)
+                name: linear_cka(before, now)
                 for name, before, now in zip(self.blocks, self.grams_before, self._grams(), strict=True)
             },
         }
@@ -197,7 +197,7 @@ class Diagnosis:
         passes = batches(rows, None, first, EVALUATION_BATCH)
         # Flattened, because Keras gives a single output without its list.
         answers = [keras.tree.flatten(self.activations.predict_on_batch(inputs)) for (inputs,) in passes]
-        return [_gram(np.concatenate(block).reshape(len(first), -1)) for block in zip(*answers, strict=True)]
+        return [gram(np.concatenate(block).reshape(len(first), -1)) for block in zip(*answers, strict=True)]
 
 
 def moments(features: Array) -> tuple[Array, Array]:
@@ -210,23 +210,18 @@ def _assign(norm: keras.layers.BatchNormalization, statistics: tuple[Array, Arra
     norm.moving_variance.assign(statistics[1])
 
 
-def linear_cka(one: Array, other: Array) -> float:
-    """Linear centred kernel alignment, 0 to 1, of two activations (n, p) and (n, q) of the same images.
-
-    Kornblith et al. 2019 (arXiv:1905.00414), section 3, by the images' Gram matrices. 1 where one is a
-    rotation and a scaling of the other.
-    """
-    return _alignment(_gram(one), _gram(other))
-
-
-def _gram(activations: Array) -> Array:
-    """Inner products (n, n) of centred activations (n, p)."""
+def gram(activations: Array) -> Array:
+    """Inner products (n, n) of the centred activations (n, p) of n images."""
     centred = activations - activations.mean(axis=0)
     return centred @ centred.T
 
 
-def _alignment(one: Array, other: Array) -> float:
-    """The cosine of two Gram matrices; 0 where one of them is zero."""
+def linear_cka(one: Array, other: Array) -> float:
+    """Linear centred kernel alignment, 0 to 1, of two Gram matrices (n, n) of the same images.
+
+    Kornblith et al. 2019 (arXiv:1905.00414), section 3. 1 where the activations of one are a rotation and a
+    scaling of the other's; 0 where those of one do not vary.
+    """
     norms = np.linalg.norm(one) * np.linalg.norm(other)
     return float(np.sum(one * other) / norms) if norms > 0 else 0.0
 

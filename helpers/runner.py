@@ -177,9 +177,10 @@ def _train(
     images = data.load(experiment, data_dir)
     keras.utils.set_random_seed(experiment.seed)
     network = model.backbone(experiment)
+    prefix = None
     if experiment.epochs_run and experiment.engine == "bank":
-        # Now, and not after stage 1, where nothing is left frozen.
-        features.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
+        # Now, so that a depth that leaves nothing frozen is refused before stage 1.
+        prefix = features.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
     one_hot = {name: np.eye(10, dtype=np.float32)[getattr(images, name).labels] for name in SPLITS}
     loaded = time.perf_counter() - started
     built: dict[str, float] = {}
@@ -212,8 +213,7 @@ def _train(
 
     if experiment.epochs_run:
         watch = None
-        if experiment.engine == "bank":
-            prefix = features.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
+        if prefix:
             rows = stored(prefix, evaluation_views())
             trained = model.above_cut(network, top, experiment)
 
