@@ -80,8 +80,7 @@ class Claim:
                     if length
                     else ""
                 )
-                evidence = dict.fromkeys(itertools.chain.from_iterable(groups.values()))
-                return Verdict(outcome, measured + note, tuple(evidence))
+                return Verdict(outcome, measured + note, tuple(compared(groups)))
         missing = [name for name in self.experiments if not groups[name]]
         return Verdict("not yet run", f"still to be run: {', '.join(missing)}")
 
@@ -119,6 +118,16 @@ def alike(runs: Group, free: Sequence[str] = ("seed",), **changes: Any) -> list[
 
     found = [run for run in runs if run.key and run.key == key(run)]
     return sorted(found, key=lambda run: run.config["seed"])
+
+
+def compared(groups: Mapping[str, Group]) -> list[Run]:
+    """The runs that a judgement rests on: of several groups, those whose seed another group has as well."""
+    found: list[Run] = []
+    for name, group in groups.items():
+        others = {run.config["seed"] for other, runs in groups.items() if other != name for run in runs}
+        paired = [run for run in group if run.config["seed"] in others]
+        found += paired or group
+    return list(dict.fromkeys(found))
 
 
 @functools.cache
@@ -168,6 +177,12 @@ def measured(group: Group, metric: str) -> Proportion:
 def both_splits(group: Group) -> str:
     """'val 92.3% (91.5 to 93.0), test 91.6% (91.0 to 92.1)'."""
     return f"val {measured(group, 'val_end2end')}, test {measured(group, 'test_end2end')}"
+
+
+def kept_rate(run: Run) -> float:
+    """The learning rate of stage 2's epoch of lowest validation loss, whose weights are kept."""
+    curve = run.curves["stage2"]
+    return curve["learning_rate"][curve["val_loss"].index(min(curve["val_loss"]))]
 
 
 def train_gap(group: Group, stage: str) -> float:
@@ -270,6 +285,8 @@ def rate_decides(groups: Mapping[str, Group]) -> Judgement:
     lowered, failure = gain(high, low), gain(base, high)
     text = f"1e-5 against 3e-4 {lowered}; 3e-4 against the baseline {failure}"
     text += f"; at 3e-4 the failure is gone {' and '.join(name[5:] for name in cured)}" if cured else ""
+    kept = {f"{kept_rate(run):.2g}" for run in high}
+    text += f"; the weights that 3e-4 keeps were trained at {' and '.join(sorted(kept))}"
     if lowered.low <= 0:
         return "not reproduced", text
     return ("reproduced" if failure.high < 0 and cures and not cured else "partly"), text
@@ -290,7 +307,8 @@ def progressive(groups: Mapping[str, Group]) -> Judgement:
     whole = gain(groups[depths[0]], groups[depths[-1]])
     every = all(step.low > 0 for step in steps.values())
     outcome: Outcome = "reproduced" if every else "partly" if whole.low > 0 else "not reproduced"
-    return outcome, ", ".join(f"{name} {step}" for name, step in steps.items())
+    text = ", ".join(f"{name} {step}" for name, step in steps.items())
+    return outcome, f"{text}; 0 is the first stage alone"
 
 
 def close(groups: Mapping[str, Group]) -> Judgement:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from helpers import anatomy, bench, claims, evaluation, records, study
+from helpers import anatomy, bench, claims, evaluation, study
 from helpers.claims import Group
 from helpers.evaluation import Proportion
 from helpers.experiment import Experiment
@@ -50,15 +50,16 @@ def _test(run: Run) -> Proportion:
 
 
 def _headline(runs: Group) -> str:
-    run, rows = _run(runs, study.HEADLINE), claims.table(runs)
-    (verdict,) = (row["verdict"] for row in rows if row["id"] == "C5")
-    verdicts = Counter(row["verdict"] for row in rows)
-    tally = ", ".join(f"{verdicts[outcome]} {outcome}" for outcome in OUTCOMES if verdicts[outcome])
+    run = _run(runs, study.HEADLINE)
+    verdicts = {claim.id: claim.verdict(runs) for claim in claims.CLAIMS}
+    counts = Counter(verdict.outcome for verdict in verdicts.values())
+    tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    short = sum(any(run.is_screening for run in verdict.runs) for verdict in verdicts.values())
     return (
-        f"**The study's best result: {verdict}.** Thirty layers unfrozen, at 1e-5 and with augmentation, "
-        f"reach {_test(run)} on the test images; the study published "
-        f"{percent(claims.TEST_ACCURACY['headline'])}. Of its {len(claims.CLAIMS)} claims: {tally}. "
-        f"{_decay(runs)}"
+        f"**The study's best result: {verdicts['C5'].outcome}.** Thirty layers unfrozen, at 1e-5 and with "
+        f"augmentation, reach {_test(run)} on the test images; the study published "
+        f"{percent(claims.TEST_ACCURACY['headline'])}. Of its {len(claims.CLAIMS)} claims: {tally}; {short} "
+        f"of these verdicts rest on short screening runs. {_decay(runs)}"
     )
 
 
@@ -68,9 +69,9 @@ def _decay(runs: Group) -> str:
     decayed, free = (_run(runs, each) for each in (short, short.replace(weight_decay=0.0)))
     differ = int((decayed.predictions("test") != free.predictions("test")).sum())
     return (
-        f"Its weight decay changes {differ or 'none'} of {decayed.size('test'):,} answers in a shorter run: "
-        f"at its rate a step of it takes {short.weight_decay * short.learning_rate:.0e} of a weight, and "
-        "float32 rounds that away."
+        f"Its weight decay changes {differ or 'none'} of {decayed.size('test'):,} answers in such a run: at "
+        f"its rate a step of it takes {short.weight_decay * short.learning_rate:.0e} of a weight, which "
+        "Keras rounds away."
     )
 
 
@@ -86,14 +87,17 @@ def _failure(runs: Group) -> str:
         evaluation.paired(careful.correct("test"), run.correct("test")) for run in (failed, published)
     )
     words = finding(against, "is better than", "is worse than", "is not shown to differ from")
-    looked = len(records.real_epochs(records.read(records.SEED_LOGS / "run_full_tune.json")))
-    stood = failed.curves["stage2"]["val_accuracy"]
+    curve = failed.curves["stage2"]
+    stood, pace = curve["val_accuracy"], curve["learning_rate"]
+    at_full = [share for share, rate in zip(stood, pace, strict=True) if rate == pace[0]]
     return (
-        f"**The run that failed, run to its end, {words} the careful one.** At 3e-4, with augmentation as "
-        f"its log has it, it stands at {percent(max(stood[:looked]))} on validation at best in the {looked} "
-        f"passes that the log holds, and ends its {len(stood)} at {_test(failed)} on test (against the "
-        f"careful one {against}). Without augmentation, as its text has it, it ends at {_test(published)} "
-        f"({plain})."
+        f"**The run that failed, run to its end, {words} the careful one.** With augmentation, as its log "
+        f"has it, it stands at {percent(min(at_full))} to {percent(max(at_full))} on validation in its "
+        f"{len(at_full)} passes at {pace[0]:g} ({percent(failed.metrics['stage1_val_accuracy'])} before), "
+        f"and ends its {len(stood)} at {_test(failed)} on test (against the careful run {against}), with "
+        f"weights trained at {claims.kept_rate(failed):.2g}. Without augmentation, as its text has it, "
+        f"it ends at {_test(published)} (against the careful run, which is augmented, {plain}). One seed "
+        "each."
     )
 
 
@@ -104,12 +108,12 @@ def _looks(runs: Group) -> str:
     parts = [anatomy.regained(run, "means") for run in _repeated(runs, "as logged")]
     forgot = apart(probes[0], probes[dimmest], "more", "less", "not clearly less")
     return (
-        f"**Most of the failure was one of evaluation.** After epoch {worst} that run answered {seen[worst]} "
-        f"of the validation images, and the same weights {can[worst]} once the means and variances that the "
-        f"head's batch norm evaluates with were estimated anew. The means are what fits worst: they alone "
-        f"regain {percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first "
-        f"{study.ANATOMY_EPOCHS} passes, {len(parts)} seeds). Not all was looks: after epoch {deepest} the "
-        f"weights themselves gave {percent(can[deepest].value)}, and at its lowest a fresh classifier on the "
+        f"**Most of the failure was one of evaluation.** After epoch {worst} the run as logged answered "
+        f"{seen[worst]} of the validation images, and the same weights {can[worst]} once the means and "
+        "variances that the head's batch norm evaluates with were estimated anew. New means alone regain "
+        f"{percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first {study.ANATOMY_EPOCHS} "
+        f"passes, {len(parts)} seeds). Not all of it was appearance: after epoch {deepest} the weights "
+        f"themselves gave {percent(can[deepest].value)}, and at its lowest a fresh classifier on the "
         f"features answered {probes[dimmest]}, {forgot} than before the first epoch ({probes[0]})."
     )
 

@@ -30,6 +30,8 @@ FEWEST = 10
 """Images in a bin of the reliability curve that is drawn."""
 WIDE = 20
 """How many times its lowest value a loss must reach to be drawn on a logarithmic axis."""
+ASIDE = (0.93, 1.0, 1.07)
+"""Factors that set marks of the same rate side by side on a logarithmic axis; a group each."""
 ERRORS = 18
 """Images of a sheet of errors, at most; six a row."""
 
@@ -500,18 +502,21 @@ def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
 def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "") -> Figure:
     """Test error against the learning rate, both axes logarithmic, with Wilson's 95% intervals.
 
-    `groups`: name to its runs by their rate. A ring marks each group's rate of highest validation accuracy.
+    `groups`: name to its runs by their rate; three at most. A ring marks the rate of a group's highest
+    validation accuracy.
     """
     note = cautions({f"{name} {rate:g}": run for name, runs in groups.items() for rate, run in runs.items()})
     figure, axes = style.panel(4.2)
     found, told = [], []
-    for (name, runs), look in zip(groups.items(), style.looks(groups).values(), strict=True):
+    series = zip(groups.items(), style.looks(groups).values(), ASIDE[: len(groups)], strict=True)
+    for (name, runs), look, shift in series:
         rates = sorted(runs)
+        beside = np.multiply(rates, shift)
         right = [evaluation.accuracy(runs[rate].correct("test")) for rate in rates]
         middle, high, low = (1 - share for share in columns(right, "value low high"))
-        axes.errorbar(rates, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **look)
+        axes.errorbar(beside, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **look)
         best = max(range(len(rates)), key=lambda at: runs[rates[at]].metrics["val_end2end"])
-        axes.plot(rates[best], middle[best], "o", ms=13, mfc="none", color=look["color"])
+        axes.plot(beside[best], middle[best], "o", ms=13, mfc="none", color=look["color"])
         found.append(f"{name} {percent(right[best].value)} at {rates[best]:g}")
         told += [f"{name} at {rate:g} {share}" for rate, share in zip(rates, right, strict=True)]
     axes.set(xscale="log", yscale="log", xlabel="learning rate")
@@ -520,7 +525,7 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
     axes.minorticks_off()
     style.legend_above(axes)
     described = f"Test accuracy: {'; '.join(told)}"
-    rings = "Rings: the rate that is best on validation. Bars: 95% intervals, one seed"
+    rings = "Rings: best on validation. Bars: 95% intervals, one seed. Equal rates stand side by side"
     found_title = f"At the rate that validation chooses: {', '.join(found)}"
     return style.finished(figure, title or found_title, described, rings, note)
 

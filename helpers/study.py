@@ -176,7 +176,7 @@ def screening(**changes: Any) -> Experiment:
 RATES = {
     "adamw": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
     "adam": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
-    "sgd": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    "sgd": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
 }
 """Learning rates, equally many, that each optimizer is tried at: the best should lie inside them."""
 

@@ -51,6 +51,7 @@ def make(tmp_path: Path) -> Make:
         }
         labels = np.repeat(np.arange(10), COUNTS["test"])
         curve = {"accuracy": [0.9, 0.985], "val_accuracy": [0.86, 0.87], "loss": [1.0, 0.9]}
+        curve |= {"val_loss": [0.8, 0.7], "learning_rate": [experiment.learning_rate, 1e-6]}
         return records.write(
             {
                 "name": experiment.slug,
@@ -106,6 +107,14 @@ def test_a_row_names_its_evidence_and_the_interval(make: Make) -> None:
     assert row["evidence"] == f"`{run.name}-{run.id}`"
     assert row["measured"] == "val 91.0% (89.1 to 92.6), test 90.0% (88.6 to 91.2)"
     assert row["shown in"] == "[chapter 2](02_baseline.ipynb)"
+
+
+def test_evidence_is_what_was_compared(make: Make) -> None:
+    """C4 pairs by seed: a baseline with a seed that no other run has bears on C1 alone."""
+    same, lone = make(0.87, n_unfreeze=0), make(0.88, n_unfreeze=0, seed=7)
+    failing = [make(0.4, learning_rate=3e-4, augmentation=name) for name in ("none", "standard")]
+    assert CLAIM["C4"].verdict([same, lone, *failing]).runs == (same, *failing)
+    assert set(CLAIM["C1"].verdict([same, lone]).runs) == {same, lone}
 
 
 def test_any_order_of_the_runs_gives_the_same_table(make: Make) -> None:
@@ -186,6 +195,7 @@ def test_c7_needs_failure_and_no_cure_at_the_same_rate(make: Make) -> None:
     cured = CLAIM["C7"].verdict([*runs, make(0.93, learning_rate=3e-4, head_norm="none")])
     assert cured.outcome == "partly"
     assert "with no norm in the head" in cured.measured
+    assert cured.measured.endswith("the weights that 3e-4 keeps were trained at 1e-06")
     assert outcome("C7", runs[0], runs[1], make(0.92, learning_rate=3e-4)) == "not reproduced"
 
 
