@@ -88,7 +88,8 @@ class Claim:
 def table(runs: Group) -> list[dict[str, str]]:
     """A row for each claim: id, claim, published figure, what was measured, verdict, evidence, where shown.
 
-    Evidence is the names of records in results/, or a dash. Cells are Markdown.
+    Evidence is the names of records in results/, seeds how many they have; a dash where there are none.
+    Cells are Markdown.
     """
     rows = []
     for claim in CLAIMS:
@@ -99,6 +100,7 @@ def table(runs: Group) -> list[dict[str, str]]:
                 "claim": claim.statement,
                 "published": claim.published,
                 "measured": verdict.measured,
+                "seeds": str(len({run.config["seed"] for run in verdict.runs}) or "–"),
                 "verdict": verdict.outcome,
                 "evidence": ", ".join(f"`{run.name}-{run.id}`" for run in verdict.runs) or "–",
                 "shown in": f"[chapter {int(claim.notebook[:2])}]({claim.notebook}.ipynb)",

@@ -87,7 +87,7 @@ def test_all_seventeen_claims_are_there_and_not_yet_run() -> None:
     rows = claims.table([])
     assert [row["id"] for row in rows] == [f"C{number}" for number in range(1, 18)]
     assert {row["verdict"] for row in rows} == {"not yet run"}
-    assert {row["evidence"] for row in rows} == {"–"}
+    assert {row["evidence"] for row in rows} == {row["seeds"] for row in rows} == {"–"}
     assert all(row["measured"].startswith("still to be run: ") for row in rows)
     assert all(claim.rule for claim in CLAIMS)
 
@@ -107,6 +107,11 @@ def test_a_row_names_its_evidence_and_the_interval(make: Make) -> None:
     assert row["evidence"] == f"`{run.name}-{run.id}`"
     assert row["measured"] == "val 91.0% (89.1 to 92.6), test 90.0% (88.6 to 91.2)"
     assert row["shown in"] == "[chapter 2](02_baseline.ipynb)"
+
+
+def test_a_row_counts_the_seeds_of_its_evidence(make: Make) -> None:
+    runs = [make(0.9, n_unfreeze=0, seed=seed) for seed in (42, 0)]
+    assert [claims.table(some)[0]["seeds"] for some in (runs[:1], runs)] == ["1", "2"]
 
 
 def test_evidence_is_what_was_compared(make: Make) -> None:
