@@ -5,7 +5,7 @@ They follow the rules of `plots`: a title that states the finding, intervals, al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from helpers import evaluation, plots, style
 from helpers.evaluation import Proportion
-from helpers.prose import percent
+from helpers.prose import apart, percent
 from helpers.records import Run
 from helpers.style import GREY, MARKERS, PALETTE, WIDTH, Figure, styled
 
@@ -46,15 +46,42 @@ def by_epoch(run: Run, images: str = "val", statistics: str = "moving") -> list[
     return [accuracy(run, images, statistics, epoch) for epoch in range(len(run.diagnosis))]
 
 
+def lowest(shares: Sequence[Proportion]) -> int:
+    """The epoch of the lowest of `by_epoch`'s shares, the start left out; of equals the first."""
+    return min(range(1, len(shares)), key=lambda epoch: shares[epoch].value)
+
+
 def mended(run: Run) -> str:
     """The statistics that show what a run's weights can do: 'clean', or 'moving' where none can be varied."""
     return "clean" if "clean" in run.diagnosis[-1]["accuracy"]["val"] else "moving"
 
 
-def across(runs: Sequence[Run], **which: Any) -> Proportion:
-    """`accuracy` of one run, or its mean over several that differ in their seed, with Student's interval."""
-    found = [accuracy(run, **which) for run in runs]
-    return found[0] if len(found) == 1 else evaluation.across_seeds([each.value for each in found])
+def mean(runs: Sequence[Run], **which: Any) -> float:
+    """`accuracy` averaged over runs that differ in their seed."""
+    return float(np.mean([accuracy(run, **which).value for run in runs]))
+
+
+def told(runs: Sequence[Run], statistics: str = "moving", epoch: int = -1) -> str:
+    """`accuracy` in words: of one run with its interval, of several by themselves in the order given.
+
+    A dash where 'clean' is asked of a head without batch norm, whose statistics none can vary. Runs that
+    fail differ too much for a mean with an interval to say anything.
+    """
+    if statistics == "clean" and mended(runs[0]) != "clean":
+        return "–"
+    found = [accuracy(run, statistics=statistics, epoch=epoch) for run in runs]
+    return str(found[0]) if len(found) == 1 else ", ".join(percent(each.value) for each in found)
+
+
+def since_start(run: Run, statistics: str = "moving") -> str:
+    """After its last epoch a run is 'better', 'worse' or 'not clearly different' from before stage 2."""
+    before, after = (accuracy(run, statistics=statistics, epoch=epoch) for epoch in (0, -1))
+    return apart(before, after, "better", "worse", "not clearly different")
+
+
+def hidden(run: Run) -> float:
+    """Accuracy, in 0 to 1, that estimating the statistics anew adds after the last epoch; may be negative."""
+    return accuracy(run, statistics=mended(run)).value - accuracy(run).value
 
 
 def regained(run: Run, statistics: str) -> float:
@@ -62,8 +89,8 @@ def regained(run: Run, statistics: str) -> float:
 
     0 where both together regain nothing.
     """
-    seen, found, both = (accuracy(run, statistics=kind).value for kind in ("moving", statistics, "clean"))
-    return (found - seen) / (both - seen) if both > seen else 0.0
+    both = hidden(run)
+    return (accuracy(run, statistics=statistics).value - accuracy(run).value) / both if both > 0 else 0.0
 
 
 def misfit(run: Run, measure: str) -> float:
@@ -77,11 +104,6 @@ def misfit(run: Run, measure: str) -> float:
 def _labelled(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
     """Every run of the groups, by its group's name and its seed."""
     return {f"{name}, seed {run.config['seed']}": run for name, runs in groups.items() for run in runs}
-
-
-def _start(runs: Iterable[Run]) -> float:
-    """The runs' mean validation accuracy before stage 2."""
-    return float(np.mean([accuracy(run, epoch=0).value for run in runs]))
 
 
 @styled
@@ -125,7 +147,8 @@ def by_statistics(run: Run, title: str = "") -> Figure:
 def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
     """Validation accuracy after the last epoch, a row an intervention and a mark a seed.
 
-    Filled: as Keras evaluates. Hollow: with the statistics re-estimated on clean training images.
+    Filled: as Keras evaluates. Hollow: with the statistics re-estimated on clean training images; at least
+    one group's head must have a batch norm.
     """
     every = _labelled(groups)
     figure, axes = style.panel(1.9 + 0.5 * len(groups))
@@ -137,7 +160,7 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
                     middle, low, high = plots.columns([accuracy(run, statistics=kind)], "value low high")
                     look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "mfc": fill}
                     style.intervals(axes, middle, low, high, [row + offset], **look)
-        axes.plot([_start(runs)] * 2, [row - 0.4, row + 0.4], color=GREY, linestyle=":")
+        axes.plot([mean(runs, epoch=0)] * 2, [row - 0.4, row + 0.4], color=GREY, linestyle=":")
     style.rows(axes, list(groups))
     style.percent_axis(axes.xaxis, "validation accuracy")
     legend = [
@@ -146,23 +169,22 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
         Line2D([], [], color=GREY, ls=":", label="before fine-tuning"),
     ]
     style.legend_above(axes, legend)
-    seen = {name: across(runs).value for name, runs in groups.items()}
-    can = {name: across(runs, statistics=mended(runs[0])).value for name, runs in groups.items()}
     said = []
     for name, runs in groups.items():
-        said.append(f"{name} {percent(seen[name])}")
+        said.append(f"{name} {percent(mean(runs))}")
         if mended(runs[0]) == "clean":
-            said[-1] += f", re-estimated {percent(can[name])}"
+            said[-1] += f", re-estimated {percent(mean(runs, statistics='clean'))}"
     described = (
         "Validation accuracy after the last epoch, a mark a seed, 95% intervals; averaged over seeds: "
         f"{'; '.join(said)}"
     )
-    marks_seen = [accuracy(run).value for run in every.values()]
-    marks_can = [accuracy(run, statistics=mended(run)).value for run in every.values()]
-    found_title = (
-        f"After the last epoch: {percent(min(marks_seen))} to {percent(max(marks_seen))} as evaluated, "
-        f"{percent(min(marks_can))} to {percent(max(marks_can))} by what the weights can do"
-    )
+    hides = {
+        name: max(0.0, *map(hidden, runs)) for name, runs in groups.items() if mended(runs[0]) == "clean"
+    }
+    most, least = (end(hides, key=hides.__getitem__) for end in (max, min))
+    found_title = f"Evaluation hides up to {100 * hides[most]:.1f} points ({most})"
+    if least != most:
+        found_title += f", and at most {100 * hides[least]:.1f} ({least})"
     return style.finished(figure, title or found_title, described, plots.cautions(every))
 
 
@@ -179,28 +201,30 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
     figure, axes = style.panel(4.0)
     means = {}
     for (kind, label), look in zip(labels.items(), style.looks(labels).values(), strict=True):
-        found = [across(groups[rate], statistics=kind) for rate in rates]
-        means[kind], low, high = plots.columns(found, "value low high")
+        means[kind] = np.array([mean(groups[rate], statistics=kind) for rate in rates])
+        found = [[accuracy(run, statistics=kind) for run in groups[rate]] for rate in rates]
+        low = [min(share.low for share in shares) for shares in found]
+        high = [max(share.high for share in shares) for shares in found]
         reach = [means[kind] - low, high - means[kind]]
         axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **look)
     axes.fill_between(rates, means["moving"], means["clean"], color=PALETTE[0], alpha=0.1, linewidth=0)
     every = _labelled(groups)
-    start = _start(every.values())
-    axes.axhline(start, color=GREY, linestyle=":")
+    axes.axhline(mean(list(every.values()), epoch=0), color=GREY, linestyle=":")
     axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].config['optimizer']})", ylim=(0, 1))
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes, columns=2)
-    hidden = means["clean"] - means["moving"]
-    worst = rates[hidden.argmax()]
-    found_title = f"At {worst:g} evaluation hides {100 * hidden.max():.0f} points that the weights still have"
+    worst = rates[(means["clean"] - means["moving"]).argmax()]
+    parts = [100 * hidden(run) for run in groups[worst]]
+    points = " to ".join(dict.fromkeys(f"{end(parts):.0f}" for end in (min, max)))
+    found_title = f"At {worst:g} evaluation hides {points} points that the weights still have"
     said = "; ".join(
         f"{rate:g}: {percent(seen)} as evaluated, {percent(able)} re-estimated"
         for rate, seen, able in zip(rates, means["moving"], means["clean"], strict=True)
     )
-    seeds = max(len(runs) for runs in groups.values())
-    note = f"Dotted: before fine-tuning. Bars: 95% intervals, {'across seeds' if seeds > 1 else 'one seed'}"
+    reaches = "from the lowest to the highest end of the seeds' 95% intervals"
+    note = f"Dotted: before fine-tuning. Bars: {reaches}; lines: means"
     return style.finished(figure, title or found_title, said, note, plots.cautions(every))
 
 
@@ -228,10 +252,14 @@ def alive(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
     style.legend_above(axes, columns=3)
     every = _labelled(groups)
     first = next(iter(every.values())).diagnosis[0]["alive"]
-    found_title = f"Of {first:,} channels that vary before, these do after the last epoch: {'; '.join(found)}"
+    seeds = max(map(len, groups.values()))
+    mean_of = f" (means of {seeds} seeds)" if seeds > 1 else ""
+    found_title = (
+        f"Of {first:,} channels that vary before, these do after the last epoch{mean_of}: {'; '.join(found)}"
+    )
     over = f"variance over the validation images exceeds {evaluation.ALIVE:g}"
     described = f"Channels of the pooled features whose {over}"
-    note = "Bands: lowest to highest seed" if max(map(len, groups.values())) > 1 else ""
+    note = "Bands: lowest to highest seed" if seeds > 1 else ""
     return style.finished(figure, title or found_title, described, note, plots.cautions(every))
 
 

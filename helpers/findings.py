@@ -104,8 +104,8 @@ def _failure(runs: Group) -> str:
 def _looks(runs: Group) -> str:
     failed = _run(runs, LOGGED, diagnosed=True)
     seen, can, probes = (anatomy.by_epoch(failed, statistics=kind) for kind in ("moving", "clean", "probe"))
-    worst, deepest, dimmest = (_lowest(shares) for shares in (seen, can, probes))
-    parts = [anatomy.regained(run, "means") for run in _repeated(runs, "as logged")]
+    worst, deepest, dimmest = map(anatomy.lowest, (seen, can, probes))
+    parts = [anatomy.regained(run, "means") for run in _begun(runs, "as logged")]
     forgot = apart(probes[0], probes[dimmest], "more", "less", "not clearly less")
     return (
         f"**Most of the failure was one of evaluation.** After epoch {worst} the run as logged answered "
@@ -118,28 +118,26 @@ def _looks(runs: Group) -> str:
     )
 
 
-def _lowest(shares: list[Proportion]) -> int:
-    """The epoch of the lowest share after the first has begun."""
-    return min(range(1, len(shares)), key=lambda epoch: shares[epoch].value)
-
-
-def _repeated(runs: Group, name: str) -> list[Run]:
-    """An intervention in the failing run's beginning, one a seed."""
-    return [_run(runs, study.intervention(name, seed), diagnosed=True) for seed in study.REPEATED_SEEDS]
+def _begun(runs: Group, name: str) -> list[Run]:
+    """The failing run's beginning with an intervention, one a seed."""
+    return [_run(runs, study.intervention(name, seed), diagnosed=True) for seed in study.ANATOMY_SEEDS]
 
 
 def _prevention(runs: Group) -> str:
-    groups = [_repeated(runs, name) for name in ("as logged", "batch norm frozen", "no norm")]
+    groups = [_begun(runs, name) for name in ("as logged", "batch norm frozen", "no norm")]
     stood = [[anatomy.accuracy(run) for run in group] for group in groups]
     vary = [", ".join(f"{run.diagnosis[-1]['alive']:,}" for run in group) for group in groups]
     best = max(stood[0], key=lambda share: share.value)
     worst = min(stood[1], key=lambda share: share.value)
     words = apart(best, worst, "does not collapse", "stands lower still", "is not clearly better off")
-    logged, frozen, none = (", ".join(map(str, shares)) for shares in stood)
+    logged, frozen, none = map(anatomy.told, groups)
+    seeds = ", ".join(map(str, study.ANATOMY_SEEDS))
+    threads = [run.environment["threads"] for run in groups[0]]
+    others = f" and on {', '.join(map(str, threads))} threads" if len(set(threads)) > 1 else ""
     return (
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
-        f"As logged it stands, by seed, at {logged} on validation after them, with that norm frozen at "
-        f"{frozen}, and with none in the head at {none}. Accuracy does not show all: of "
+        f"As logged it stands, with seeds {seeds}{others}, at {logged} on validation after them, with that "
+        f"norm frozen at {frozen}, and with none in the head at {none}. Accuracy does not show all: of "
         f"{groups[0][0].diagnosis[0]['alive']:,} channels of the features {vary[0]} still vary then as "
         f"logged, {vary[1]} with the norm frozen and {vary[2]} with none. Neither of the two was run for "
         "longer under this schedule."

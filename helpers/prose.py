@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,16 @@ def apart(before: Proportion, after: Proportion, higher: str, lower: str, neithe
     if after.low > before.high:
         return higher
     return lower if after.high < before.low else neither
+
+
+def counted(words: Iterable[str]) -> str:
+    """The word of one run, 'worse (all 3)' of several, or 'worse (2 of 3), better (1 of 3)'."""
+    counts = Counter(words)
+    every = counts.total()
+    if len(counts) == 1:
+        (word,) = counts
+        return word if every == 1 else f"{word} (all {every})"
+    return ", ".join(f"{word} ({count} of {every})" for word, count in counts.most_common())
 
 
 # ---------------------------------------------------------------------------- where numbers come from

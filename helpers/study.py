@@ -48,12 +48,8 @@ def for_notebook(base: Experiment, *, dataset: str, scale: str, **changes: Any) 
 
 ANATOMY_EPOCHS = 2
 """Epochs of an intervention: the failure is there after the first."""
-ANATOMY_SEEDS = (42,)
-"""The seeds that every intervention and rate has been run with."""
-REPEATED = ("as logged", "batch norm frozen", "no norm")
-"""Interventions that have been run with more seeds, because one run at a rate that fails says little."""
-REPEATED_SEEDS = (42, 0, 1)
-"""Those seeds."""
+ANATOMY_SEEDS = (42, 0, 1)
+"""Seeds of every intervention and rate: where training fails, one run says little."""
 
 INTERVENTIONS: dict[str, dict[str, Any]] = {
     "as logged": {},
@@ -85,16 +81,14 @@ def at_rate(learning_rate: float, seed: int = 42, **failing: Any) -> Experiment:
 
 
 def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:
-    """Seeds, interventions and rates that a notebook shows: all at full scale, else the most telling ones."""
+    """Seeds, interventions and rates that a notebook shows: all of them at full scale, else the most telling.
+
+    The seeds are ANATOMY_SEEDS at full scale where `seed` is one of them, else `seed` alone.
+    """
     if scale == "full":
         seeds = list(ANATOMY_SEEDS) if seed in ANATOMY_SEEDS else [seed]
         return seeds, list(INTERVENTIONS), list(MAP_RATES)
     return [seed], list(INTERVENTIONS)[:4], list(MAP_RATES[::2])
-
-
-def repeated(scale: str, seed: int) -> list[int]:
-    """Seeds of the interventions in REPEATED that a notebook shows."""
-    return list(REPEATED_SEEDS) if scale == "full" and seed in REPEATED_SEEDS else [seed]
 
 
 # ---------------------------------------------------------------------------- beyond the study
@@ -203,8 +197,7 @@ SWEEPS: dict[str, list[Experiment]] = {
             *(intervention(name, seed) for name in INTERVENTIONS),
             *(at_rate(rate, seed) for rate in MAP_RATES),
         )
-    ]
-    + [intervention(name, seed) for name in REPEATED for seed in REPEATED_SEEDS],
+    ],
     # The last has a fresh view in every epoch.
     "views": [screening(views=views) for views in (1, 2, 4, SCREENING["epochs"])],
 }

@@ -88,3 +88,9 @@ def test_a_table_escapes_bars_and_refuses_uneven_columns() -> None:
     assert text.splitlines() == ["| a | b |", "| --- | --- |", r"| 1 | x\|y |", "| 2 | z |"]
     with pytest.raises(ValueError, match="shorter"):
         prose.table({"a": [1, 2], "b": [1]})
+
+
+def test_words_are_counted_and_a_single_run_has_its_word_alone() -> None:
+    assert prose.counted(["worse", "better", "worse"]) == "worse (2 of 3), better (1 of 3)"
+    assert prose.counted(["worse"] * 3) == "worse (all 3)"
+    assert prose.counted(["worse"]) == "worse"

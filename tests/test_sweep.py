@@ -71,6 +71,13 @@ def test_views_end_in_fresh_ones_every_epoch() -> None:
     assert [each.views_run for each in SWEEPS["views"]] == [1, 2, 4, SWEEPS["views"][-1].epochs_run]
 
 
+def test_the_anatomy_has_every_seed_at_full_scale_where_the_notebooks_is_one_of_them() -> None:
+    seeds, names, rates = study.anatomy("full", 0)
+    assert (seeds, names) == (list(study.ANATOMY_SEEDS), list(study.INTERVENTIONS))
+    assert study.anatomy("full", 7)[0] == study.anatomy("quick", 7)[0] == [7]
+    assert set(study.anatomy("quick", 0)[2]) < set(rates)
+
+
 def test_an_unknown_sweep_is_told_the_nearest() -> None:
     with pytest.raises(SweepError, match="no sweep 'dept'; did you mean 'depth'"):
         sweep.named("dept")
