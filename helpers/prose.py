@@ -12,6 +12,8 @@ from helpers.records import Run
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
+    from helpers.claims import Gain
+
 
 def say(text: str) -> Markdown:
     """The text as a Markdown output of a notebook's cell; the f-string it came from holds the numbers."""
@@ -40,8 +42,8 @@ def points(difference: float, digits: int = 1) -> str:
     return f"{100 * difference:+.{digits}f} points"
 
 
-def finding(test: PairedTest, better: str, worse: str, neither: str) -> str:
-    """The words for a paired test: `neither` unless its 95% interval is clear of zero."""
+def finding(test: PairedTest | Gain, better: str, worse: str, neither: str) -> str:
+    """The words for a paired difference: `neither` unless its 95% interval is clear of zero."""
     if test.low > 0:
         return better
     return worse if test.high < 0 else neither

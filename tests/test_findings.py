@@ -33,7 +33,7 @@ def test_a_finding_opens_with_what_was_found_and_gives_its_numbers() -> None:
     assert prevention.startswith(
         "**With the head's batch norm frozen that run does not collapse in its first 2 passes."
     )
-    seeds = ", ".join(map(str, study.ANATOMY_SEEDS))
+    seeds = ", ".join(map(str, study.SEEDS))
     threads = r"and on \d, \d, \d threads, at [\d.]+%"
     assert re.search(f"As logged it stands, with seeds {seeds} {threads}", prevention)
     assert re.search(r"of 1,280 channels of the features \d+, \d+, \d+ still vary", prevention)

@@ -73,7 +73,7 @@ def test_views_end_in_fresh_ones_every_epoch() -> None:
 
 def test_the_anatomy_has_every_seed_at_full_scale_where_the_notebooks_is_one_of_them() -> None:
     seeds, names, rates = study.anatomy("full", 0)
-    assert (seeds, names) == (list(study.ANATOMY_SEEDS), list(study.INTERVENTIONS))
+    assert (seeds, names) == (list(study.SEEDS), list(study.INTERVENTIONS))
     assert study.anatomy("full", 7)[0] == study.anatomy("quick", 7)[0] == [7]
     assert set(study.anatomy("quick", 0)[2]) < set(rates)
 
