@@ -13,6 +13,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -326,9 +327,12 @@ def close(groups: Mapping[str, Group]) -> Judgement:
 
 def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
     """C13."""
-    run = groups["headline"][0]
-    loss, floor = run.metrics["val_loss"], evaluation.smoothing_floor(run.config["label_smoothing"])
-    likelihood = evaluation.negative_log_likelihood(run.probabilities("val"), run.labels("val"))
+    group = groups["headline"]
+    loss = fmean(run.metrics["val_loss"] for run in group)
+    floor = evaluation.smoothing_floor(group[0].config["label_smoothing"])
+    likelihood = fmean(
+        evaluation.negative_log_likelihood(run.probabilities("val"), run.labels("val")) for run in group
+    )
     signs = (loss > 0.5) + (floor >= loss / 2 and likelihood < 0.5)
     outcome: Outcome = ("not reproduced", "partly", "reproduced")[signs]
     return outcome, f"val loss {loss:.3f}, of which floor {floor:.3f}; without smoothing {likelihood:.3f}"

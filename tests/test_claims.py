@@ -251,6 +251,12 @@ def test_c13_computes_floor_and_likelihood(make: Make) -> None:
     assert outcome("C13", make(0.60)) == "partly"
 
 
+def test_c13_is_judged_on_the_mean_of_the_seeds(make: Make) -> None:
+    runs = [make(0.95), make(0.60, seed=0)]
+    mean = (runs[0].metrics["val_loss"] + runs[1].metrics["val_loss"]) / 2
+    assert f"val loss {mean:.3f}" in CLAIM["C13"].verdict(runs).measured
+
+
 @pytest.mark.parametrize(
     ("confused", "expected"),
     [
