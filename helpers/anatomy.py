@@ -211,16 +211,18 @@ def rate_map(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
     every = _labelled(groups)
     axes.axhline(mean(list(every.values()), epoch=0), color=GREY, linestyle=":")
     axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].config['optimizer']})", ylim=(0, 1))
-    axes.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
+    axes.set_xticks(rates, [evaluation.scientific(rate) for rate in rates], minor=False)
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes, columns=2)
     worst = rates[(means["clean"] - means["moving"]).argmax()]
     parts = [100 * hidden(run) for run in groups[worst]]
     points = " to ".join(dict.fromkeys(f"{end(parts):.0f}" for end in (min, max)))
-    found_title = f"At {worst:g} evaluation hides {points} points that the weights still have"
+    found_title = (
+        f"At {evaluation.scientific(worst)} evaluation hides {points} points that the weights still have"
+    )
     said = "; ".join(
-        f"{rate:g}: {percent(seen)} as evaluated, {percent(able)} re-estimated"
+        f"{evaluation.scientific(rate)}: {percent(seen)} as evaluated, {percent(able)} re-estimated"
         for rate, seen, able in zip(rates, means["moving"], means["clean"], strict=True)
     )
     reaches = "from the lowest to the highest end of the seeds' 95% intervals"

@@ -288,7 +288,7 @@ def rate_decides(groups: Mapping[str, Group]) -> Judgement:
     lowered, failure = gain(high, low), gain(base, high)
     text = f"1e-5 against 3e-4 {lowered}; 3e-4 against the baseline {failure}"
     text += f"; at 3e-4 the failure is gone {' and '.join(name[5:] for name in cured)}" if cured else ""
-    kept = {f"{kept_rate(run):.2g}" for run in high}
+    kept = {evaluation.scientific(kept_rate(run)) for run in high}
     text += f"; the weights that 3e-4 keeps were trained at {' and '.join(sorted(kept))}"
     if lowered.low <= 0:
         return "not reproduced", text

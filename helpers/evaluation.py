@@ -69,6 +69,12 @@ def across_seeds(shares: Sequence[float]) -> Proportion:
     return Proportion(float(centre), float(centre - half), float(centre + half), len(shares))
 
 
+def scientific(value: float) -> str:
+    """A learning rate, or another small number, in two digits at most: 0.0003 is '3e-4', 3.76e-5 '3.8e-5'."""
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits.removesuffix('.0')}e{int(exponent)}" if value else "0"
+
+
 # ---------------------------------------------------------------------------- two runs
 
 

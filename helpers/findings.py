@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from helpers import anatomy, bench, claims, evaluation, study
 from helpers.claims import Group
-from helpers.evaluation import Proportion
+from helpers.evaluation import Proportion, scientific
 from helpers.experiment import Experiment
 from helpers.prose import apart, finding, percent
 from helpers.records import Run
@@ -72,8 +72,8 @@ def _decay(runs: Group) -> str:
     differ = int((decayed.predictions("test") != free.predictions("test")).sum())
     return (
         f"Its weight decay changes {differ or 'none'} of {decayed.size('test'):,} answers in such a run: at "
-        f"its rate a step of it takes {short.weight_decay * short.learning_rate:.0e} of a weight, which "
-        "Keras rounds away."
+        f"its rate a step of it takes {scientific(short.weight_decay * short.learning_rate)} of a weight, "
+        "which Keras rounds away."
     )
 
 
@@ -95,11 +95,11 @@ def _failure(runs: Group) -> str:
     return (
         f"**The run that failed, run to its end, {words} the careful one.** With augmentation, as its log "
         f"has it, it stands at {percent(min(at_full))} to {percent(max(at_full))} on validation in its "
-        f"{len(at_full)} passes at {pace[0]:g} ({percent(failed.metrics['stage1_val_accuracy'])} before), "
-        f"and ends its {len(stood)} at {_test(failed)} on test (against the careful run {against}), with "
-        f"weights trained at {claims.kept_rate(failed):.2g}. Without augmentation, as its text has it, "
-        f"it ends at {_test(published)} (against the careful run, which is augmented, {plain}). One seed "
-        "each."
+        f"{len(at_full)} passes at {scientific(pace[0])} "
+        f"({percent(failed.metrics['stage1_val_accuracy'])} before), and ends its {len(stood)} at "
+        f"{_test(failed)} on test (against the careful run {against}), with weights trained at "
+        f"{scientific(claims.kept_rate(failed))}. Without augmentation, as its text has it, it ends at "
+        f"{_test(published)} (against the careful run, which is augmented, {plain}). One seed each."
     )
 
 
@@ -116,7 +116,7 @@ def _looks(runs: Group) -> str:
         f"{percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first {study.ANATOMY_EPOCHS} "
         f"passes, {len(parts)} seeds). Not all of it was appearance: after epoch {deepest} the weights "
         f"themselves gave {percent(can[deepest].value)}, and at its lowest a fresh classifier on the "
-        f"features answered {probes[dimmest]}, {forgot} than before the first epoch ({probes[0]})."
+        f"features answered {probes[dimmest]}, {forgot} than the {probes[0]} of before the first epoch."
     )
 
 
@@ -158,8 +158,8 @@ def _beyond(runs: Group) -> str:
     return (
         f"**The same backbone makes {percent(errors[1] / errors[0], 0)} of the errors of the study's "
         f"protocol.** With {study.BEST.n_unfreeze} layers unfrozen in the place of "
-        f"{study.HEADLINE.n_unfreeze}, a rate of {study.BEST.learning_rate:g} that falls to zero, a mere "
-        f"softmax for a head, shifts and flips for views and most products in bfloat16 it reaches "
+        f"{study.HEADLINE.n_unfreeze}, a rate of {scientific(study.BEST.learning_rate)} that falls to zero, "
+        f"a mere softmax for a head, shifts and flips for views and most products in bfloat16 it reaches "
         f"{_test(best)} ({against}) after {passes[1]} passes, from the raw images in {minutes[1]} on "
         f"{best.environment['threads']} threads; a shorter recipe reaches {_test(quick)} after {passes[0]} "
         f"in {minutes[0]}. Storing what the frozen part computes makes an epoch of the protocol "

@@ -19,6 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from helpers import evaluation, records, style
 from helpers.data import CLASSES
+from helpers.evaluation import scientific
 from helpers.prose import caution, finding, percent, points
 from helpers.records import Run
 from helpers.style import GREY, PALETTE, WIDTH, Array, Figure, styled
@@ -505,7 +506,9 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
     `groups`: name to its runs by their rate; three at most. A ring marks the rate of a group's highest
     validation accuracy.
     """
-    note = cautions({f"{name} {rate:g}": run for name, runs in groups.items() for rate, run in runs.items()})
+    note = cautions(
+        {f"{name} {scientific(rate)}": run for name, runs in groups.items() for rate, run in runs.items()}
+    )
     figure, axes = style.panel(4.2)
     found, told = [], []
     series = zip(groups.items(), style.looks(groups).values(), ASIDE[: len(groups)], strict=True)
@@ -517,8 +520,8 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
         axes.errorbar(beside, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **look)
         best = max(range(len(rates)), key=lambda at: runs[rates[at]].metrics["val_end2end"])
         axes.plot(beside[best], middle[best], "o", ms=13, mfc="none", color=look["color"])
-        found.append(f"{name} {percent(right[best].value)} at {rates[best]:g}")
-        told += [f"{name} at {rate:g} {share}" for rate, share in zip(rates, right, strict=True)]
+        found.append(f"{name} {percent(right[best].value)} at {scientific(rates[best])}")
+        told += [f"{name} at {scientific(rate)} {share}" for rate, share in zip(rates, right, strict=True)]
     axes.set(xscale="log", yscale="log", xlabel="learning rate")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     style.percent_axis(axes.yaxis, "test error")

@@ -71,7 +71,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     ),
     "rate_map": (
         lambda: anatomy.rate_map(RATES),
-        ["At 0.0003 evaluation hides 22 to 26 points", "0.003: 10.0% as evaluated, 12.0% re-estimated"],
+        ["At 3e-4 evaluation hides 22 to 26 points", "3e-3: 10.0% as evaluated, 12.0% re-estimated"],
     ),
     "alive": (
         lambda: anatomy.alive({"failed": [FAILED, diagnosed(0.6, 0.44, seed=0)]}),

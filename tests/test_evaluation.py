@@ -39,6 +39,13 @@ def test_across_seeds_is_students_interval_and_needs_two_runs() -> None:
 # ---------------------------------------------------------------------------- paired
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(3e-4, "3e-4"), (3.76e-5, "3.8e-5"), (0.001, "1e-3"), (1e-9, "1e-9"), (0, "0")]
+)
+def test_a_rate_is_written_as_the_prose_writes_it(value: float, text: str) -> None:
+    assert evaluation.scientific(value) == text
+
+
 def test_paired_counts_and_the_exact_test() -> None:
     first = np.array([True] * 900 + [False] * 100)
     second = np.array([True] * 890 + [False] * 10 + [True] * 40 + [False] * 60)

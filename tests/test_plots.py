@@ -211,8 +211,8 @@ def test_a_learning_rate_is_chosen_by_validation(runs: dict[str, Run]) -> None:
         for other in (runs["second"], second)
     )
     accuracy = [f"{100 * run.metrics['test_end2end']:.1f}%" for run in runs.values()]
-    assert f"validation chooses: sgd {accuracy[1]} at 0.1." in of_test.alt_text
-    assert f"validation chooses: sgd {accuracy[0]} at 0.01." in of_validation.alt_text
+    assert f"validation chooses: sgd {accuracy[1]} at 1e-1." in of_test.alt_text
+    assert f"validation chooses: sgd {accuracy[0]} at 1e-2." in of_validation.alt_text
 
 
 def test_a_title_that_is_passed_in_is_the_finding(runs: dict[str, Run]) -> None:
