@@ -37,10 +37,10 @@ def _told(tell: Callable[[Group], str], runs: Group) -> str:
         return WAITING.format(missing)
 
 
-def _run(runs: Group, experiment: Experiment, diagnosed: bool = False) -> Run:
+def _run(runs: Group, experiment: Experiment) -> Run:
     """The record of an experiment, whatever its file; _Missing, with what it is, where there is none."""
     for run in runs:
-        if run.key == experiment.key and (run.diagnosis or not diagnosed):
+        if run.key == experiment.key and (run.diagnosis or not experiment.diagnosed):
             return run
     raise _Missing(experiment.described)
 
@@ -104,7 +104,7 @@ def _failure(runs: Group) -> str:
 
 
 def _looks(runs: Group) -> str:
-    failed = _run(runs, LOGGED, diagnosed=True)
+    failed = _run(runs, LOGGED)
     seen, can, probes = (anatomy.by_epoch(failed, statistics=kind) for kind in ("moving", "clean", "probe"))
     worst, deepest, dimmest = map(anatomy.lowest, (seen, can, probes))
     parts = [anatomy.regained(run, "means") for run in _begun(runs, "as logged")]
@@ -122,7 +122,7 @@ def _looks(runs: Group) -> str:
 
 def _begun(runs: Group, name: str) -> list[Run]:
     """The failing run's beginning with an intervention, one a seed."""
-    return [_run(runs, study.intervention(name, seed), diagnosed=True) for seed in study.SEEDS]
+    return [_run(runs, study.intervention(name, seed)) for seed in study.SEEDS]
 
 
 def _prevention(runs: Group) -> str:
