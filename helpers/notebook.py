@@ -21,6 +21,8 @@ from helpers.experiment import ExperimentError, check, nearest
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 FIGURES = NOTEBOOKS.with_name("figures")
+KEY_FIGURE = "key-figure"
+"""Tag of the cell whose figure opens README.md and the site."""
 KEPT = ("kernelspec", "language_info")
 """What stays of a tidy notebook's own metadata."""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -30,7 +32,7 @@ OF_THE_RUN = ("papermill", "execution", "ExecuteTime")
 
 
 class NotebookError(RuntimeError):
-    """A cell of a notebook failed."""
+    """A cell of a notebook failed, or one that is needed is missing."""
 
 
 def series() -> list[Path]:
@@ -180,12 +182,35 @@ def _read(path: Path) -> Any:
 
 def pictures(path: Path) -> dict[str, bytes]:
     """The figures that an executed notebook shows, in order: file name to the content of a PNG file."""
+    return {name: base64.b64decode(source) for name, (source, _, _) in _figures(path).items()}
+
+
+def key_figure() -> str:
+    """The figure of the cell tagged KEY_FIGURE, as Markdown: its alternative text, its file below the root.
+
+    Raises NotebookError where the notebooks have none.
+    """
+    for path in series():
+        for name, (_, alt, tags) in _figures(path).items():
+            if KEY_FIGURE in tags:
+                return f"![{alt}]({FIGURES.name}/{name})"
+    raise NotebookError(f"no figure's cell is tagged {KEY_FIGURE!r}: tag the one that README.md shows")
+
+
+def _figures(path: Path) -> dict[str, tuple[str, str, list[str]]]:
+    """File name to a shown figure's PNG in base64, its alternative text, and the tags of its cell."""
     import nbformat
 
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    pages = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.outputs]
-    found = re.findall(r'src="data:image/png;base64,([^"]+)"', "".join(pages))
-    return {f"{path.stem}-{n}.png": base64.b64decode(source) for n, source in enumerate(found, start=1)}
+    shown = [
+        (source, output.data["text/plain"], cell.metadata.get("tags", []))
+        for cell in cells
+        for output in cell.outputs
+        for source in re.findall(
+            r'src="data:image/png;base64,([^"]+)"', output.get("data", {}).get("text/html", "")
+        )
+    ]
+    return {f"{path.stem}-{number}.png": found for number, found in enumerate(shown, start=1)}
 
 
 def figures(path: Path) -> None:

@@ -7,20 +7,25 @@ from helpers.experiment import Experiment, ExperimentError
 
 COMPUTED = {
     "findings": "from the records: python -m helpers readme",
+    "figure": "from the notebooks: python -m helpers readme",
     "parameters": "from the notebooks: python -m helpers readme",
 }
 """What is computed, and from what: it stands between two lines of comment."""
 
 
 def written(page: str) -> str:
-    """The page with its computed parts written again: the five findings, and the notebooks' parameters.
+    """The page with its computed parts written again: findings, their figure, the notebooks' parameters.
 
     Raises ExperimentError for a page that lacks the lines around one of them, and for a damaged record.
     """
     full, refused = records.read_folder(runner.results_folder(Experiment()))
     if refused:
         raise ExperimentError("; ".join(reason for _, reason in refused))
-    texts = {"findings": findings.numbered(full), "parameters": notebook.parameter_table()}
+    texts = {
+        "findings": findings.numbered(full),
+        "figure": notebook.key_figure(),
+        "parameters": notebook.parameter_table(),
+    }
     for name, text in texts.items():
         page = between(page, name, text)
     return page

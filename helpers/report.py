@@ -29,7 +29,7 @@ from helpers.records import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVENANCE = "provenance.json"
-QUOTED = ("findings", "key-figure")
+QUOTED = ("findings", notebook.KEY_FIGURE)
 """Tags of the cells, one of each among the notebooks, whose outputs the landing page shows."""
 RECORDS = "09_records"
 """The page that lists the records, and that their names lead to."""

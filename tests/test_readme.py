@@ -1,11 +1,12 @@
 """README.md: what is computed in it is true, and nothing else is touched."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from helpers import findings, readme, records, report, runner
+from helpers import findings, notebook, readme, records, report, runner
 from helpers.experiment import ExperimentError
 
 README = Path(__file__).parents[1] / "README.md"
@@ -28,6 +29,26 @@ def test_only_what_is_between_the_markers_is_written() -> None:
 def test_a_page_without_the_markers_is_refused(page: str) -> None:
     with pytest.raises(ExperimentError, match="<!-- .* -->.*<!-- .* -->"):
         readme.between(page, "parameters", "| new |")
+
+
+def test_its_figure_is_the_tagged_cells_wherever_that_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = re.search(r"\((figures/.*)\)$", notebook.key_figure())
+    assert name and (README.parent / name[1]).is_file()
+    cell = {"html": '<img src="data:image/png;base64,AA" alt="it">', "plain": "it"}
+    data = {f"text/{kind}": text for kind, text in cell.items()}
+    output = nbformat.v4.new_output("display_data", data)
+    plain, tagged = (
+        nbformat.v4.new_code_cell(outputs=[output], metadata={"tags": tags}) for tags in ([], ["key-figure"])
+    )
+    monkeypatch.setattr(notebook, "series", lambda: [tmp_path / "01_it.ipynb"])
+    for cells, number in (([tagged, plain], 1), ([plain, tagged], 2)):
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_it.ipynb")
+        assert notebook.key_figure() == f"![it](figures/01_it-{number}.png)"
+    nbformat.write(nbformat.v4.new_notebook(cells=[plain]), tmp_path / "01_it.ipynb")
+    with pytest.raises(notebook.NotebookError, match="no figure's cell is tagged 'key-figure'"):
+        notebook.key_figure()
 
 
 def test_a_damaged_record_is_no_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
