@@ -429,41 +429,56 @@ def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
     return style.finished(figure, title or "; ".join(found), described, few, note)
 
 
+PUBLISHED: dict[str, Any] = {
+    "color": PALETTE[1],
+    "marker": "D",
+    "ls": "none",
+    "mfc": "none",
+    "ms": 7,
+    "mew": 1.8,
+}
+"""How a published figure is drawn."""
+
+
 @styled
-def accuracy_intervals(
+def error_intervals(
     runs: Mapping[str, Sequence[Run]], published: Mapping[str, float], title: str = ""
 ) -> Figure:
-    """Test accuracy of every run with Wilson's 95% interval, a row a name, beside the published figures.
+    """Test error of every run with Wilson's 95% interval, a row a name, beside the published figures.
 
     `runs`: name to its runs, one a seed; `published`: name to accuracy in 0 to 1, for names that have one.
+    The axis is logarithmic, so that tenths of a point show beside a failure.
     """
     note = cautions({f"{name} ({run.name})": run for name, group in runs.items() for run in group})
     _refuse_published(published, [run for group in runs.values() for run in group])
-    figure, axes = style.panel(1.5 + 0.5 * len(runs))
-    found = []
+    figure, axes = style.panel(1.5 + 0.6 * len(runs))
+    told, below = {}, {}
     for row, (name, group) in enumerate(runs.items()):
         measured = [evaluation.proportion(run.metrics["test_end2end"], run.size("test")) for run in group]
-        middle, low, high = columns(measured, "value low high")
+        middle, high, low = (1 - share for share in columns(measured, "value low high"))
         rows = row + np.linspace(-0.3, 0.3, len(group) + 2)[1:-1]
         style.intervals(axes, middle, low, high, rows, color=PALETTE[0], marker="o")
-        found += [f"{name} {percent(middle.mean())}"]
+        told[name] = percent(1 - middle.mean())
         if name in published:
-            axes.plot(published[name], row, "D", color=PALETTE[1], mfc="none", ms=7, mew=1.8)
-            found[-1] += f" (published {percent(published[name])})"
-    style.rows(axes, list(runs))
-    style.percent_axis(axes.xaxis, "test accuracy")
-    diamond: dict[str, Any] = {
-        "color": PALETTE[1],
-        "marker": "D",
-        "ls": "none",
-        "mfc": "none",
-        "ms": 7,
-        "mew": 1.8,
-    }
+            axes.plot(1 - published[name], row, **PUBLISHED)
+            told[name] += f", published {percent(published[name])}"
+            below[name] = middle.mean() / (1 - published[name])
+    style.rows(axes, [f"{name}\n{share}" for name, share in told.items()])
+    axes.set(xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    style.percent_axis(axes.xaxis, "test error")
+    axes.minorticks_off()
     dot = Line2D([], [], color=PALETTE[0], marker="o", label="measured, 95% interval, one a run")
-    style.legend_above(axes, [dot, Line2D([], [], label="published", **diamond)] if published else [dot])
-    described = f"Intervals of test accuracy: {'; '.join(found)}"
-    return style.finished(figure, title or "; ".join(found), described, note)
+    style.legend_above(axes, [dot, Line2D([], [], label="published", **PUBLISHED)] if published else [dot])
+    shares = "; ".join(f"{name} {share}" for name, share in told.items())
+    found = shares
+    if below:
+        least = min(below, key=lambda name: below[name])
+        fewer = sum(ratio < 1 for ratio in below.values())
+        found = f"Fewer errors than published in {fewer} of {len(below)} rows"
+        if fewer:
+            found += f"; in '{least}' {percent(below[least], 0)} of them"
+    return style.finished(figure, title or found, f"Test accuracy: {shares}", note)
 
 
 @styled

@@ -87,7 +87,7 @@ FROM_RUNS: dict[str, Callable[[dict[str, Run]], plots.Figure]] = {
     "confusion": lambda runs: plots.confusion(runs["first"]),
     "confusion_difference": plots.confusion_difference,
     "reliability": plots.reliability,
-    "accuracy_intervals": lambda runs: plots.accuracy_intervals({"both": list(runs.values())}, {}),
+    "error_intervals": lambda runs: plots.error_intervals({"both": list(runs.values())}, {}),
     "paired_outcomes": plots.paired_outcomes,
     "tta_gain": plots.tta_gain,
     "gains": lambda runs: plots.gains({"second": runs["second"]}, runs["first"]),
@@ -158,7 +158,7 @@ def test_the_miniature_is_never_set_beside_cifar10(runs: dict[str, Run], miniatu
     with pytest.raises(ValueError, match="cifar10 and miniature"):
         plots.paired_outcomes(mixed)
     with pytest.raises(ValueError, match="published figures are CIFAR-10's"):
-        plots.accuracy_intervals({"drawn": [miniatures["first"]]}, {"drawn": 0.916})
+        plots.error_intervals({"drawn": [miniatures["first"]]}, {"drawn": 0.916})
     with pytest.raises(ValueError, match="published figures are CIFAR-10's"):
         plots.tta_gain(miniatures, published=0.005)
 
