@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from helpers import anatomy, bench, claims, evaluation, study
 from helpers.claims import Group
@@ -81,64 +81,84 @@ OUTCOMES: tuple[claims.Outcome, ...] = ("reproduced", "partly", "not reproduced"
 
 PUBLISHED = study.TABLE["fine-tune 30, 3e-4, as published"]
 LOGGED = study.TABLE["fine-tune 30, 3e-4, as logged"]
+SEEDS = ", ".join(map(str, study.SEEDS))
 
 
 def _failure(runs: Group) -> str:
-    failed, published, careful = (_run(runs, each) for each in (LOGGED, PUBLISHED, study.HEADLINE))
-    against, plain = (
-        evaluation.paired(careful.correct("test"), run.correct("test")) for run in (failed, published)
-    )
+    failed, careful = (_repeated(runs, each) for each in (LOGGED, study.HEADLINE))
+    published = _run(runs, PUBLISHED)
+    against, plain = (claims.gain(careful, group) for group in (failed, [published]))
     words = finding(against, "is better than", "is worse than", "is not shown to differ from")
-    curve = failed.curves["stage2"]
-    stood, pace = curve["val_accuracy"], curve["learning_rate"]
-    at_full = [share for share, rate in zip(stood, pace, strict=True) if rate == pace[0]]
+    curves = [run.curves["stage2"] for run in failed]
+    pace = curves[0]["learning_rate"][0]
+    steps = [zip(curve["val_accuracy"], curve["learning_rate"], strict=True) for curve in curves]
+    stood = [share for curve in steps for share, rate in curve if rate == pace]
+    before = [run.metrics["stage1_val_accuracy"] for run in failed]
+    kept = sorted({claims.kept_rate(run) for run in failed})
     return (
         f"**The run that failed, run to its end, {words} the careful one.** With augmentation, as its log "
-        f"has it, it stands at {percent(min(at_full))} to {percent(max(at_full))} on validation in its "
-        f"{len(at_full)} passes at {scientific(pace[0])} "
-        f"({percent(failed.metrics['stage1_val_accuracy'])} before), and ends its {len(stood)} at "
-        f"{_test(failed)} on test (against the careful run {against}), with weights trained at "
-        f"{scientific(claims.kept_rate(failed))}. Without augmentation, as its text has it, it ends at "
-        f"{_test(published)} (against the careful run, which is augmented, {plain}). One seed each."
+        f"has it, it stands at {percent(min(stood))} to {percent(max(stood))} on validation in its passes "
+        f"at {scientific(pace)} ({percent(min(before))} to {percent(max(before))} before), and ends at "
+        f"{_listed(map(_test, failed))} on test (seeds {SEEDS}), with weights trained at "
+        f"{', '.join(map(scientific, kept))}: {against} against careful runs with the same seeds. Without "
+        f"augmentation, as its text has it, it ends at {_test(published)}, with one seed: {plain} against "
+        "the careful run, which is augmented."
     )
 
 
 def _looks(runs: Group) -> str:
-    failed = _run(runs, LOGGED)
-    seen, can, probes = (anatomy.by_epoch(failed, statistics=kind) for kind in ("moving", "clean", "probe"))
-    worst, deepest, dimmest = map(anatomy.lowest, (seen, can, probes))
-    parts = [anatomy.regained(run, "means") for run in _begun(runs, "as logged")]
-    forgot = apart(probes[0], probes[dimmest], "more", "less", "not clearly less")
+    failed = _repeated(runs, LOGGED)
+    seen, can, probes = (
+        [anatomy.by_epoch(run, statistics=kind) for run in failed] for kind in ("moving", "clean", "probe")
+    )
+    worst = [anatomy.lowest(line) for line in seen]
+    looked, could = ([line[at] for line, at in zip(lines, worst, strict=True)] for lines in (seen, can))
+    deepest, dimmest = ([line[anatomy.lowest(line)] for line in lines] for lines in (can, probes))
+    lost = [line[0].value - share.value for line, share in zip(can, looked, strict=True)]
+    hidden = [able.value - share.value for able, share in zip(could, looked, strict=True)]
+    much = "Most" if all(a > b / 2 for a, b in zip(hidden, lost, strict=True)) else "Not always most"
+    parts = [anatomy.regained(run, "means") for run in _repeated(runs, study.intervention("as logged"))]
+    forgot = sum(
+        apart(line[0], least, "more", "less", "") == "less"
+        for line, least in zip(probes, dimmest, strict=True)
+    )
     return (
-        f"**Most of the failure was one of evaluation.** After epoch {worst} the run as logged answered "
-        f"{seen[worst]} of the validation images, and the same weights {can[worst]} once the means and "
-        "variances that the head's batch norm evaluates with were estimated anew. New means alone regain "
+        f"**{much} of the failure was one of evaluation.** In the epoch in which it looked worst (number "
+        f"{', '.join(map(str, worst))}, with seeds {SEEDS}) the run as logged answered {_listed(looked)} of "
+        f"the validation images, and the same weights {_listed(could)} once the means and variances that the "
+        "head's batch norm evaluates with were estimated anew. New means alone regain "
         f"{percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first {study.ANATOMY_EPOCHS} "
-        f"passes, {len(parts)} seeds). Not all of it was appearance: after epoch {deepest} the weights "
-        f"themselves gave {percent(can[deepest].value)}, and at its lowest a fresh classifier on the "
-        f"features answered {probes[dimmest]}, {forgot} than the {probes[0]} of before the first epoch."
+        "passes, the same seeds). What the weights themselves could do was at its lowest "
+        f"{_listed(deepest)} ({_listed(line[0] for line in can)} before), and a fresh classifier on the "
+        f"features fell below its start, {percent(probes[0][0].value)}, in {forgot} of the {len(probes)} "
+        f"({_listed(dimmest)} at the lowest)."
     )
 
 
-def _begun(runs: Group, name: str) -> list[Run]:
-    """The failing run's beginning with an intervention, one a seed."""
-    return [_run(runs, study.intervention(name, seed)) for seed in study.SEEDS]
+def _listed(shares: Iterable[Proportion]) -> str:
+    """Accuracies of runs that differ in their seed, in the order of SEEDS."""
+    return ", ".join(percent(share.value) for share in shares)
+
+
+def _repeated(runs: Group, experiment: Experiment) -> list[Run]:
+    """The records of an experiment, one a seed of SEEDS."""
+    return [_run(runs, experiment.replace(seed=seed)) for seed in study.SEEDS]
 
 
 def _prevention(runs: Group) -> str:
-    groups = [_begun(runs, name) for name in ("as logged", "batch norm frozen", "no norm")]
+    names = ("as logged", "batch norm frozen", "no norm")
+    groups = [_repeated(runs, study.intervention(name)) for name in names]
     stood = [[anatomy.accuracy(run) for run in group] for group in groups]
     vary = [", ".join(f"{run.diagnosis[-1]['alive']:,}" for run in group) for group in groups]
     best = max(stood[0], key=lambda share: share.value)
     worst = min(stood[1], key=lambda share: share.value)
     words = apart(best, worst, "does not collapse", "stands lower still", "is not clearly better off")
     logged, frozen, none = map(anatomy.told, groups)
-    seeds = ", ".join(map(str, study.SEEDS))
     threads = [run.environment["threads"] for run in groups[0]]
     others = f" and on {', '.join(map(str, threads))} threads" if len(set(threads)) > 1 else ""
     return (
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
-        f"As logged it stands, with seeds {seeds}{others}, at {logged} on validation after them, with that "
+        f"As logged it stands, with seeds {SEEDS}{others}, at {logged} on validation after them, with that "
         f"norm frozen at {frozen}, and with none in the head at {none}. Accuracy does not show all: of "
         f"{groups[0][0].diagnosis[0]['alive']:,} channels of the features {vary[0]} still vary then as "
         f"logged, {vary[1]} with the norm frozen and {vary[2]} with none. Neither of the two was run for "

@@ -25,12 +25,13 @@ def test_a_finding_opens_with_what_was_found_and_gives_its_numbers() -> None:
     assert "17 claims" in headline
     assert "weight decay changes none of 10,000 answers" in headline
     assert failure.startswith("**The run that failed, run to its end, is not shown to differ")
+    shares = r"[\d.]+%, [\d.]+%, [\d.]+%"
+    assert re.search(rf"with seeds 42, 0, 1\) the run as logged answered {shares} of the validation", looks)
+    assert re.search(rf"and the same weights {shares} once the means and variances", looks)
     assert re.search(
-        r"After epoch \d+ the run as logged answered [\d.]+% .* and the same weights [\d.]+%", looks
+        r"New means alone regain \d+% to \d+% of what both do \(first 2 passes, the same seeds\)", looks
     )
-    assert re.search(
-        r"New means alone regain \d+% to \d+% of what both do \(first 2 passes, 3 seeds\)", looks
-    )
+    assert re.search(rf"fell below its start, [\d.]+%, in \d of the 3 \({shares} at the lowest\)", looks)
     assert prevention.startswith(
         "**With the head's batch norm frozen that run does not collapse in its first 2 passes."
     )
