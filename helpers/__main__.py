@@ -96,10 +96,10 @@ def find_data(data_dir: Path | None = None, download: bool = True) -> None:
 
 
 def cache(clear: bool = False) -> None:
-    """List what is stored for re-use: prefix activations, checkpoints, downloads.
+    """List what is stored for re-use: prefix activations, checkpoints, trained weights.
 
     Args:
-        clear: Remove the stored activations and checkpoints; they are made again when needed.
+        clear: Remove the stored activations and checkpoints, which are made again when needed.
     """
     print(storage.clear() if clear else storage.listing())
 

@@ -28,7 +28,6 @@ from helpers.records import Run
 
 TARGETS = {"features": 2.5, "epoch": 2.5, "sweep": 3.0}
 """How many times faster than plain Keras a comparison was asked to be, on two cores."""
-MEMORY_TARGET_GB = 6.0
 SWEEP = [
     {"optimizer": optimizer, "learning_rate": rate}
     for optimizer in ("adamw", "adam", "sgd")

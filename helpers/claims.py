@@ -1,8 +1,10 @@
 """The seed study's claims, and how each verdict is reached from records.
 
 Each Claim names the experiments that bear on it and carries its rule of judgement as a sentence and, beside
-it, as a function. Both were written before this report's full-scale runs were looked at; the study's text and
-logs, and some short first measurements, were known. Only full-scale runs on CIFAR-10 are evidence: a run
+it, as a function. Both were written before this report's full-scale runs were looked at, but for two: C16's
+was shortened when records had begun to say what stored features had cost, and C13, judged on the first seed
+alone, takes the mean over the seeds since there are several. The study's text and logs, and some short first
+measurements, were known. Only full-scale runs on CIFAR-10 are evidence: a run
 counts where its key is that of the experiment named, whatever its seed. A claim without its runs says
 what is still to be run. To add one, append it to CLAIMS.
 """
@@ -21,7 +23,7 @@ import numpy as np
 from helpers import data, evaluation
 from helpers.evaluation import Proportion
 from helpers.experiment import Experiment
-from helpers.records import Run
+from helpers.records import RecordError, Run
 
 Outcome = Literal["reproduced", "partly", "not reproduced", "not yet run"]
 Group = Sequence[Run]
@@ -114,12 +116,23 @@ def table(runs: Group) -> list[dict[str, str]]:
 
 
 def alike(runs: Group, free: Sequence[str] = ("seed",), **changes: Any) -> list[Run]:
-    """The runs, by seed, that differ from Experiment(**changes) in the `free` fields at most."""
+    """The runs, by seed, that differ from Experiment(**changes) in the `free` fields at most.
+
+    Raises RecordError for two records of one experiment, which differ in their data or weights: a mean over
+    both would take them for two seeds.
+    """
 
     def key(run: Run) -> str:
         return _key(**{**changes, **{name: run.config[name] for name in free}})
 
     found = [run for run in runs if run.key and run.key == key(run)]
+    first: dict[str, Run] = {}
+    for run in found:
+        if (other := first.setdefault(run.key, run)) is not run:
+            raise RecordError(
+                f"{other.path.name} and {run.path.name} are one experiment on different data or weights, "
+                "and no verdict can rest on both: move one of them to another folder"
+            )
     return sorted(found, key=lambda run: run.config["seed"])
 
 
@@ -140,7 +153,10 @@ def _key(**fields: Any) -> str:
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy of one experiment less another's, -1 to 1, with its 95% interval, over a number of seeds."""
+    """Accuracy of one experiment less another's, -1 to 1, with its 95% interval.
+
+    seeds: how many both have; with 0 the two runs differ in their seed as well.
+    """
 
     value: float
     low: float
@@ -148,14 +164,15 @@ class Gain:
     seeds: int
 
     def __str__(self) -> str:
-        seeds = f"; {self.seeds} seeds" if self.seeds > 1 else ""
+        seeds = {0: "; different seeds", 1: ""}.get(self.seeds, f"; {self.seeds} seeds")
         return f"{100 * self.value:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}{seeds})"
 
 
 def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain")) -> Gain:
     """What the second experiment's runs gain over the first's on the test images, by seed.
 
-    Interval: the paired bootstrap over images for one seed, Student's over the seeds that both have for more.
+    Where no seed is common to both, the first run of each is compared, and the text says so. Interval: the
+    paired bootstrap over images for one seed, Student's over the seeds that both have for more.
     """
     by_seed = [{run.config["seed"]: run for run in group} for group in (first, second)]
     both = sorted(by_seed[0].keys() & by_seed[1].keys())
@@ -164,7 +181,7 @@ def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain"
         evaluation.paired(one.correct("test", views[0]), two.correct("test", views[1])) for one, two in pairs
     ]
     if len(tests) == 1:
-        return Gain(tests[0].difference, tests[0].low, tests[0].high, 1)
+        return Gain(tests[0].difference, tests[0].low, tests[0].high, len(both))
     mean = evaluation.across_seeds([test.difference for test in tests])
     return Gain(mean.value, mean.low, mean.high, len(tests))
 

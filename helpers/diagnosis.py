@@ -186,9 +186,9 @@ class Diagnosis:
         return found
 
     def _drift(self, name: str, kernel: keras.Variable) -> float:
-        """The norm of a kernel's change over its norm before stage 2."""
+        """The norm of a kernel's change over its norm before stage 2, or over 1 where that was zero."""
         before = self.kernels_before[name]
-        return float(np.linalg.norm(_numpy(kernel) - before) / np.linalg.norm(before))
+        return float(np.linalg.norm(_numpy(kernel) - before) / (np.linalg.norm(before) or 1))
 
     def _grams(self) -> list[Array]:
         """Each block's Gram matrix of the first validation images' activations, COMPARED at most."""

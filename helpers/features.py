@@ -103,7 +103,7 @@ def training_view(experiment: Experiment, split: Split, number: int) -> Wanted:
     kind = experiment.augmentation
     if kind == "crop" and number < 2:
         kind = "flip"  # the very views, which both share
-    alpha = f"{experiment.mixup_alpha:g}" if "mixup" in kind else ""
+    alpha = repr(experiment.mixup_alpha) if "mixup" in kind else ""  # every digit: it names a file
     view = augment.draw(kind, number, len(split.labels), mixup_alpha=experiment.mixup_alpha)
     if kind == "none" or (kind == "flip" and number == 0):
         return plain("train", split)
@@ -241,9 +241,11 @@ _verified: set[Path] = set()
 def _open(prefix: Prefix, item: Wanted, progress: bool) -> np.ndarray:
     """A finished view, checked once a process against its checksum; a damaged one is built again."""
     path = _file(prefix, item)
-    if path not in _verified:
+    there = path.exists()  # another process may have made room with it
+    if not (there and path in _verified):
         if _resume_point(path, (len(item.split.labels), *prefix.shape))[0] != len(item.split.labels):
-            print(f"{path} does not match its checksum (cut short or altered): building it again")
+            if there:
+                print(f"{path} does not match its checksum (cut short or altered): building it again")
             _build(prefix, item, _through(prefix), progress)
         _verified.add(path)
     os.utime(path)  # the least recently used view is the first to go when the store is full

@@ -19,7 +19,6 @@ import functools
 import hashlib
 import itertools
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -242,7 +241,6 @@ def pretrain(images_per_epoch: int = 4000, epochs: int = 24) -> float:
     Adam with a cosine schedule; every epoch draws new images. About 8 minutes on two cores. Weights
     trained elsewhere agree with the shipped ones in kind, not in bits.
     """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
 
     keras.utils.set_random_seed(0)

@@ -149,7 +149,7 @@ def _joined(network: keras.Model, precision: str) -> Callable[[layers.Layer], la
             return layers.Identity(name=layer.name)
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
             name = layer.name.lower()
-            norm = norms.get(f"{name}_bn") or norms.get(f"bn_{name}") or norms[f"{name}bn"]
+            norm = norms.get(f"{name}_bn") or norms[f"bn_{name}"]
             return ConvolutionWithFrozenNorm(layer, norm, precision, name=layer.name)
         return type(layer).from_config(layer.get_config())
 

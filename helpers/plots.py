@@ -24,7 +24,6 @@ from helpers.prose import caution, finding, percent, points
 from helpers.records import Run
 from helpers.style import GREY, PALETTE, WIDTH, Array, Figure, styled
 from helpers.style import display as display  # so that a notebook needs plots alone
-from helpers.style import save as save
 
 EPOCHS = "epoch (passes over the training images)"
 FEWEST = 10

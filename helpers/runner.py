@@ -306,7 +306,8 @@ def _record(
         "class_counts": counts,
         "diagnosis": done["stage2"].watched if "stage2" in done else [],
     }
-    kept = records.screening(arrays, counts) if screening else arrays
+    # What has no second stage is no shorter in a sweep: it is the table's baseline.
+    kept = records.screening(arrays, counts) if screening and experiment.epochs_run else arrays
     return records.write(content, kept, results_folder(experiment))
 
 

@@ -1,10 +1,12 @@
 """What is kept on disk: written whole; and, for re-use, listed, bounded and cleared. Needs no Keras.
 
-Everything here can be made again: stored activations (bank/), checkpoints and trained weights (runs/).
+Stored activations (bank/) and checkpoints (runs/) can be made again. Trained weights (runs/) lie beside
+the latter and are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -34,7 +36,11 @@ def bound() -> int:
 
 def views() -> list[Path]:
     """Every stored view, the least recently used first."""
-    return sorted((cache_folder() / "bank").glob("*/*.npy"), key=lambda path: path.stat().st_mtime)
+    used = {}
+    for path in (cache_folder() / "bank").glob("*/*.npy"):
+        with contextlib.suppress(FileNotFoundError):  # another process removed it meanwhile
+            used[path] = path.stat().st_mtime
+    return sorted(used, key=used.__getitem__)
 
 
 def taken(path: Path) -> int:
@@ -86,7 +92,7 @@ def _remove(path: Path) -> bool:
     try:
         with filelock.FileLock(path.with_suffix(".lock"), timeout=0):
             path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may have made room with it
     except filelock.Timeout:
         return False
     return True
@@ -134,14 +140,18 @@ def lock_of(folder: Path) -> Path:
 
 
 def clear() -> str:
-    """Delete the stored activations, checkpoints and trained weights that no process is writing."""
+    """Delete the stored activations and checkpoints that no process is writing.
+
+    Trained weights stay: a run whose record exists is not trained again, and `predict` needs them.
+    """
     removed = [path for path in views() if _remove(path)]
     busy = len(views())
-    for folder in (cache_folder() / "runs").glob("*/"):
+    for folder in {path.parent for path in (cache_folder() / "runs").glob("*/stage*.npz")}:
         try:
             with filelock.FileLock(lock_of(folder), timeout=0):
-                shutil.rmtree(folder)
+                for checkpoint in folder.glob("stage*.npz"):
+                    checkpoint.unlink()
         except filelock.Timeout:
             busy += 1
     kept = f"; {busy} in use were kept" if busy else ""
-    return f"removed {len(removed)} stored views and the checkpoints{kept}"
+    return f"removed {len(removed)} stored views and the checkpoints{kept}; trained weights stay"

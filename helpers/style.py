@@ -12,7 +12,6 @@ import html
 import io
 import textwrap
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
@@ -63,14 +62,6 @@ def png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, dpi=200, metadata={"Description": figure.alt_text, "Software": None})
     return content.getvalue()
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as a PNG file, making its folder; returns where it lies."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(figure))
-    return path
 
 
 def display(figure: Figure) -> None:

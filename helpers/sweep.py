@@ -133,8 +133,12 @@ def run(
     """
     if workers < 1 or (scheduler and workers > 1):
         raise SweepError(f"workers={workers}: give 1 or more, and none beside a scheduler, which has its own")
-    unique = {each.key: each for each in experiments}.values()
-    outcomes = {each: _attempt(runner.find, each) for each in unique}
+    unique: dict[tuple[str, str], Experiment] = {}
+    for each in experiments:
+        asked = each.key, each.backbone_weights
+        if asked not in unique or each.diagnosed:  # a diagnosed run answers for a plain one as well
+            unique[asked] = each
+    outcomes = {each: _attempt(runner.find, each) for each in unique.values()}
     missing = [each for each, outcome in outcomes.items() if outcome is None]
     stored = [(each, outcome) for each, outcome in outcomes.items() if outcome is not None]
     here = ((each, _attempt(partial(runner.run, screening=screening), each)) for each in missing)

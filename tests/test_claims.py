@@ -157,6 +157,8 @@ def test_c2_and_c12_judge_the_gap(make: Make, train: float, expected: str) -> No
     assert outcome("C2", make(0.87, n_unfreeze=0, content=content)) == expected
     opposite = {"reproduced": "not reproduced", "partly": "not reproduced", "not reproduced": "reproduced"}
     assert outcome("C12", make(0.87, content=content)) == opposite[expected]
+    nearer = {"curves": {"stage2": {**curve, "accuracy": [0.905]}}}
+    assert outcome("C12", make(0.87, content=nearer)) == "partly"
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,19 @@ def test_c4_judges_both_versions(make: Make, published: float, logged: float, ex
 def test_c6_needs_a_supported_loss(make: Make, mixed: float, seed: int, expected: str) -> None:
     runs = [make(0.915), make(mixed, augmentation="standard+mixup", seed=seed)]
     assert outcome("C6", *runs) == expected
+
+
+def test_runs_without_a_common_seed_are_said_to_have_none(make: Make) -> None:
+    gains = [str(claims.gain([make(0.9)], [make(0.95, dropout=0.0, seed=seed)])) for seed in (42, 1)]
+    assert ["different seeds" in text for text in gains] == [False, True]
+
+
+def test_two_records_of_one_experiment_are_no_two_seeds(make: Make) -> None:
+    """They differ in their weights: a mean over both would be a mean over nothing that was claimed."""
+    run = make(0.9)
+    other = dataclasses.replace(run, path=run.path.with_name("other.json"))
+    with pytest.raises(records.RecordError, match=r"other\.json are one experiment on different data or"):
+        claims.alike([run, other])
 
 
 def test_c7_needs_failure_and_no_cure_at_the_same_rate(make: Make) -> None:

@@ -102,7 +102,7 @@ def test_two_devices_share_the_work_and_change_nothing(tmp_path: Path) -> None:
     assert kills.difference(one, two) <= 1e-3
 
 
-def test_the_folder_of_records_is_not_mixed(both: dict[str, Run], tmp_path: Path) -> None:
+def test_the_record_of_either_engine_answers_for_both(both: dict[str, Run], tmp_path: Path) -> None:
     """Asked for by the other engine, the stored record answers."""
     run = both["bank"]
     experiment = Experiment(**run.config).replace(engine="end_to_end")

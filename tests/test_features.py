@@ -316,6 +316,32 @@ def test_a_disk_too_small_for_the_rest(store: Path, monkeypatch: pytest.MonkeyPa
         stored(MANY)
 
 
+def test_clearing_keeps_the_weights_that_nothing_makes_again(store: Path) -> None:
+    stored(1000, (0,))
+    run = storage.cache_folder() / "runs" / "n0_s42-0"
+    run.mkdir(parents=True)
+    storage.lock_of(run).touch()
+    for name in ("stage2.npz", "weights.npz"):
+        (run / name).write_bytes(b"arrays")
+    assert storage.clear() == "removed 1 stored views and the checkpoints; trained weights stay"
+    assert [path.name for path in run.iterdir()] == ["weights.npz"]
+    assert not storage.views()
+
+
+def test_a_view_that_another_process_removed_is_missed_by_none(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(1000, (0, 1))
+    here = storage.views()
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "views", lambda: here)
+        here[0].unlink()
+        assert "removed 2" in storage.clear()  # no error for the one that was gone
+    before = stored(1000, (0,))
+    here[0].unlink()
+    np.testing.assert_array_equal(stored(1000, (0,)), before)
+
+
 def test_the_least_recently_used_view_makes_room(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(1000, (0, 1))
     for number, age in ((0, 10), (1, 20)):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import records
+from helpers import evaluation, records
 from helpers.experiment import Experiment
 from helpers.records import Run
 
@@ -26,10 +26,11 @@ def softmax_outputs(n: int, seed: int = 0, sharpness: float = 1.5) -> np.ndarray
 
 
 def arrays_of(counts: dict[str, list[int]]) -> dict[str, np.ndarray]:
+    """Outputs that differ by split and by view, so that none can stand in for another."""
     return {
-        f"{split}_{view}": softmax_outputs(sum(each), seed)
+        f"{split}_{view}": softmax_outputs(sum(each), 2 * seed + number)
         for seed, (split, each) in enumerate(counts.items())
-        for view in records.VIEWS
+        for number, view in enumerate(records.VIEWS)
     }
 
 
@@ -131,9 +132,9 @@ def test_a_screening_record_keeps_classes_and_true_probabilities(tmp_path: Path)
     run = records.write(content_of(), small, tmp_path)
     assert run.is_screening
     np.testing.assert_array_equal(run.predictions("val"), arrays["val_plain"].argmax(axis=1))
-    np.testing.assert_array_equal(
-        run.correct("test", "tta"), run.predictions("test", "tta") == run.labels("test")
-    )
+    averaged = evaluation.tta(arrays["test_plain"], arrays["test_flipped"]).argmax(axis=1)
+    assert (averaged != arrays["test_plain"].argmax(axis=1)).any()
+    np.testing.assert_array_equal(run.correct("test", "tta"), averaged == run.labels("test"))
     with pytest.raises(records.RecordError, match="holds no 'test_plain'"):
         run.probabilities("test")
 
@@ -206,6 +207,9 @@ def test_every_committed_record_is_sound_and_its_accuracies_can_be_recomputed(pa
                 measured = {split: run.correct(split, view).mean() for split in ("val", "test")}
                 stated = {split: run.metrics[f"{split}_{name}"] for split in measured}
                 assert measured == pytest.approx(stated, abs=1e-9), run.path.name
+            if not run.is_screening:
+                again = evaluation.recompute(run)
+                assert {name: run.metrics[name] for name in again} == pytest.approx(again), run.path.name
 
 
 def test_the_record_of_an_experiment_is_found(run: Run, tmp_path: Path) -> None:

@@ -85,6 +85,17 @@ def test_an_unknown_sweep_is_told_the_nearest() -> None:
         sweep.named("lader")
 
 
+def test_a_file_of_weights_makes_another_experiment_and_a_diagnosed_run_answers_for_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Experiment] = []
+    monkeypatch.setattr(runner, "find", asked.append)
+    monkeypatch.setattr(runner, "run", lambda each, screening: None)
+    files = [Experiment(backbone_weights=name) for name in ("a.h5", "b.h5")]
+    sweep.run([*files, Experiment(diagnosed=True), Experiment()])
+    assert asked == [*files, Experiment(diagnosed=True)]
+
+
 def test_recipes_are_run_as_sweeps_are() -> None:
     assert sweep.named("ladder") == list(LADDER.values())
     assert all(each.scale == "full" for recipe in RECIPES.values() for each in recipe)
