@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from scipy import stats
 
 from helpers import evaluation, plots, style
 from helpers.evaluation import Proportion
@@ -79,26 +80,49 @@ def since_start(run: Run, statistics: str = "moving") -> str:
     return apart(before, after, "better", "worse", "not clearly different")
 
 
-def hidden(run: Run) -> float:
-    """Accuracy, in 0 to 1, that estimating the statistics anew adds after the last epoch; may be negative."""
-    return accuracy(run, statistics=mended(run)).value - accuracy(run).value
+def hidden(run: Run, epoch: int = -1) -> float:
+    """Accuracy, in 0 to 1, that estimating the statistics anew adds after an epoch; may be negative."""
+    return accuracy(run, statistics=mended(run), epoch=epoch).value - accuracy(run, epoch=epoch).value
 
 
-def regained(run: Run, statistics: str) -> float:
-    """Part of what new means and variances regain together, after the last epoch, that these statistics do.
+def regained(run: Run, statistics: str, epoch: int = -1) -> float:
+    """Part of what new means and variances regain together, after an epoch, that these statistics do.
 
     0 where both together regain nothing.
     """
-    both = hidden(run)
-    return (accuracy(run, statistics=statistics).value - accuracy(run).value) / both if both > 0 else 0.0
+    both = hidden(run, epoch)
+    part = accuracy(run, statistics=statistics, epoch=epoch).value - accuracy(run, epoch=epoch).value
+    return part / both if both > 0 else 0.0
 
 
-def misfit(run: Run, measure: str) -> float:
-    """How far off the moving statistics are on the validation images after the last epoch.
+def misfit(run: Run, measure: str, epoch: int = -1) -> float:
+    """How far off the moving statistics are on the validation images after an epoch.
 
     measure: 'mean', 'mean_alive' or 'variance', as `diagnosis` measures them.
     """
-    return float(run.diagnosis[-1]["statistics"]["val"][measure])
+    return float(run.diagnosis[epoch]["statistics"]["val"][measure])
+
+
+def hidden_with(run: Run, measure: str) -> float:
+    """Spearman's rank correlation, over the epochs, of `misfit` by a measure with what evaluation hides."""
+    epochs = range(1, len(run.diagnosis))
+    off, hides = [misfit(run, measure, epoch) for epoch in epochs], [hidden(run, epoch) for epoch in epochs]
+    return float(stats.spearmanr(off, hides).statistic)
+
+
+def lows(run: Run) -> dict[str, str]:
+    """Where a diagnosed run stood lowest: as evaluated, by what its weights could do, by a fresh probe.
+
+    Each in words, with the epoch; of equals the first. Also what the weights could do when they looked worst.
+    """
+    seen, able, probe = (by_epoch(run, statistics=kind) for kind in ("moving", mended(run), "probe"))
+    looked, deepest, dimmest = map(lowest, (seen, able, probe))
+    return {
+        "looked worst, epoch": f"{seen[looked]} after {looked}",
+        "re-estimated then": str(able[looked]),
+        "weights at their worst": f"{able[deepest]} after {deepest}",
+        "lowest fresh probe": f"{probe[dimmest]} after {dimmest} ({percent(probe[0].value)})",
+    }
 
 
 def _labelled(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:

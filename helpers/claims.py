@@ -211,6 +211,17 @@ def train_gap(group: Group, stage: str) -> float:
     return float(np.mean([curve["accuracy"][-1] - curve["val_accuracy"][-1] for curve in curves]))
 
 
+def storing_gain(run: Run) -> float:
+    """How many times faster stage 1 was than with a pass through the backbone in every epoch.
+
+    Of the stored images the training set alone is passed again; the rest is of both kinds of evaluation.
+    """
+    extract, head = run.timing_sec["feature_extract"], run.timing_sec["top_train"]
+    stored = run.train_images + 2 * (run.size("val") + run.size("test"))
+    epochs = len(run.curves["stage1"]["loss"])
+    return epochs * extract * run.train_images / stored / (extract + head)
+
+
 # ---------------------------------------------------------------------------- rules
 
 REACHES = (
@@ -373,22 +384,22 @@ def fast_enough(groups: Mapping[str, Group]) -> Judgement:
     fastest = sorted(groups["headline"], key=lambda run: run.timing_sec["total"])
     on_gpu = [run for run in fastest if run.environment.get("accelerator")]
     if not on_gpu:
-        return "not yet run", f"no run on a GPU; {fastest[0].timing_sec['total']:.0f} s without one"
+        took = " to ".join(dict.fromkeys(f"{fastest[end].timing_sec['total']:,.0f}" for end in (0, -1)))
+        return "not yet run", f"no run on a GPU; without one {took} s"
     device, seconds = on_gpu[0].environment["accelerator"], on_gpu[0].timing_sec["total"]
     return ("reproduced" if seconds < 16 * 60 else "not reproduced"), f"{seconds:.0f} s on {device}"
 
 
 def storing_pays(groups: Mapping[str, Group]) -> Judgement:
     """C16."""
-    run = groups["baseline"][0]
-    extract, head = run.timing_sec["feature_extract"], run.timing_sec["top_train"]
-    stored = run.train_images + 2 * (run.size("val") + run.size("test"))
-    epochs = len(run.curves["stage1"]["loss"])
-    ratio = epochs * extract * run.train_images / stored / (extract + head)
-    outcome: Outcome = "reproduced" if ratio >= 2 else "partly" if ratio > 1 else "not reproduced"
-    return (
-        outcome,
-        f"{extract:.0f} s features and {head:.0f} s head for {epochs} epochs: {ratio:.1f} times faster",
+    slowest = min(groups["baseline"], key=storing_gain)
+    least, seconds = storing_gain(slowest), slowest.timing_sec
+    epochs = len(slowest.curves["stage1"]["loss"])
+    outcome: Outcome = "reproduced" if least >= 2 else "partly" if least > 1 else "not reproduced"
+    at_least = "at least " if len(groups["baseline"]) > 1 else ""
+    return outcome, (
+        f"{seconds['feature_extract']:.0f} s features and {seconds['top_train']:.0f} s head for {epochs} "
+        f"epochs: {at_least}{least:.1f} times faster"
     )
 
 

@@ -9,7 +9,7 @@ from helpers import anatomy, bench, claims, evaluation, study
 from helpers.claims import Group
 from helpers.evaluation import Proportion, scientific
 from helpers.experiment import Experiment
-from helpers.prose import apart, finding, percent
+from helpers.prose import apart, finding, percent, points
 from helpers.records import Run
 
 WAITING = "*Not yet run: {}.*"
@@ -37,11 +37,15 @@ def _told(tell: Callable[[Group], str], runs: Group) -> str:
         return WAITING.format(missing)
 
 
+def _at_hand(runs: Group, experiment: Experiment) -> list[Run]:
+    """The records of an experiment, whatever their files; diagnosed where it is."""
+    return [run for run in runs if run.key == experiment.key and (run.diagnosis or not experiment.diagnosed)]
+
+
 def _run(runs: Group, experiment: Experiment) -> Run:
-    """The record of an experiment, whatever its file; _Missing, with what it is, where there is none."""
-    for run in runs:
-        if run.key == experiment.key and (run.diagnosis or not experiment.diagnosed):
-            return run
+    """The first record of an experiment; _Missing, with what it is, where there is none."""
+    for run in _at_hand(runs, experiment):
+        return run
     raise _Missing(experiment.described)
 
 
@@ -85,9 +89,8 @@ SEEDS = ", ".join(map(str, study.SEEDS))
 
 
 def _failure(runs: Group) -> str:
-    failed, careful = (_repeated(runs, each) for each in (LOGGED, study.HEADLINE))
-    published = _run(runs, PUBLISHED)
-    against, plain = (claims.gain(careful, group) for group in (failed, [published]))
+    failed, published, careful = (_repeated(runs, each) for each in (LOGGED, PUBLISHED, study.HEADLINE))
+    against, plain = (claims.gain(careful, group) for group in (failed, published))
     words = finding(against, "is better than", "is worse than", "is not shown to differ from")
     curves = [run.curves["stage2"] for run in failed]
     pace = curves[0]["learning_rate"][0]
@@ -101,8 +104,8 @@ def _failure(runs: Group) -> str:
         f"at {scientific(pace)} ({percent(min(before))} to {percent(max(before))} before), and ends at "
         f"{_listed(map(_test, failed))} on test (seeds {SEEDS}), with weights trained at "
         f"{', '.join(map(scientific, kept))}: {against} against careful runs with the same seeds. Without "
-        f"augmentation, as its text has it, it ends at {_test(published)}, with one seed: {plain} against "
-        "the careful run, which is augmented."
+        f"augmentation, as its text has it, it ends at {_listed(map(_test, published))}: {plain} against "
+        "the careful runs, which are augmented."
     )
 
 
@@ -124,9 +127,9 @@ def _looks(runs: Group) -> str:
     )
     return (
         f"**{much} of the failure was one of evaluation.** In the epoch in which it looked worst (number "
-        f"{', '.join(map(str, worst))}, with seeds {SEEDS}) the run as logged answered {_listed(looked)} of "
-        f"the validation images, and the same weights {_listed(could)} once the means and variances that the "
-        "head's batch norm evaluates with were estimated anew. New means alone regain "
+        f"{', '.join(map(str, worst))}, the first of equals, with seeds {SEEDS}) the run as logged answered "
+        f"{_listed(looked)} of the validation images, and the same weights {_listed(could)} once the means "
+        "and variances that the head's batch norm evaluates with were estimated anew. New means alone regain "
         f"{percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first {study.ANATOMY_EPOCHS} "
         "passes, the same seeds). What the weights themselves could do was at its lowest "
         f"{_listed(deepest)} ({_listed(line[0] for line in can)} before), and a fresh classifier on the "
@@ -155,14 +158,22 @@ def _prevention(runs: Group) -> str:
     words = apart(best, worst, "does not collapse", "stands lower still", "is not clearly better off")
     logged, frozen, none = map(anatomy.told, groups)
     threads = [run.environment["threads"] for run in groups[0]]
+    whole = [run for seed in study.SEEDS for run in _at_hand(runs, study.PREVENTED.replace(seed=seed))]
+    longer = "Neither of the two was run for longer under this schedule."
+    if whole:
+        hides = max(anatomy.hidden(run, epoch) for run in whole for epoch in range(1, len(run.diagnosis)))
+        longer = (
+            f"To the end of its schedule the frozen one never hides more than {points(hides)[1:]} of what "
+            f"its weights can do, and ends at {_listed(map(_test, whole))} on test (seeds "
+            f"{', '.join(str(run.config['seed']) for run in whole)})."
+        )
     others = f" and on {', '.join(map(str, threads))} threads" if len(set(threads)) > 1 else ""
     return (
         f"**With the head's batch norm frozen that run {words} in its first {study.ANATOMY_EPOCHS} passes.** "
         f"As logged it stands, with seeds {SEEDS}{others}, at {logged} on validation after them, with that "
         f"norm frozen at {frozen}, and with none in the head at {none}. Accuracy does not show all: of "
         f"{groups[0][0].diagnosis[0]['alive']:,} channels of the features {vary[0]} still vary then as "
-        f"logged, {vary[1]} with the norm frozen and {vary[2]} with none. Neither of the two was run for "
-        "longer under this schedule."
+        f"logged, {vary[1]} with the norm frozen and {vary[2]} with none. {longer}"
     )
 
 
@@ -180,10 +191,10 @@ def _beyond(runs: Group) -> str:
         f"protocol.** With {study.BEST.n_unfreeze} layers unfrozen in the place of "
         f"{study.HEADLINE.n_unfreeze}, a rate of {scientific(study.BEST.learning_rate)} that falls to zero, "
         f"a mere softmax for a head, shifts and flips for views and most products in bfloat16 it reaches "
-        f"{_test(best)} ({against}) after {passes[1]} passes, from the raw images in {minutes[1]} on "
-        f"{best.environment['threads']} threads; a shorter recipe reaches {_test(quick)} after {passes[0]} "
-        f"in {minutes[0]}. Storing what the frozen part computes makes an epoch of the protocol "
-        f"{measured['ratio']:.1f} times faster than Keras' `fit` ({measured['low']:.1f} to "
+        f"{_test(best)} ({against}, with one seed each) after {passes[1]} passes, from the raw images in "
+        f"{minutes[1]} on {best.environment['threads']} threads; a shorter recipe reaches {_test(quick)} "
+        f"after {passes[0]} in {minutes[0]}. Storing what the frozen part computes makes an epoch of the "
+        f"protocol {measured['ratio']:.1f} times faster than Keras' `fit` ({measured['low']:.1f} to "
         f"{measured['high']:.1f} in turns with it), and the protocol from the raw images {whole:.1f} times "
         f"(Keras' time computed from its measured speed)."
     )

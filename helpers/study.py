@@ -69,6 +69,9 @@ INTERVENTIONS: dict[str, dict[str, Any]] = {
 Without augmentation it is the run as published, which is in TABLE.
 """
 
+PREVENTED = TABLE["fine-tune 30, 3e-4, as logged"].replace(head_norm="frozen")
+"""The failing run with the norm of its head frozen, to its end."""
+
 MAP_RATES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 """Learning rates from the one that works to one at which nothing does."""
 
@@ -146,6 +149,7 @@ BEST = LONGER.replace(learning_rate=1e-4)
 
 RECIPES: dict[str, list[Experiment]] = {
     "table": [row.replace(seed=seed) for seed in SEEDS for row in TABLE.values()],
+    "prevented": [PREVENTED.replace(seed=seed) for seed in SEEDS],
     "ladder": list(LADDER.values()),
     # The optimizer and the rate of all the recipes, against its neighbours.
     "rates": [

@@ -158,3 +158,17 @@ def test_misfit_is_the_last_epochs() -> None:
 def test_a_run_that_was_not_diagnosed_is_refused() -> None:
     with pytest.raises(ValueError, match="a-record.json holds no diagnosis.*diagnosed=True"):
         anatomy.accuracy(Run(**{**vars(FAILED), "diagnosis": []}))
+
+
+def test_the_lowest_points_are_told_with_their_epochs_and_of_equals_the_first() -> None:
+    lows = anatomy.lows(diagnosed(0.8, 0.7))
+    assert lows["looked worst, epoch"].startswith("80.0%") and lows["looked worst, epoch"].endswith("after 1")
+    assert lows["re-estimated then"].startswith("88.0%")
+    assert lows["weights at their worst"].startswith("70.0%")
+    assert lows["lowest fresh probe"].endswith("after 2 (87.0%)")
+
+
+def test_what_evaluation_hides_is_told_by_epoch() -> None:
+    assert anatomy.hidden(FAILED, 1) == pytest.approx(0.08)
+    assert anatomy.hidden(FAILED) == pytest.approx(0.26)
+    assert anatomy.regained(FAILED, "batch", 1) == pytest.approx(1.0)

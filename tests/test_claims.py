@@ -286,6 +286,8 @@ def test_c14_ranks_the_pairs(make: Make, confused: dict[int, int], expected: str
 
 def test_c15_needs_a_gpu(make: Make) -> None:
     assert outcome("C15", make(0.92)) == "not yet run"
+    both = [make(0.92, seed=seed, content={"timing_sec": {"total": 3000.0 + seed}}) for seed in (0, 1)]
+    assert "3,000 to 3,001 s" in CLAIM["C15"].verdict(both).measured
     for total, expected in ((900.0, "reproduced"), (2000.0, "not reproduced")):
         content = {"environment": {"accelerator": "a GPU"}, "timing_sec": {"total": total}}
         assert outcome("C15", make(0.92, content=content)) == expected
@@ -297,6 +299,25 @@ def test_c16_compares_with_a_pass_in_every_epoch(make: Make) -> None:
     for epochs, expected in ((10, "reproduced"), (1, "not reproduced")):
         content = {"curves": {"stage1": {**curves, "loss": [1.0] * epochs}}}
         assert outcome("C16", make(0.88, n_unfreeze=0, content=content)) == expected
+
+
+def test_c16_is_judged_on_the_seed_that_storing_saves_least(make: Make) -> None:
+    curves = {"loss": [1.0] * 10, "accuracy": [0.9], "val_accuracy": [0.8]}
+    runs = [
+        make(
+            0.88,
+            n_unfreeze=0,
+            seed=seed,
+            content={
+                "curves": {"stage1": curves},
+                "timing_sec": {"feature_extract": 100.0, "top_train": head, "total": 200.0},
+            },
+        )
+        for seed, head in ((0, 10.0), (1, 900.0))
+    ]
+    verdict = CLAIM["C16"].verdict(runs)
+    assert verdict.outcome == "not reproduced"
+    assert "900 s head for 10 epochs: at least 0." in verdict.measured
 
 
 def test_c17_counts_the_parts_that_help(make: Make) -> None:
