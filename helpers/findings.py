@@ -163,9 +163,10 @@ def _prevention(runs: Group) -> str:
     if whole:
         hides = max(anatomy.hidden(run, epoch) for run in whole for epoch in range(1, len(run.diagnosis)))
         longer = (
-            f"To the end of its schedule the frozen one never hides more than {points(hides)[1:]} of what "
-            f"its weights can do, and ends at {_listed(map(_test, whole))} on test (seeds "
-            f"{', '.join(str(run.config['seed']) for run in whole)})."
+            f"To the end of its schedule the frozen one (seeds: "
+            f"{', '.join(str(run.config['seed']) for run in whole)}) never hides more than "
+            f"{points(hides)[1:]} of what its weights can do, and ends at {_listed(map(_test, whole))} on "
+            f"test, {claims.gain(_repeated(runs, study.HEADLINE), whole)} against the careful rate."
         )
     others = f" and on {', '.join(map(str, threads))} threads" if len(set(threads)) > 1 else ""
     return (

@@ -60,3 +60,17 @@ def test_a_finding_waits_for_the_record_that_it_lacks() -> None:
     assert headline.startswith("**")
     assert failure == looks == "*Not yet run: learning_rate=0.0003, diagnosed=True.*"
     assert prevention == "*Not yet run: learning_rate=0.0003, epochs=2, diagnosed=True.*"
+
+
+def test_a_frozen_norm_is_told_to_the_end_where_it_was_trained_to_the_end() -> None:
+    whole = {study.PREVENTED.replace(seed=seed).key for seed in study.SEEDS}
+    frozen = [run for run in committed() if run.key in whole]
+    seeds = ", ".join(str(seed) for seed in study.SEEDS if seed in {run.config["seed"] for run in frozen})
+    told = findings.findings(committed())[3]
+    assert frozen and re.search(
+        rf"the frozen one \(seeds: {seeds}\) never hides more than [\d.]+ points", told
+    )
+    without = [run for run in committed() if run.key not in whole]
+    assert findings.findings(without)[3].endswith(
+        "Neither of the two was run for longer under this schedule."
+    )
