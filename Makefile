@@ -40,7 +40,7 @@ long: .venv/.test  ## the tests that take minutes: two devices, twenty random ki
 	.venv/bin/python -m tests.kills --kills 20
 
 dashboard: .venv/.dashboard  ## a page over any folders of records (FOLDERS="results other/folder")
-	@.venv/bin/streamlit run helpers/dashboard.py --browser.gatherUsageStats false \
+	@.venv/bin/streamlit run helpers/apps/dashboard.py --browser.gatherUsageStats false \
 	    --client.toolbarMode minimal --server.address localhost --theme.primaryColor "#0072B2" -- $(FOLDERS)
 
 lock:  .uv/.$(UV_VERSION)  ## after an edit of pyproject.toml: write uv.lock and requirements.txt again

@@ -16,15 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from helpers.errors import UserError
+
 PROTOCOL = 2
 """Raised whenever the same fields would come to mean something else."""
 
 
-class ExperimentError(Exception):
-    """A field of an Experiment is unknown, mistyped or out of range.
-
-    Not a ValueError, which tyro would take for one of its own and tell in its own words.
-    """
+class ExperimentError(UserError):
+    """A field of an Experiment is unknown, mistyped or out of range."""
 
 
 @dataclass(frozen=True)

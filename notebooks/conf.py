@@ -6,7 +6,7 @@ Nothing that it writes asks for an address outside itself, so the site opens fro
 from pathlib import Path
 from typing import Any
 
-from helpers import report
+from helpers.publish import site
 
 PAGES = Path(__file__).parent
 
@@ -24,7 +24,7 @@ highlight_language = "none"
 # The landing page quotes the executed notebooks, so that it can state no other number than they do.
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
-myst_substitutions = report.quotations(PAGES)
+myst_substitutions = site.quotations(PAGES)
 
 nb_execution_mode = "off"
 nb_merge_streams = True
@@ -46,10 +46,10 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "footer_content_items": ["extra-footer.html"],
-    **report.theme_options(PAGES),
+    **site.theme_options(PAGES),
 }
 
 
 def setup(app: Any) -> None:
     """Let names of records lead to them."""
-    app.connect("doctree-resolved", report.link_records)
+    app.connect("doctree-resolved", site.link_records)

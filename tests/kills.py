@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,9 +31,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import helpers
-from helpers import miniature, records
+from helpers.data import miniature
 from helpers.experiment import Experiment
-from helpers.records import Run
+from helpers.records import store
+from helpers.records.run import VIEWS, Run
 
 if TYPE_CHECKING:
     import pytest
@@ -49,6 +51,15 @@ TOLERANCE = 1e-6
 def small(scale: str = "smoke", **changes: object) -> Experiment:
     """An experiment of seconds: the headline on the miniature, with some fields changed."""
     return miniature.stand_in(Experiment(scale="smoke").replace(scale=scale, **changes))
+
+
+def still_waits(future: Future[Any], seconds: float = 2) -> bool:
+    """Whether a future has no result after so many seconds."""
+    try:
+        future.result(seconds)
+    except TimeoutError:
+        return True
+    return False
 
 
 def settings(folder: Path) -> dict[str, str]:
@@ -148,7 +159,7 @@ def difference(one: Run, other: Run) -> float:
     pairs: list[tuple[Any, Any]] = [(one.metrics[name], other.metrics[name]) for name in one.metrics]
     for stage, curves in one.curves.items():
         pairs += [(values, other.curves[stage][name]) for name, values in curves.items()]
-    for split, view in itertools.product(("val", "test"), records.VIEWS):
+    for split, view in itertools.product(("val", "test"), VIEWS):
         pairs.append((one.probabilities(split, view), other.probabilities(split, view)))
     if any(np.shape(a) != np.shape(b) for a, b in pairs):
         return float("inf")
@@ -199,7 +210,7 @@ def undisturbed(experiment: Experiment, folder: Path) -> tuple[Run, float]:
 def recorded(folder: Path) -> Run:
     """The only record in `folder`."""
     (path,) = (folder / "results").rglob("*.json")
-    return records.read(path)
+    return store.read(path)
 
 
 def shoot(experiment: Experiment, folder: Path, delay: float) -> bool:

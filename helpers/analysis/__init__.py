@@ -1,0 +1,1 @@
+"""Arrays and records to numbers. No Keras, no drawing."""

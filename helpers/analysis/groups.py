@@ -1,0 +1,135 @@
+"""Runs of one experiment that differ in their seed: matched, averaged, compared."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from helpers.analysis import intervals
+from helpers.analysis.intervals import Proportion
+from helpers.experiment import Experiment
+from helpers.records.run import RecordError, Run
+
+Group = Sequence[Run]
+
+
+# ---------------------------------------------------------------------------- evidence
+
+
+def matching_runs(runs: Group, free: Sequence[str] = ("seed",), **changes: Any) -> list[Run]:
+    """The runs, by seed, that differ from Experiment(**changes) in the `free` fields at most.
+
+    Raises RecordError for two records of one experiment, which differ in their data or weights: a mean over
+    both would take them for two seeds.
+    """
+
+    def key(run: Run) -> str:
+        return _key(**{**changes, **{name: run.config[name] for name in free}})
+
+    found = [run for run in runs if run.key and run.key == key(run)]
+    first: dict[str, Run] = {}
+    for run in found:
+        if (other := first.setdefault(run.key, run)) is not run:
+            raise RecordError(
+                f"{other.path.name} and {run.path.name} are one experiment on different data or weights, "
+                "and no verdict can rest on both: move one of them to another folder"
+            )
+    return sorted(found, key=lambda run: run.seed)
+
+
+def compared_runs(groups: Mapping[str, Group]) -> list[Run]:
+    """The runs that a judgement rests on: of several groups, those whose seed another group has as well."""
+    found: list[Run] = []
+    for name, group in groups.items():
+        others = {run.seed for other, runs in groups.items() if other != name for run in runs}
+        paired = [run for run in group if run.seed in others]
+        found += paired or group
+    return list(dict.fromkeys(found))
+
+
+@functools.cache
+def _key(**fields: Any) -> str:
+    return Experiment(**fields).key
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Accuracy of one experiment less another's, -1 to 1, with its 95% interval.
+
+    seeds: how many both have; with 0 the two runs differ in their seed as well.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+    def __str__(self) -> str:
+        seeds = {0: "; different seeds", 1: ""}.get(self.seeds, f"; {self.seeds} seeds")
+        return f"{100 * self.value:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}{seeds})"
+
+
+def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain")) -> Gain:
+    """What the second experiment's runs gain over the first's on the test images, by seed.
+
+    Where no seed is common to both, the first run of each is compared, and the text says so. Interval: the
+    paired bootstrap over images for one seed, Student's over the seeds that both have for more.
+    """
+    by_seed = [{run.seed: run for run in group} for group in (first, second)]
+    both = sorted(by_seed[0].keys() & by_seed[1].keys())
+    pairs = [(by_seed[0][seed], by_seed[1][seed]) for seed in both] or [(first[0], second[0])]
+    tests = [
+        intervals.paired(one.correct("test", views[0]), two.correct("test", views[1])) for one, two in pairs
+    ]
+    if len(tests) == 1:
+        return Gain(tests[0].difference, tests[0].low, tests[0].high, len(both))
+    mean = intervals.across_seeds([test.difference for test in tests])
+    return Gain(mean.value, mean.low, mean.high, len(tests))
+
+
+def mean_accuracy(group: Group, metric: str) -> Proportion:
+    """An experiment's accuracy: Wilson's interval for a single run, Student's across the seeds of several."""
+    values = [run.metrics[metric] for run in group]
+    if len(values) == 1:
+        return intervals.proportion(values[0], group[0].size(metric.split("_")[0]))
+    return intervals.across_seeds(values)
+
+
+def both_splits(group: Group) -> str:
+    """'val 92.3% (91.5 to 93.0), test 91.6% (91.0 to 92.1)'."""
+    return f"val {mean_accuracy(group, 'val_end2end')}, test {mean_accuracy(group, 'test_end2end')}"
+
+
+def rate_of_kept_weights(run: Run) -> float:
+    """The learning rate of stage 2's epoch of lowest validation loss, whose weights are kept."""
+    curve = run.curves["stage2"]
+    return curve["learning_rate"][curve["val_loss"].index(min(curve["val_loss"]))]
+
+
+def train_gap(group: Group, stage: str) -> float:
+    """Training less validation accuracy, -1 to 1, in a stage's last epoch, averaged over the runs."""
+    curves = [run.curves[stage] for run in group]
+    return float(np.mean([curve["accuracy"][-1] - curve["val_accuracy"][-1] for curve in curves]))
+
+
+def storing_gain(run: Run) -> float:
+    """How many times faster stage 1 was than with a pass through the backbone in every epoch.
+
+    Of the stored images the training set alone is passed again; the rest is of both kinds of evaluation.
+    """
+    extract, head = run.timing_sec["feature_extract"], run.timing_sec["top_train"]
+    stored = run.train_images + 2 * (run.size("val") + run.size("test"))
+    epochs = len(run.stage1.loss)
+    return epochs * extract * run.train_images / stored / (extract + head)
+
+
+def best_rate(group: Group) -> list[Run]:
+    """The runs at the learning rate whose mean validation accuracy is highest."""
+    rates: dict[float, list[Run]] = {}
+    for run in group:
+        rates.setdefault(run.config["learning_rate"], []).append(run)
+    return max(rates.values(), key=lambda runs: np.mean([run.val_accuracy for run in runs]))

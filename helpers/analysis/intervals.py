@@ -1,0 +1,134 @@
+"""Shares with their intervals, and differences of two runs on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+if TYPE_CHECKING:
+    pass
+
+LEVEL = 0.95
+
+
+# ---------------------------------------------------------------------------- accuracy
+
+
+class Interval(Protocol):
+    """Whatever has an interval: a share, or a difference of two."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """A share in 0 to 1 with its 95% interval, of n images (or runs). As text: '91.6% (91.0 to 92.1)'."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Lower and upper end, in 0 to 1, of Wilson's 95% interval of a binomial share (Wilson 1927)."""
+    low, high = proportion_confint(successes, n, alpha=1 - LEVEL, method="wilson")
+    share = successes / n  # where nothing or everything counts, rounding may put an end past the share itself
+    return min(float(low), share), max(float(high), share)
+
+
+def accuracy(correct: ArrayLike) -> Proportion:
+    """Share of correct answers with Wilson's interval, from correctness (n,)."""
+    answers = np.asarray(correct, dtype=bool)
+    return proportion(answers.mean(), len(answers))
+
+
+def proportion(share: float, n: int) -> Proportion:
+    """A known share (0 to 1) of n images with Wilson's interval: for logs without predictions."""
+    return Proportion(float(share), *wilson(round(share * n), n), n)
+
+
+def across_seeds(shares: Sequence[float]) -> Proportion:
+    """Mean accuracy of at least two runs that differ in their seed, with Student's interval of the mean."""
+    if len(shares) < 2:
+        raise ValueError(f"{len(shares)} run gives no interval across seeds: use `accuracy` or `proportion`")
+    centre, spread = np.mean(shares), stats.sem(shares)
+    half = spread * stats.t.ppf((1 + LEVEL) / 2, len(shares) - 1)
+    return Proportion(float(centre), float(centre - half), float(centre + half), len(shares))
+
+
+# ---------------------------------------------------------------------------- two runs
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Second run against first on the same images. As text: '+0.4 points (0.1 to 0.7), p = 0.003'."""
+
+    difference: float
+    """Accuracy of the second less that of the first, -1 to 1; `low` to `high` is its bootstrap interval."""
+    low: float
+    high: float
+    p_value: float
+    """Exact McNemar test, two-sided."""
+    only_first: int
+    """Images that only the first run got right."""
+    only_second: int
+    n: int
+
+    def __str__(self) -> str:
+        p_value = f"p = {self.p_value:.2g}" if self.p_value >= 0.001 else "p < 0.001"
+        return (
+            f"{100 * self.difference:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}), {p_value}"
+        )
+
+
+def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int = 0) -> PairedTest:
+    """Compare two runs' correctness (n,) on the same images, in the same order.
+
+    p_value: the exact McNemar test on the images that only one got right (McNemar 1947).
+    Interval: percentiles of the paired bootstrap. A resample of n pairs is drawn as its counts of better,
+    equal and worse pairs, which are multinomial: what resampling images gives, a thousand times faster.
+    Raises ValueError where the lengths differ.
+    """
+    one, two = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if one.shape != two.shape:
+        raise ValueError(
+            f"the runs answer {one.shape} and {two.shape} images: only the same ones can be paired"
+        )
+    n, only_first, only_second = len(one), int((one & ~two).sum()), int((two & ~one).sum())
+    counts = np.array([only_first, only_second, n - only_first - only_second])
+    drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    p_value = mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue
+    difference = (only_second - only_first) / n
+    return PairedTest(difference, float(low), float(high), float(p_value), only_first, only_second, n)
+
+
+def describe_difference(test: Interval, better: str, worse: str, neither: str) -> str:
+    """The words for a paired difference: `neither` unless its 95% interval is clear of zero."""
+    if test.low > 0:
+        return better
+    return worse if test.high < 0 else neither
+
+
+def describe_change(before: Proportion, after: Proportion, higher: str, lower: str, neither: str) -> str:
+    """The words for two shares that are not paired: `neither` where their 95% intervals overlap."""
+    if after.low > before.high:
+        return higher
+    return lower if after.high < before.low else neither

@@ -1,0 +1,148 @@
+"""Probabilities to numbers: accuracies with intervals, paired tests, calibration, losses.
+
+Arrays go in, numbers come out; never a model. Probabilities are (n, classes) in 0 to 1, labels and
+predictions are (n,) whole numbers from 0, correctness is (n,) bool. Accuracies are shares in 0 to 1 and
+turn into per cent only as text. Intervals are at 95%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from sklearn import metrics as sk
+
+from helpers.records.run import Run
+
+Array = NDArray[Any]
+SMALLEST = 2.0**-24
+"""The smallest probability above zero in float16; zeros count as this much in a logarithm."""
+
+
+def tta(plain: Array, flipped: Array) -> Array:
+    """Flip test-time augmentation: mean (n, classes) of an image's and its mirror image's probabilities."""
+    return (np.asarray(plain, np.float32) + np.asarray(flipped, np.float32)) / 2
+
+
+# ---------------------------------------------------------------------------- classes
+
+
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int = 10) -> NDArray[np.int64]:
+    """Counts (classes, classes): rows true class, columns predicted."""
+    return sk.confusion_matrix(labels, predicted, labels=range(classes))
+
+
+def per_class_accuracy(labels: ArrayLike, predicted: ArrayLike, classes: int = 10) -> NDArray[np.float64]:
+    """Share (classes,) of each class's images that were classified right; NaN for a class without images."""
+    return sk.recall_score(labels, predicted, labels=range(classes), average=None, zero_division=np.nan)
+
+
+# ---------------------------------------------------------------------------- calibration and loss
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """The reliability curve: one value a bin of the largest probability, NaN where the bin is empty."""
+
+    edges: NDArray[np.float64]
+    """(bins + 1,) from 0 to 1."""
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    """(bins,) mean of the largest probability, 0 to 1."""
+    accuracy: NDArray[np.float64]
+
+
+def reliability(probabilities: Array, labels: ArrayLike, bins: int = 15) -> Reliability:
+    """Confidence and accuracy in equal-width bins.
+
+    Guo et al. 2017, On Calibration of Modern Neural Networks, section 2.
+    """
+    confidence = np.asarray(probabilities, np.float64).max(axis=1)
+    correct = np.asarray(probabilities).argmax(axis=1) == np.asarray(labels)
+    # Guo's bins are open on the left: ((m - 1) / bins, m / bins].
+    member = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(member, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        sums = (np.bincount(member, weights, minlength=bins) / count for weights in (confidence, correct))
+        return Reliability(np.linspace(0, 1, bins + 1), count, *sums)
+
+
+def expected_calibration_error(probabilities: Array, labels: ArrayLike, bins: int = 15) -> float:
+    """Distance of confidence from accuracy, in 0 to 1, averaged over the images (Guo et al. 2017, eq. 3)."""
+    curve = reliability(probabilities, labels, bins)
+    filled = curve.count > 0
+    gaps = np.abs(curve.accuracy - curve.confidence)[filled]
+    return float(np.average(gaps, weights=curve.count[filled]))
+
+
+def negative_log_likelihood(probabilities: Array, labels: ArrayLike) -> float:
+    """Mean of -log p(true class), in nats."""
+    return smoothed_cross_entropy(probabilities, labels, smoothing=0)
+
+
+def smoothed_cross_entropy(probabilities: Array, labels: ArrayLike, smoothing: float) -> float:
+    """Mean cross-entropy, in nats, against labels smoothed as Keras does: the loss that training reports."""
+    logs = np.log(np.maximum(np.asarray(probabilities, np.float64), SMALLEST))
+    true = np.take_along_axis(logs, np.asarray(labels)[:, None], axis=1)[:, 0]
+    return float(np.mean((1 - smoothing) * true + smoothing * logs.mean(axis=1)) * -1)
+
+
+def smoothing_floor(smoothing: float, classes: int = 10) -> float:
+    """The lowest loss, in nats, that any prediction can reach against smoothed labels: their entropy.
+
+    The true class has 1 - smoothing + smoothing / classes, each other smoothing / classes (Szegedy et al.
+    2016, Rethinking the Inception Architecture, section 7).
+    """
+    label = np.full(classes, smoothing / classes)
+    label[0] += 1 - smoothing
+    return float(stats.entropy(label))
+
+
+def decay_step(learning_rate: float, weight_decay: float) -> tuple[float, float]:
+    """What float32 leaves of one step of decoupled weight decay, taken by itself as Keras takes it.
+
+    Returns the share of weights that change, and the share of the decay that arrives, on average, both over
+    weights spread evenly from 1 to 2: between any two powers of two the spacing of float32 is the same share.
+    """
+    weights = np.linspace(1, 2, 2**16, endpoint=False, dtype=np.float32)
+    taken = weights - (weights - weights * np.float32(weight_decay) * np.float32(learning_rate))
+    asked = weights.astype(float) * learning_rate * weight_decay
+    return float(np.mean(taken != 0)), float(np.mean(taken / asked))
+
+
+# ---------------------------------------------------------------------------- a record's metrics
+
+
+def from_probabilities(
+    arrays: Mapping[str, Array], class_counts: Mapping[str, Sequence[int]], label_smoothing: float
+) -> dict[str, float]:
+    """The metrics of a record from its arrays `<split>_<view>` (n, 10), rows in class order.
+
+    val_end2end, test_end2end: accuracies of the plain views; val_tta, test_tta: with the flip averaged in,
+    all in 0 to 1; val_loss: the smoothed cross-entropy of the plain validation view, in nats.
+    """
+    labels = {split: np.repeat(np.arange(len(counts)), counts) for split, counts in class_counts.items()}
+    values = {}
+    for split, true in labels.items():
+        plain, flipped = arrays[f"{split}_plain"], arrays[f"{split}_flipped"]
+        values[f"{split}_end2end"] = float(np.mean(plain.argmax(axis=1) == true))
+        values[f"{split}_tta"] = float(np.mean(tta(plain, flipped).argmax(axis=1) == true))
+    values["val_loss"] = smoothed_cross_entropy(arrays["val_plain"], labels["val"], label_smoothing)
+    return values
+
+
+def recompute(run: Run) -> dict[str, float]:
+    """The same metrics from what the record stores: `run.metrics` must agree.
+
+    Raises RecordError for a seed log or a screening record, which hold no probabilities.
+    """
+    arrays = {
+        f"{split}_{view}": run.probabilities(split, view)
+        for split in ("val", "test")
+        for view in ("plain", "flipped")
+    }
+    return from_probabilities(arrays, run.class_counts, run.config["label_smoothing"])

@@ -1,0 +1,1 @@
+"""What uses it all: the command line and its tools."""

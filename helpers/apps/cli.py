@@ -1,0 +1,231 @@
+"""The command line: python -m helpers COMMAND. Each command is a function here; its docstring is its help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from helpers import cache as stored
+from helpers import paths
+from helpers import run as door
+from helpers.analysis import intervals
+from helpers.apps import predict as predicting
+from helpers.apps import sweep as sweeping
+from helpers.data import cifar10, weights
+from helpers.data.sources import CLASSES
+from helpers.errors import UserError
+from helpers.experiment import Experiment, ExperimentError
+from helpers.publish import notebooks, readme, site
+from helpers.study import experiments
+
+
+def run(experiment: tyro.conf.OmitArgPrefixes[Experiment], data_dir: Path | None = None) -> None:
+    """Run one experiment, or show its stored record. Every field of an Experiment is an option.
+
+    Args:
+        experiment: What to run.
+        data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
+    """
+    result = door.run(experiment, data_dir=data_dir)
+    print(f"\n{result.name} ({result.dataset}, {result.scale} scale): {result.path}")
+    for split in ("val", "test"):
+        for label, view in (("plain", "plain"), ("with flip averaging", "tta")):
+            print(f"  {split:4s} accuracy {label:20s} {intervals.accuracy(result.correct(split, view))}")
+    print(f"  {result.seconds / 60:.1f} min in all on {result.environment['processor']}")
+
+
+def predict(
+    picture: Annotated[Path, tyro.conf.Positional],
+    experiment: tyro.conf.OmitArgPrefixes[Experiment],
+    more: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
+) -> None:
+    """Classify pictures with a run trained on this machine: the three likeliest classes of each.
+
+    Args:
+        picture: A file of any common format and size.
+        experiment: Which run; the headline unless its fields are given, as to `run`.
+        more: More such files.
+    """
+    paths = [picture, *more]
+    from helpers.engine import trained  # Keras takes seconds: other commands do without
+
+    images = np.stack([predicting.picture(path) for path in paths])
+    probabilities = predicting.classify(trained.load(experiment), images)
+    names = CLASSES[experiment.dataset]
+    for path, row in zip(paths, probabilities, strict=True):
+        likeliest = row.argsort()[::-1][:3]
+        print(f"{path}: " + ", ".join(f"{names[label]} {row[label]:.1%}" for label in likeliest))
+
+
+def export(
+    path: Annotated[Path, tyro.conf.Positional], experiment: tyro.conf.OmitArgPrefixes[Experiment]
+) -> None:
+    """Write a run trained on this machine as a .keras file, which keras.models.load_model reads anywhere.
+
+    Args:
+        path: The file to write, ending in .keras.
+        experiment: Which run; the headline unless its fields are given, as to `run`.
+    """
+    from helpers.apps import export as exporting  # brings Keras
+
+    exporting.export(experiment, path)
+    print(f"written: {path}\n  from RGB pictures (n, 32, 32, 3), 0 to 255, to the probabilities of")
+    print(f"  {', '.join(CLASSES[experiment.dataset])}")
+
+
+def find_data(data_dir: Path | None = None, download: bool = True) -> None:
+    """Find, verify or download CIFAR-10 and MobileNetV2's ImageNet weights, and say what was found.
+
+    Args:
+        data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
+        download: Fetch what is missing (180 MB at most) rather than only report it.
+    """
+    folder = cifar10.find_or_download(data_dir) if download else cifar10.locate(data_dir)
+    if folder:
+        cifar10.verify(folder)
+        print(f"CIFAR-10: {folder}\n  all {len(cifar10.MD5)} batch files have their published MD5")
+    else:
+        print("CIFAR-10: not on this machine")
+    path = weights.find_or_download(Experiment()) if download else weights.on_disk(Experiment())
+    print(f"ImageNet weights: {path or 'not on this machine'}")
+    if path:
+        print(f"  fingerprint {weights.fingerprint(path)}")
+
+
+def cache(clear: bool = False) -> None:
+    """List what is stored for re-use: prefix activations, checkpoints, trained weights.
+
+    Args:
+        clear: Remove the stored activations and checkpoints, which are made again when needed.
+    """
+    print(stored.clear() if clear else stored.listing())
+
+
+Pairs = Annotated[list[tuple[str, str]], tyro.conf.UseAppendAction, tyro.conf.arg(aliases=["-p"])]
+
+
+def run_notebook(
+    name: Annotated[str, tyro.conf.Positional],
+    parameters: Pairs,
+    output: Path | None = None,
+    in_place: bool = False,
+) -> None:
+    """Run one notebook with parameters, which are checked first; without any, list those that it has.
+
+    Args:
+        name: A notebook's number, name or path: 04, 04_finetune.
+        parameters: A parameter and its value, as in: -p learning_rate 3e-5 -p scale quick.
+        output: Where the executed notebook goes; build/<name>.ipynb unless given.
+        in_place: Run it with its own parameters and, once all of it ran, put it in its place, tidied;
+            at full scale its figures go to figures/.
+    """
+    path = notebooks.find(name)
+    if in_place and parameters:
+        raise ExperimentError("--in-place keeps a notebook's own parameters: leave out -p, or --in-place")
+    if not parameters and not in_place:
+        for parameter, facts in (known := notebooks.parameters(path)).items():
+            print(f"  {parameter}: {facts['type']} = {facts['written']}\n      {facts['help']}")
+        example = " ".join(f"-p {parameter} {known[parameter]['written']}" for parameter in list(known)[:2])
+        print(f"\nRun it with one of them or more: python -m helpers notebook {name} {example}")
+        return
+    target = output or paths.ROOT / "build" / path.name
+    options: dict[str, Any] = {"log_output": True, "progress_bar": {"ncols": 80}}
+    if in_place:
+        notebooks.execute_in_place(path, target, **options)
+    else:
+        notebooks.execute(path, target, dict(parameters), **options)
+    print(f"\nexecuted: {path if in_place else target}")
+
+
+def tidy(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
+    """Take out of notebooks what tells of one run or one machine; what they show stays.
+
+    Args:
+        names: Numbers, names or paths; all of the report's unless given.
+    """
+    for path in map(notebooks.find, names) if names else notebooks.series():
+        if notebooks.tidy(path):
+            print(f"tidied: {path}")
+
+
+def write_readme() -> None:
+    """Write again what is computed in README.md: the findings and the table of the notebooks' parameters."""
+    page = paths.ROOT / "README.md"
+    page.write_text(readme.written(page.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"written: {page}")
+
+
+def report(scale: str = "quick") -> None:
+    """Run the notebooks live and build the site; ends with the page to open.
+
+    Args:
+        scale: smoke, quick, or full (from the committed records).
+    """
+    site.report(scale)
+
+
+def pdf(scale: str = "quick") -> None:
+    """The report as one PDF, printed by Chromium.
+
+    Args:
+        scale: smoke, quick, or full (from the committed records).
+    """
+    site.pdf(scale)
+
+
+def run_bench() -> None:
+    """Compare speed and memory with plain Keras, on two idle cores, and write results/bench.json."""
+    from helpers.apps import bench  # brings Keras
+
+    print(f"\nwritten: {bench.write(bench.bench(experiments.HEADLINE, experiments.BEYOND))}")
+
+
+def sweep(
+    what: Annotated[str, tyro.conf.Positional], workers: int = 1, scheduler: str = "", output: str = ""
+) -> None:
+    """Run many experiments: a named sweep, or the grid in a .yaml file. Again: only what is missing.
+
+    Args:
+        what: A sweep's name, as in helpers/study/experiments.py (a name that is none lists them), or a
+            .yaml file.
+        workers: Local processes to train in, which share the cores.
+        scheduler: Address of a Dask scheduler to train on instead, as in tcp://host:8786.
+        output: A folder at any fsspec URL that every record is copied to as well.
+    """
+    wanted, screening = sweeping.named(what), what in experiments.SWEEPS
+    runs = sweeping.run(wanted, workers=workers, scheduler=scheduler, output=output, screening=screening)
+    for found in runs:
+        print(f"{found.path}: test accuracy {intervals.accuracy(found.correct('test', 'plain'))}")
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": run,
+    "predict": predict,
+    "export": export,
+    "data": find_data,
+    "cache": cache,
+    "sweep": sweep,
+    "notebook": run_notebook,
+    "tidy": tidy,
+    "readme": write_readme,
+    "report": report,
+    "pdf": pdf,
+    "bench": run_bench,
+}
+
+
+def main() -> None:
+    """Run one command; an expected error is one line on stderr and exit status 1."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
+    except UserError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

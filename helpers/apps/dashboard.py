@@ -1,0 +1,479 @@
+"""A page over any folder of records: filter, compare, pair. Reads records and never trains.
+
+    streamlit run helpers/apps/dashboard.py -- results other/folder
+
+The page opens on the folders it is given, or on results/, and offers every folder of records below them.
+Its state is in its address, it looks for new records every few seconds, and it shows one data set at a
+time: no number of the miniature ever stands beside one of CIFAR-10.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from helpers.analysis import intervals
+from helpers.analysis.intervals import PairedTest, describe_difference
+from helpers.data.sources import CLASSES
+from helpers.experiment import changed
+from helpers.figures.style import PALETTE
+from helpers.paths import RESULTS
+from helpers.records import published, store
+from helpers.records.run import Run, caution
+from helpers.text import percent
+
+# Comments, not docstrings: Streamlit writes a bare string at the top level onto the page.
+LOOK_EVERY = 5  # seconds between two looks for new records
+DATASETS = {"cifar10": "CIFAR-10", "miniature": "the miniature (drawn images, not CIFAR-10)"}
+# Columns of the table that the page filters by, and colours by.
+FILTERS = ("depth", "optimizer", "augmentation", "learning rate", "batch", "scale")
+COSTS = {"minutes": "time (minutes, on each run's machine)", "passes": "passes over the training images"}
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down")
+NO_VALUE = "no value"
+BOUND: dict[str, Any] = {"bind": "query-params"}  # what keeps a choice in the page's address
+Stamps = tuple[tuple[str, int, int], ...]
+
+
+# ---------------------------------------------------------------------------- runs to tables
+
+
+def stamps(folders: Iterable[Path]) -> Stamps:
+    """Path, time of change and size of every file of a record in or below the folders: cheap to compare."""
+    found = set()
+    for path in (path for folder in folders for end in ("json", "npz") for path in folder.rglob(f"*.{end}")):
+        with suppress(FileNotFoundError):  # replaced or removed since it was listed: the next look tells
+            facts = path.stat()
+            found.add((str(path), facts.st_mtime_ns, facts.st_size))
+    return tuple(sorted(found))
+
+
+def labelled(runs: Iterable[Run]) -> dict[str, Run]:
+    """Runs by a name that no two share, with the choices that tell runs of one name apart.
+
+    It also says what is not a full run of ours.
+    """
+    every, called = list(runs), defaultdict(list)
+    for run in every:
+        called[run.name].append(run)
+    names: dict[str, list[Run]] = {}
+    for run in every:
+        own = {} if run.is_published_log else changed(run.config)
+        telling = [
+            f", {name} {value}"
+            for name, value in own.items()
+            if any(other.config.get(name) != value for other in called[run.name])
+        ]
+        kind = " (seed log)" if run.is_published_log else "" if run.scale == "full" else f" ({run.scale})"
+        names.setdefault(f"{run.name} {run.id[:4]}".strip() + "".join(telling) + kind, []).append(run)
+    alike = {f"{name}, {run.path}": run for name, same in names.items() for run in same[1:]}
+    return {name: same[0] for name, same in names.items()} | alike
+
+
+def options(run: Run) -> dict[str, Any]:
+    """The choices that the page filters by; None where a seed log is silent or a run had no stage 2.
+
+    A seed log says 'augment' where we say 'augmentation', with other values: it is shown in its own words.
+    """
+    config, rate = run.config, run.learning_rate
+    chosen = {
+        "depth": config.get("n_unfreeze"),
+        "optimizer": config.get("optimizer"),
+        "augmentation": config.get("augmentation"),
+        "learning rate": None if rate is None else float(f"{rate:.6g}"),  # logs hold a float32
+        "batch": config.get("batch_size"),
+    }
+    if run.is_published_log:
+        chosen["augmentation"] = f"augment={config['augment']}" if "augment" in config else None
+    elif "stage2" not in run.curves:
+        chosen = dict.fromkeys(chosen) | {"depth": config.get("n_unfreeze")}
+    return chosen | {"scale": run.scale}
+
+
+def table(runs: Mapping[str, Run]) -> pd.DataFrame:
+    """One row a run: its choices, accuracies as shares in 0 to 1 (test with Wilson's interval), and costs.
+
+    The last column but one holds a seed log's own options, all, and of ours what is not the default.
+    """
+    rows = []
+    for label, run in runs.items():
+        test = run.metrics.get("test_end2end")
+        interval = None if test is None else intervals.proportion(test, run.size("test"))
+        seconds = run.timing_sec.get("total")
+        said = run.config if run.is_published_log else changed(run.config)
+        rows.append(
+            {
+                "run": label,
+                "source": "seed log" if run.is_published_log else "record",
+                "dataset": run.dataset,
+                **options(run),
+                "seed": run.config.get("seed"),
+                "test accuracy": test,
+                "low": interval and interval.low,
+                "high": interval and interval.high,
+                "with flip": published.tta_accuracy(run),
+                "val accuracy": run.metrics.get("val_end2end"),
+                "minutes": None if seconds is None else seconds / 60,
+                "passes": sum(len(published.real_epochs(run, stage)) for stage in run.curves) or None,
+                "log, or not default": ", ".join(f"{name}={value}" for name, value in sorted(said.items())),
+                "file": str(run.path),
+            }
+        )
+    whole = dict.fromkeys(("depth", "batch", "seed", "passes"), "Int64")
+    return pd.DataFrame(rows).astype(whole)
+
+
+def as_text(value: Any) -> str:
+    """An option as the page shows it: 1e-05, standard, or 'no value'."""
+    if pd.isna(value):
+        return NO_VALUE
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def values(column: pd.Series) -> list[str]:
+    """The different values of a column as text, numbers in their order, 'no value' last."""
+    texts = [as_text(value) for value in sorted(column.dropna().unique())]
+    return [*texts, NO_VALUE] if column.isna().any() else texts
+
+
+def filtered(rows: pd.DataFrame, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The rows whose options are among those wanted, as text; a column without any lets all pass."""
+    for column, texts in wanted.items():
+        if texts:
+            rows = rows[rows[column].map(as_text).isin(texts)]
+    return rows
+
+
+# ---------------------------------------------------------------------------- runs to figures
+
+
+def look(place: int) -> tuple[str, str]:
+    """Colour and symbol of the series at a place: 25 pairs, the neighbours different in both."""
+    return PALETTE[place % 5], SYMBOLS[(place + place // 5) % 5]
+
+
+def finished(figure: go.Figure, title: str, x: str, y: str, height: int = 460) -> go.Figure:
+    """Add the title, which is the finding, and the axes' labels."""
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "title": None}
+    figure.update_layout(template="plotly_white", height=height, legend=legend)
+    figure.update_layout(title=title, margin={"l": 70, "r": 20, "t": 10})
+    return figure.update_xaxes(title_text=x).update_yaxes(title_text=y)
+
+
+def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
+    """Test accuracy with Wilson's 95% interval against a column of COSTS, coloured by a column of FILTERS.
+
+    `rows`: of `table`, of one data set; those without accuracy or cost are left out.
+    """
+    drawn = rows.dropna(subset=["test accuracy", cost])
+    kind = drawn["scale"] + drawn["source"].map({"seed log": " scale, seed log", "record": " scale"})
+    group = f"{colour} " + drawn[colour].map(as_text) + ", " + kind if colour != "scale" else kind
+    figure = go.Figure()
+    for place, name in enumerate(dict.fromkeys(group)):
+        part, (tone, symbol) = drawn[group == name], look(place)
+        share = part["test accuracy"]
+        figure.add_scatter(
+            x=part[cost].astype(float),
+            y=share,
+            name=name,
+            mode="markers",
+            marker={"color": tone, "symbol": symbol, "size": 10},
+            error_y={"array": part["high"] - share, "arrayminus": share - part["low"], "thickness": 1.2},
+            text=part["run"],
+            hovertemplate="%{text}<br>%{y:.2%}, %{x:.3g} " + cost + "<extra></extra>",
+        )
+    figure.update_yaxes(tickformat="~%").update_xaxes(rangemode="tozero").update_layout(showlegend=True)
+    title = "No run has both an accuracy and this cost"
+    if len(drawn):
+        best = drawn.loc[drawn["test accuracy"].idxmax()]
+        title = f"Highest: {best['run']}, {percent(best['test accuracy'])} after {best[cost]:.3g} {cost}"
+    return finished(figure, title, COSTS[cost], f"{rows['dataset'].iloc[0]} test accuracy, 95% interval")
+
+
+def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figure:
+    """One metric's training (dashed) and validation (solid) curves; runs without it are left out.
+
+    The x axis counts passes over the training images: what a seed log calls an epoch but was a single
+    optimizer step is a hollow marker at the pass that it follows.
+    """
+    figure = go.Figure()
+    for place, (label, run) in enumerate(runs.items()):
+        for name in sorted({metric, _judged(metric)} & run.curves.get(stage, {}).keys()):
+            figure.add_traces(_curve(label, run, stage, name, name == _judged(metric), look(place)))
+    scale = "log" if metric == "learning_rate" else "linear"
+    figure.update_yaxes(tickformat="~%" if metric == "accuracy" else "", type=scale)
+    unit = " (nats)" if metric == "loss" else ""
+    y = metric.replace("_", " ") + unit
+    return finished(figure, _best(runs, stage, metric), f"passes over the training images in {stage}", y)
+
+
+def _judged(metric: str) -> str:
+    """The curve that a metric is judged by: validation's, where there is one."""
+    return metric if metric == "learning_rate" else f"val_{metric}"
+
+
+def _curve(
+    label: str, run: Run, stage: str, name: str, solid: bool, looks: tuple[str, str]
+) -> list[go.Scatter]:
+    """A curve of a run in two parts: its passes, joined, and its single steps, hollow."""
+    (tone, symbol), passes = looks, published.passes(run, stage)
+    values, line = np.asarray(run.curves[stage][name], float), "lines+markers" if solid else "lines"
+    parts = (
+        (published.real_epochs(run, stage), line, symbol, "pass"),
+        (published.one_step_epochs(run, stage), "markers", f"{symbol}-open", "a single step after pass"),
+    )
+    return [
+        go.Scatter(
+            **{"x": passes[drawn], "y": values[drawn], "mode": mode, "name": label},
+            **{"legendgroup": label, "showlegend": solid and mark == symbol},
+            line={"color": tone, "dash": "solid" if solid else "dash"},
+            marker={"color": tone, "symbol": mark, "size": 6},
+            hovertemplate=f"{label}<br>{name} %{{y:.4g}}, {after} %{{x}}<extra></extra>",
+        )
+        for drawn, mode, mark, after in parts
+    ]
+
+
+def _best(runs: Mapping[str, Run], stage: str, metric: str) -> str:
+    """The title of learning curves: the best value that any of the runs reached, and where."""
+    sign, kind = (1, "Highest") if metric == "accuracy" else (-1, "Lowest")
+    what, found = _judged(metric).replace("val_", "validation ").replace("_", " "), []
+    for label, run in runs.items():
+        curve = np.asarray(run.curves.get(stage, {}).get(_judged(metric), []), float)
+        if np.isfinite(curve).any():
+            at = int(np.nanargmax(sign * curve))
+            value = percent(curve[at]) if metric == "accuracy" else f"{curve[at]:.3g}"
+            found.append(
+                (sign * curve[at], f"{label}, {value} after {published.passes(run, stage)[at]} passes")
+            )
+    return f"{kind} {what}: {max(found)[1]}" if found else f"No {what} in {stage}"
+
+
+def confusion(runs: Mapping[str, Run]) -> go.Figure:
+    """The confusion matrix of one run's test images, or the first of two less the second.
+
+    Raises ValueError for a run without a matrix, and for two that were tested on different images.
+    """
+    if lacking := [label for label, run in runs.items() if run.confusion_matrix is None]:
+        raise ValueError(f"No confusion matrix is stored of {', '.join(lacking)}.")
+    matrix, *other = (np.asarray(run.confusion_matrix) for run in runs.values())
+    if not other:
+        title = f"{next(iter(runs))}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
+        errors = matrix * ~np.eye(len(matrix), dtype=bool)
+        return _heatmap(runs, errors, np.char.mod("%d", matrix), title, ["#FFFFFF", PALETTE[0]])
+    change = matrix - other[0]
+    if change.sum(axis=1).any():
+        raise ValueError(f"{' and '.join(runs)} were tested on different images: class counts differ.")
+    title = f"{' less '.join(runs)}: {np.trace(change):+,} images right"
+    return _heatmap(runs, change, np.char.mod("%+d", change), title, [PALETTE[0], "#FFFFFF", PALETTE[1]])
+
+
+def _heatmap(
+    runs: Mapping[str, Run], cells: np.ndarray, text: np.ndarray, title: str, colours: list[str]
+) -> go.Figure:
+    """Cells of classes by classes; two colours begin at zero, three have it in the middle."""
+    names, reach = CLASSES.get(next(iter(runs.values())).dataset), max(1, np.abs(cells).max())
+    figure = go.Figure(
+        go.Heatmap(
+            **{"z": cells, "x": names, "y": names, "xgap": 1, "ygap": 1, "showscale": False},
+            **{"zmin": -reach if len(colours) == 3 else 0, "zmax": reach, "colorscale": colours},
+            text=text,
+            texttemplate="%{text}",
+            hovertemplate="%{y} taken for %{x}: %{text}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed")
+    return finished(figure, title, "predicted class (cells: test images)", "true class", height=620)
+
+
+def paired(first: Run, second: Run, view: str) -> PairedTest:
+    """The second run against the first on the same test images; `view`: 'plain', or 'tta', flip averaged in.
+
+    Raises RecordError for a run without predictions, ValueError for two tested on different images.
+    """
+    both = first, second
+    facts = [(run.fingerprints.get("data"), run.labels("test").tolist()) for run in both]
+    if facts[0] != facts[1]:
+        sizes = " and ".join(f"{run.size('test'):,} ({run.scale} scale)" for run in both)
+        raise ValueError(f"they were tested on different images, {sizes}")
+    return intervals.paired(first.correct("test", view), second.correct("test", view))
+
+
+# ---------------------------------------------------------------------------- the page
+
+
+@st.cache_resource(max_entries=64, show_spinner="reading records")
+def load(folder: str, stamped: Stamps) -> tuple[list[Run], list[tuple[Path, str]]]:
+    """The runs of a folder and what could not be read; read again only where a file has changed."""
+    return store.read_folder(folder)
+
+
+@st.fragment(run_every=LOOK_EVERY)
+def watch(folders: Sequence[Path], seen: Stamps) -> None:
+    """Draw the whole page again once a record has come, gone or changed."""
+    if stamps(folders) != seen:
+        st.rerun()
+
+
+def draw(figure: go.Figure) -> None:
+    """Show a figure below its title, which wraps there where a figure's own would be cut off on a phone."""
+    title, config = figure.layout.title.text, {"displayModeBar": False}
+    st.markdown(f"**{title}**")
+    st.plotly_chart(figure.update_layout(title=None), theme=None, config=config, alt=title)
+
+
+def given_folders() -> list[Path]:
+    """The folders that the page was started with, or results/; says which of them are not there."""
+    roots = [Path(given) for given in sys.argv[1:]] or [RESULTS]
+    for root in roots:
+        if not root.is_dir():
+            st.error(f"{root}: there is no such folder. Name folders of records after `--`.")
+    return roots
+
+
+def choose_folders(roots: Sequence[Path], seen: Stamps) -> dict[str, Run]:
+    """Runs by their labels, of the folders chosen in the sidebar; says what could not be read."""
+    folders = sorted({str(Path(path).parent) for path, *_ in seen if path.endswith(".json")})
+    opened = [str(root) for root in roots if str(root) in folders] or folders
+    chosen = st.sidebar.multiselect("folders", folders, opened, key="folder", **BOUND) or opened
+    read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in chosen]
+    if problems := [problem for _, unread in read for problem in unread]:
+        count = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+        with st.expander(f"{count} could not be read", icon="⚠️", expanded=True):
+            st.table(pd.DataFrame(problems, columns=["file", "reason"]).astype(str))
+    return labelled(run for runs, _ in read for run in runs)
+
+
+def choose_runs(everything: Mapping[str, Run]) -> pd.DataFrame:
+    """The rows of the runs that pass the sidebar's filters, all of one data set."""
+    datasets = sorted({run.dataset for run in everything.values()})
+    dataset = st.sidebar.radio("data set", datasets, key="dataset", **BOUND)
+    rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
+    wanted = {}
+    for name in FILTERS:
+        key, texts = name.replace(" ", "_"), values(rows[name])
+        wanted[name] = st.sidebar.multiselect(name, texts, key=key, placeholder="all", **BOUND)
+    passing = filtered(rows, wanted)
+    st.markdown(f"**{len(passing)} of {len(rows)} runs on {DATASETS.get(dataset, dataset)}**")
+    return passing
+
+
+def show_costs(rows: pd.DataFrame) -> None:
+    """Accuracy against cost."""
+    st.header("Accuracy against cost")
+    left, right = st.columns(2)
+    cost = left.selectbox("cost", list(COSTS), key="cost", **BOUND)
+    colour = right.selectbox("colour", FILTERS, key="colour", **BOUND)
+    draw(accuracy_by_cost(rows, cost, colour))
+    if lacking := rows[rows[["test accuracy", cost]].isna().any(axis=1)]["run"].tolist():
+        st.caption(f"Not drawn, for want of a test accuracy or of {cost}: {', '.join(lacking)}.")
+
+
+def show_curves(runs: Mapping[str, Run]) -> None:
+    """Learning curves of several runs together."""
+    st.header("Learning curves")
+    left, middle, right = st.columns([3, 1, 1])
+    stages = {stage for run in runs.values() for stage in run.curves if run.curves[stage]}
+    stage = middle.selectbox("stage", sorted(stages, reverse=True), key="stage", **BOUND)
+    having = [label for label, run in runs.items() if run.curves.get(stage)]
+    hint: dict[str, Any] = {"placeholder": "the first three", "max_selections": 10}
+    several = left.multiselect("runs", having, key="runs", **hint, **BOUND)
+    drawn = {label: runs[label] for label in several or having[:3]}
+    metrics = sorted({name.removeprefix("val_") for run in drawn.values() for name in run.curves[stage]})
+    metric = right.selectbox("metric", metrics, key="metric", **BOUND)
+    if not metric:
+        st.info("None of these runs has curves.")
+        return
+    draw(learning_curves(drawn, stage, metric))
+    steps = {label: len(published.one_step_epochs(run, stage)) for label, run in drawn.items()}
+    hollow = ", ".join(f"{count} of {label}" for label, count in steps.items() if count)
+    note = f' Hollow: logged "epochs" that were a single optimizer step, {hollow}.' if hollow else ""
+    st.caption("Solid: validation; dashed: training." + note)
+
+
+def show_confusion(runs: Mapping[str, Run]) -> None:
+    """The confusion matrix of a run, or the difference of two."""
+    st.header("Confusion matrix")
+    left, right = st.columns(2)
+    one = left.selectbox("run", list(runs), key="matrix", **BOUND)
+    other = right.selectbox("less", list(runs), index=None, placeholder="nothing", key="less", **BOUND)
+    chosen = {label: runs[label] for label in (one, other) if label}
+    try:
+        draw(confusion(chosen))
+    except ValueError as error:
+        st.warning(str(error))
+    for label, run in chosen.items():
+        if run.is_published_log and published.tta_accuracy(run):
+            st.caption(f"The matrix of {label} counts predictions averaged over the flip.")
+
+
+def show_pair(runs: Mapping[str, Run]) -> None:
+    """Two runs, image by image."""
+    st.header("Two runs on the same images")
+    if len(runs) < 2:
+        st.info("One run passes the filters: a pair needs two.")
+        return
+    left, middle, right = st.columns([2, 2, 1])
+    labels = list(runs)
+    a = left.selectbox("first", labels, key="first", **BOUND)
+    b = middle.selectbox("second", labels, index=1, key="second", **BOUND)
+    view = right.selectbox("predictions", ["plain", "tta"], key="view", **BOUND)
+    try:
+        test = paired(runs[a], runs[b], view)
+    except (ValueError, OSError) as error:
+        st.warning(f"{a} and {b} cannot be paired: {error}")
+        return
+    verdict = describe_difference(
+        test, "the second is better", "the second is worse", "no difference is shown"
+    )
+    alone = f"{test.only_first:,} are right in the first alone, {test.only_second:,} in the second alone"
+    st.markdown(f"**Second against first: {test}; {verdict}.**")
+    st.markdown(f"Of {test.n:,} test images {alone}. Exact McNemar test; interval: paired bootstrap, 95%.")
+
+
+def show_table(rows: pd.DataFrame) -> None:
+    """The rows, and the same as CSV."""
+    st.header("Table")
+    shares = ("test accuracy", "low", "high", "with flip", "val accuracy")
+    formats = {name: st.column_config.NumberColumn(format="percent") for name in shares}
+    formats["learning rate"] = st.column_config.NumberColumn(format="scientific")
+    st.dataframe(rows, hide_index=True, column_config=formats, placeholder="")
+    name = f"records-{rows['dataset'].iloc[0]}.csv"
+    st.download_button("CSV of this table", rows.to_csv(index=False), name, "text/csv")
+
+
+def main() -> None:
+    """Lay out the page."""
+    st.set_page_config(page_title="Records of the transfer report", layout="wide")
+    st.title("Records of the transfer report")
+    roots = given_folders()
+    seen = stamps(roots)
+    watch(roots, seen)
+    everything = choose_folders(roots, seen)
+    if not everything:
+        st.info(f"No records in {', '.join(map(str, roots))} yet: `python -m helpers run` makes one.")
+        return
+    rows = choose_runs(everything)
+    if rows.empty:
+        st.info("No run passes these filters: take one away.")
+        return
+    runs = {label: everything[label] for label in rows["run"]}
+    if cautions := dict.fromkeys(filter(None, map(caution, runs.values()))):
+        st.caption(f"{'. '.join(cautions)}.")
+    show_costs(rows)
+    show_curves(runs)
+    show_confusion(runs)
+    show_pair(runs)
+    show_table(rows)
+
+
+if __name__ == "__main__":
+    main()

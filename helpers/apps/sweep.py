@@ -1,0 +1,272 @@
+"""Many experiments: a named sweep or a file's grid; here, on local worker processes, or on a Dask cluster.
+
+Each experiment goes through runner.run: a second call runs only what has no record yet, and where a worker
+is killed another one resumes its experiment. A grid file gives fields of an Experiment a value each, or a
+list of values, and means every combination of them:
+
+    scale: quick
+    n_unfreeze: [10, 30]
+    learning_rate: [1e-5, 1e-4]
+
+A grid on the miniature says so in full: `dataset: miniature`, `backbone_weights: miniature`,
+`image_size: 48`, and learning rates 30 times CIFAR-10's, as miniature.stand_in has them.
+
+A cluster's machines need this package, its `sweep` group and the data; they need share no disk with
+this one. START says how to start them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from helpers import cost, files, paths
+from helpers import run as door
+from helpers.errors import UserError
+from helpers.experiment import Experiment, ExperimentError, nearest
+from helpers.records import store
+from helpers.records.run import Run
+from helpers.study.experiments import RECIPES, SWEEPS
+
+START = "dask scheduler; on each machine: dask worker ADDRESS --nworkers N --nthreads 1 --memory-limit 0"
+"""One experiment a process; no memory limit, because Dask counts the mapped activations as memory."""
+DEFAULTS = dataclasses.asdict(Experiment())
+
+
+class SweepError(UserError):
+    """A sweep cannot be run as asked, or some of its experiments failed."""
+
+
+# ---------------------------------------------------------------------------- what to run
+
+
+def named(what: str) -> list[Experiment]:
+    """The experiments of a named sweep, or of the grid in a .yaml file.
+
+    Raises SweepError where there is neither, and ExperimentError for a grid that is none.
+    """
+    if Path(what).suffix in (".yaml", ".yml"):
+        return grid(Path(what))
+    if what not in (known := {**SWEEPS, **RECIPES}):
+        raise SweepError(f"no sweep {what!r}{nearest(what, list(known))}; a grid's file ends in .yaml")
+    return known[what]
+
+
+def grid(path: Path) -> list[Experiment]:
+    """Every combination of the values in a YAML file, the last field varying fastest.
+
+    All of them are built before any is returned: ExperimentError names the file, the field and the value.
+    """
+    yaml = _imported("yaml")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExperimentError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ExperimentError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ExperimentError(f"{path} holds no mapping of an Experiment's fields to values")
+    choices = {str(name): value if isinstance(value, list) else [value] for name, value in content.items()}
+    for name, values in choices.items():
+        if not values:
+            raise ExperimentError(f"{path}: {name}=[] is a list without a value")
+    try:
+        return [
+            Experiment.from_mapping({name: _number(name, value) for name, value in combination})
+            for combination in itertools.product(
+                *([(name, value) for value in values] for name, values in choices.items())
+            )
+        ]
+    except ExperimentError as error:
+        raise ExperimentError(f"{path}: {error}") from None
+
+
+def _number(name: str, value: Any) -> Any:
+    """The value, as a number where its field holds one: to YAML 1.1, `1e-5` without a point is text."""
+    try:
+        return float(value) if isinstance(value, str) and isinstance(DEFAULTS.get(name), float) else value
+    except ValueError:
+        return value
+
+
+def interleaved(experiments: Iterable[Experiment]) -> list[Experiment]:
+    """The experiments in rounds of one for each set of stored activations.
+
+    Workers that begin together then seldom need the same ones, which one stores while the others wait.
+    """
+    sharing = defaultdict(list)
+    for each in experiments:
+        sharing[each.dataset, each.scale, each.image_size, each.n_unfreeze, each.augmentation].append(each)
+    return [each for turn in itertools.zip_longest(*sharing.values()) for each in turn if each]
+
+
+# ---------------------------------------------------------------------------- running
+
+Outcome = Run | Exception | None
+
+
+def run(
+    experiments: Iterable[Experiment],
+    *,
+    workers: int = 1,
+    scheduler: str = "",
+    output: str = "",
+    screening: bool = False,
+) -> list[Run]:
+    """The Runs of the experiments, in order: those stored, and those trained now, one process at a time.
+
+    workers: local processes to train in, which share the processor's cores.
+    scheduler: address of a Dask scheduler to train on instead, such as 'tcp://host:8786'.
+    output: any fsspec URL; every record is copied into that folder as well (`fetch` reads it from there).
+    screening: records made now keep classes in the place of probabilities (runner.run).
+    Raises SweepError at the end, with each failed experiment and its reason, once all the others are done.
+    """
+    if workers < 1 or (scheduler and workers > 1):
+        raise SweepError(f"workers={workers}: give 1 or more, and none beside a scheduler, which has its own")
+    unique: dict[tuple[str, str], Experiment] = {}
+    for each in experiments:
+        asked = each.key, each.backbone_weights
+        if asked not in unique or each.diagnosed:  # a diagnosed run answers for a plain one as well
+            unique[asked] = each
+    outcomes = {each: _attempt(door.find, each) for each in unique.values()}
+    missing = [each for each, outcome in outcomes.items() if outcome is None]
+    stored = [(each, outcome) for each, outcome in outcomes.items() if outcome is not None]
+    here = ((each, _attempt(partial(door.run, screening=screening), each)) for each in missing)
+    trained = _on_cluster(missing, workers, scheduler, screening) if scheduler or workers > 1 else here
+    failed = []
+    with tqdm(total=len(outcomes), initial=len(stored), desc="sweep", unit="run") as bar:
+        for each, outcome in itertools.chain(stored, trained if missing else ()):
+            if output and isinstance(outcome, Run):
+                outcome = _attempt(publish, outcome, output)
+            if isinstance(outcome, Exception):
+                failed.append(f"  {each.described}: {type(outcome).__name__}: {outcome}")
+                bar.write(f"failed:{failed[-1]}")
+            bar.update(outcomes[each] is None)
+            outcomes[each] = outcome
+    if failed:
+        count = f"{len(failed)} of {len(outcomes)} experiments failed; the others have records:"
+        raise SweepError("\n".join([count, *failed]))
+    return [outcome for outcome in outcomes.values() if isinstance(outcome, Run)]
+
+
+def _attempt(function: Callable[..., Outcome], *arguments: Any) -> Outcome:
+    """What the function returns or raises; whatever went wrong with one experiment, the others go on."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return error
+
+
+def _on_cluster(
+    experiments: list[Experiment], workers: int, scheduler: str, screening: bool
+) -> Iterator[tuple[Experiment, Outcome]]:
+    """Each experiment and its outcome, as they end; Dask gives those of a killed worker to another.
+
+    No worker is given a second experiment while it has one: one that kills its workers, four times at
+    most, cannot drag down others that wait behind it.
+    """
+    waiting = iter(interleaved(experiments))
+    running: dict[Any, Experiment] = {}
+    with _client(min(workers, len(experiments)), scheduler) as client:
+        if not (found := client.nthreads()) or max(found.values()) > 1:
+            raise SweepError(f"a sweep needs workers, of one thread each; found: {found}. Start: {START}")
+        ended = _imported("distributed").as_completed()
+        for each in experiments:
+            tqdm.write(f"to run: {each.described}, {cost.cost(each)} by itself")
+        while True:
+            hosts = Counter(urlsplit(address).hostname for address in client.nthreads())
+            free = max(1, hosts.total()) - len(running)
+            for each in itertools.islice(waiting, max(0, free)):
+                # A pure task would be remembered by its arguments, also one that failed before.
+                future = client.submit(_task, each, hosts, screening, pure=False)
+                running[future] = each
+                ended.add(future)
+            if not running:
+                return
+            future = next(ended)
+            each = running.pop(future)
+            yield each, _attempt(_received, each, future)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str) -> Iterator[Any]:
+    """A client of the scheduler at that address, or of one started here with as many worker processes."""
+    distributed = _imported("distributed")
+    local = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
+    try:
+        with ExitStack() as stack:
+            address = scheduler or stack.enter_context(
+                distributed.LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **local)
+            )
+            yield stack.enter_context(distributed.Client(address, timeout=10))
+    except (OSError, ValueError) as error:
+        if not scheduler:
+            raise
+        raise SweepError(f"the scheduler {scheduler!r} does not answer ({error}). Start: {START}") from None
+
+
+def _task(experiment: Experiment, hosts: Mapping[str | None, int], screening: bool) -> dict[str, bytes]:
+    """On a worker: run the experiment; its record's two files by name, the .npz first.
+
+    hosts: host to its number of workers, which share its cores. The variables are in time: TensorFlow
+    reads them when it is imported, and the runner imports it when it trains.
+    """
+    host = urlsplit(_imported("distributed").get_worker().address).hostname
+    threads = max(1, _imported("dask.system").CPU_COUNT // hosts.get(host, 1))
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(threads)
+    path = door.run(experiment, progress=False, screening=screening).path
+    return {file.name: file.read_bytes() for file in (path.with_suffix(".npz"), path)}
+
+
+def _received(experiment: Experiment, future: Any) -> Run:
+    """The Run that a worker sent, written to the results here unless both share their disk."""
+    sent: dict[str, bytes] = future.result()
+    if stored := door.find(experiment):
+        return stored
+    folder = paths.results_folder(experiment)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write({folder / name: content for name, content in sent.items()})
+    return store.read(next(folder / name for name in sent if name.endswith(".json")))
+
+
+# ---------------------------------------------------------------------------- records elsewhere
+
+
+def publish(found: Run, url: str) -> Run:
+    """Copy a record's two files into the folder at any fsspec URL, made if missing; the same Run."""
+    files, folder = _imported("fsspec").url_to_fs(url)
+    files.makedirs(folder, exist_ok=True)
+    for path in (found.path.with_suffix(".npz"), found.path):
+        files.pipe_file(f"{folder}/{path.name}", path.read_bytes())
+    return found
+
+
+def fetch(url: str, folder: Path) -> tuple[list[Run], list[tuple[Path, str]]]:
+    """Copy the records at any fsspec URL into a folder, made if missing, and read it: Runs and problems."""
+    files, place = _imported("fsspec").url_to_fs(url)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in files.glob(f"{place}/*.npz") + files.glob(f"{place}/*.json"):
+        files.get_file(name, str(folder / Path(name).name))
+    return store.read_folder(folder)
+
+
+def _imported(name: str) -> Any:
+    """A module of the dependency group `sweep`, which running one experiment does without."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        cure = "make .venv/.sweep"
+        raise SweepError(f"{error.name} is not installed; this cures it: {cure}") from None

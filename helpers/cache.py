@@ -1,0 +1,136 @@
+"""What is kept on disk for re-use: listed, bounded and cleared. Needs no Keras.
+
+Stored activations (bank/) and checkpoints (runs/) can be made again. Trained weights (runs/) lie beside
+the latter and are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import filelock
+
+from helpers.experiment import Experiment
+from helpers.paths import CacheError, cache_folder, cache_gigabytes, writable
+
+DEFAULT_BOUND_GB = 40.0
+"""Size that the stored activations may reach, unless REPORT_CACHE_GB says otherwise."""
+
+
+def bound() -> int:
+    """Bytes that the stored activations may take in all."""
+    stated = cache_gigabytes() or str(DEFAULT_BOUND_GB)
+    try:
+        return int(float(stated) * 1e9)
+    except ValueError as error:
+        raise CacheError(f"REPORT_CACHE_GB={stated!r} is not a number of gigabytes") from error
+
+
+def views() -> list[Path]:
+    """Every stored view, the least recently used first."""
+    used = {}
+    for path in (cache_folder() / "bank").glob("*/*.npy"):
+        with contextlib.suppress(FileNotFoundError):  # another process removed it meanwhile
+            used[path] = path.stat().st_mtime
+    return sorted(used, key=used.__getitem__)
+
+
+def taken(path: Path) -> int:
+    """Bytes that a file has on the disk: of one that was begun, those written; 0 where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return 0
+    return min(state.st_size, 512 * state.st_blocks) if hasattr(state, "st_blocks") else state.st_size
+
+
+def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
+    """See that `needed` more bytes can be stored in `folder`: within the bound, and on the disk.
+
+    Removes the least recently used views beyond the bound, but none of `keep` and none that a process is
+    writing. Raises CacheError, before anything is removed, where the folder cannot be written, the bound
+    is smaller than the need, or the disk has no room.
+    """
+    writable(folder, "REPORT_CACHE")
+    stored = views()
+    kept = sum(taken(path) for path in stored if path in keep)
+    if needed + kept > bound():
+        raise CacheError(
+            f"the views wanted take {(needed + kept) / 1e9:.2f} GB and REPORT_CACHE_GB allows "
+            f"{bound() / 1e9:g}; raise it, or ask for fewer views"
+        )
+    removable = [path for path in stored if path not in keep]
+    excess = needed + sum(map(taken, stored)) - bound()
+    free = shutil.disk_usage(folder).free
+    if needed > 0.95 * free + max(0, excess):
+        raise CacheError(
+            f"storing {needed / 1e9:.2f} GB of activations in {folder}, where {free / 1e9:.2f} GB are free, "
+            "would fill the disk; free some (python -m helpers cache --clear), set REPORT_CACHE to a larger "
+            "disk, or ask for fewer views"
+        )
+    for path in removable:
+        if excess <= 0:
+            break
+        size = taken(path)
+        if _remove(path):
+            excess -= size
+
+
+def _remove(path: Path) -> bool:
+    """Delete a stored view and its note, unless a process holds its lock."""
+    try:
+        with filelock.FileLock(path.with_suffix(".lock"), timeout=0):
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # another process may have made room with it
+    except filelock.Timeout:
+        return False
+    return True
+
+
+def listing() -> str:
+    """What is stored, the most recently used first, and how much it takes."""
+    lines = [f"{cache_folder()}"]
+    for path in reversed(views()):
+        age = (time.time() - path.stat().st_mtime) / 3600
+        lines.append(
+            f"  {path.stat().st_size / 1e6:8.1f} MB  used {age:6.1f} h ago  {path.parent.name}/{path.name}"
+        )
+    total = sum(path.stat().st_size for path in views())
+    lines.append(f"  {total / 1e9:.2f} GB of stored activations; the bound is {bound() / 1e9:g} GB")
+    runs = list((cache_folder() / "runs").glob("*/*.npz"))
+    size = sum(path.stat().st_size for path in runs)
+    lines.append(f"  {size / 1e9:.2f} GB of checkpoints and trained weights in {len(runs)} files")
+    return "\n".join(lines)
+
+
+def run_folder(experiment: Experiment, found: Mapping[str, str]) -> Path:
+    """The folder of an experiment's checkpoints and, once it has ended, of its trained weights."""
+    name = f"{experiment.slug}-{experiment.identity(found)}"
+    return cache_folder() / "runs" / (f"{name}-diagnosed" if experiment.diagnosed else name)
+
+
+def lock_of(folder: Path) -> Path:
+    """The lock file of an experiment's folder in runs/: its whole name, of which a rate's point is a part."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def clear() -> str:
+    """Delete the stored activations and checkpoints that no process is writing.
+
+    Trained weights stay: a run whose record exists is not trained again, and `predict` needs them.
+    """
+    removed = [path for path in views() if _remove(path)]
+    busy = len(views())
+    for folder in {path.parent for path in (cache_folder() / "runs").glob("*/stage*.npz")}:
+        try:
+            with filelock.FileLock(lock_of(folder), timeout=0):
+                for checkpoint in folder.glob("stage*.npz"):
+                    checkpoint.unlink()
+        except filelock.Timeout:
+            busy += 1
+    kept = f"; {busy} in use were kept" if busy else ""
+    return f"removed {len(removed)} stored views and the checkpoints{kept}; trained weights stay"

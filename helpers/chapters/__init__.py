@@ -1,0 +1,1 @@
+"""A chapter's runs and facts."""

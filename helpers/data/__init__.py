@@ -1,0 +1,1 @@
+"""The images and the weights: one Dataset, several sources."""

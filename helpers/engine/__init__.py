@@ -1,0 +1,1 @@
+"""Behind the wall: everything that needs Keras."""

@@ -1,0 +1,232 @@
+"""What happened to a network: measured between the epochs of stage 2, its weights left as they are.
+
+A network that looks destroyed may have lost its features, or the head's batch norm may only be evaluated
+with statistics that do not fit them. So accuracy is measured with several kinds of statistics, on clean and
+on augmented images; and the features by themselves, by a fresh linear probe, by how far the weights
+moved, and by how similar each block's activations are to what they were before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from helpers.analysis.batchnorm import ACTIVE_VARIANCE, count_active_channels, count_kept_channels
+from helpers.analysis.metrics import smoothed_cross_entropy
+from helpers.data.split import Dataset, Split
+from helpers.engine import augment, backbones, feature_cache, forward
+from helpers.engine.fit import predict
+from helpers.engine.inputs import EVALUATION_BATCH, Rows, batches
+from helpers.engine.reestimate import _assign, moments
+from helpers.experiment import Experiment
+
+SAMPLE = 5000
+"""Training images that statistics are re-estimated from and probes are fitted to."""
+COMPARED = 1000
+"""Validation images whose activations are compared."""
+PROBE_STRENGTH = 0.01
+"""Inverse strength C of the probe's L2 penalty: the same for every network, tuned for none."""
+Array = NDArray[Any]
+_numpy = keras.ops.convert_to_numpy
+
+
+def of(
+    experiment: Experiment, trained: keras.Model, images: Dataset, prefix: forward.Prefix, progress: bool
+) -> Diagnosis:
+    """The diagnosis of a network whose stage 2 is about to begin; stores the few views that it needs more."""
+    count = min(SAMPLE, len(images.train.labels))
+    first = Split(images.train.images[:count], images.train.labels[:count])
+    augmented = augment.draw("standard", 0, len(images.val.labels))
+    wanted = {
+        "val": feature_cache.plain("val", images.val),
+        "val_augmented": feature_cache.ViewSpec("val-standard-0", images.val, augmented),
+        "train_clean": feature_cache.plain("train-first", first),
+    }
+    stored = feature_cache.open_views(prefix, list(wanted.values()), progress)
+    inputs = {
+        name: (rows.__getitem__, item.split.labels)
+        for (name, item), rows in zip(wanted.items(), stored, strict=True)
+    }
+    return Diagnosis(experiment, trained, inputs)
+
+
+class Diagnosis:
+    """Measures one network again and again; made before stage 2 begins, which it compares with.
+
+    trained: what stage 2 trains (`model.above_cut`). inputs: 'val', 'val_augmented' and 'train_clean', each
+    with its rows and its labels (n,).
+    """
+
+    def __init__(
+        self, experiment: Experiment, trained: keras.Model, inputs: Mapping[str, tuple[Rows, Array]]
+    ) -> None:
+        self.batch_size = experiment.batch_size
+        self.smoothing = experiment.label_smoothing
+        self.trained = trained
+        self.inputs = dict(inputs)
+        self.pooled = keras.Model(trained.input, trained.get_layer("pooling").output)
+        self.head = trained.get_layer("head")
+        suffix = trained.get_layer("suffix")
+        self.blocks = backbones.block_outputs(suffix)
+        self.activations = keras.Model(suffix.input, [suffix.get_layer(name).output for name in self.blocks])
+        self.kernels_before = {
+            name: _numpy(kernel).copy() for name, kernel in backbones.kernels(trained).items()
+        }
+        self.grams_before = self._grams()
+        self.variances_before = self._pooled(*self.inputs["val"]).var(axis=0)
+
+    def __call__(self, train: Rows) -> dict[str, Any]:
+        """All the measurements of the network as it is now; `train` are the inputs of the epoch's view.
+
+        accuracy, loss: images ('train', 'train_clean', 'val', 'val_augmented') to statistics to value.
+        Statistics: 'moving', which Keras evaluates with; 'batch', each batch's own; 'augmented' and
+        'clean', re-estimated over those training images; 'means' and 'variances', the moving ones with
+        the one or the other half of 'clean'. Where the head has no batch norm: 'moving' alone.
+        statistics: how far the moving ones are from those of the images they are used on.
+        alive: channels of the pooled features whose variance over 'val' exceeds evaluation.ALIVE.
+        kept: those whose variance exceeds evaluation.KEPT of what it was before stage 2.
+        probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
+        drift: kernel to the norm of its change over its norm. cka: block to similarity, 0 to 1.
+        """
+        labels = self.inputs["train_clean"][1]
+        inputs = {"train": (train, labels), **self.inputs}
+        pooled = {name: self._pooled(rows, true) for name, (rows, true) in inputs.items()}
+        kinds = self._kinds(pooled)
+        accuracy: dict[str, dict[str, float]] = {}
+        loss: dict[str, dict[str, float]] = {}
+        for name, (_, true) in inputs.items():
+            answers = self._answers(pooled[name], kinds)
+            accuracy[name] = {kind: float(np.mean(p.argmax(1) == true)) for kind, p in answers.items()}
+            loss[name] = {
+                kind: smoothed_cross_entropy(p, true, self.smoothing) for kind, p in answers.items()
+            }
+        return {
+            "accuracy": accuracy,
+            "loss": loss,
+            "statistics": self._misfit(pooled),
+            "alive": count_active_channels(pooled["val"]),
+            "kept": count_kept_channels(pooled["val"], self.variances_before),
+            "probe": probe(pooled["train_clean"], labels, pooled["val"], self.inputs["val"][1]),
+            "drift": {
+                name: self._drift(name, kernel) for name, kernel in backbones.kernels(self.trained).items()
+            },
+            "cka": {
+                name: linear_cka(before, now)
+                for name, before, now in zip(self.blocks, self.grams_before, self._grams(), strict=True)
+            },
+        }
+
+    @property
+    def _norm(self) -> keras.layers.BatchNormalization | None:
+        names = [layer.name for layer in self.head.layers]
+        norm = self.head.get_layer("head_norm") if "head_norm" in names else None
+        return norm if isinstance(norm, keras.layers.BatchNormalization) else None
+
+    def _pooled(self, rows: Rows, labels: Array) -> Array:
+        """Pooled features (n, c) of the images with these labels."""
+        return predict(self.pooled, rows, len(labels))
+
+    def _kinds(self, pooled: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
+        """Means and variances (c,) to evaluate the head's batch norm with, by kind."""
+        if not (norm := self._norm):
+            return {}
+        clean = moments(pooled["train_clean"])
+        return {
+            "augmented": moments(pooled["train"]),
+            "clean": clean,
+            "means": (clean[0], _numpy(norm.moving_variance).copy()),
+            "variances": (_numpy(norm.moving_mean).copy(), clean[1]),
+        }
+
+    def _answers(self, pooled: Array, kinds: Mapping[str, tuple[Array, Array]]) -> dict[str, Array]:
+        """Probabilities (n, classes) for pooled features (n, c), by kind of statistics."""
+        answers = {"moving": self._predict(pooled)}
+        if not (norm := self._norm):
+            return answers
+        moving = _numpy(norm.moving_mean).copy(), _numpy(norm.moving_variance).copy()
+        try:
+            for kind, statistics in kinds.items():
+                _assign(norm, statistics)
+                answers[kind] = self._predict(pooled)
+            own = []
+            for low in range(0, len(pooled), self.batch_size):
+                batch = pooled[low : low + self.batch_size]
+                _assign(norm, moments(batch))
+                own.append(self._predict(batch))
+            answers["batch"] = np.concatenate(own)
+        finally:
+            _assign(norm, moving)
+        return answers
+
+    def _predict(self, pooled: Array) -> Array:
+        return _numpy(self.head(pooled, training=False))
+
+    def _misfit(self, pooled: Mapping[str, Array]) -> dict[str, dict[str, float]]:
+        """How far the moving statistics are from those of each set of images, as the norm's output sees it.
+
+        mean: distance of the means in the norm's own unit, sqrt(moving variance + epsilon), which is how far
+        a channel's output is off its centre; mean over the channels. mean_alive: the same over those
+        channels that vary by more than evaluation.ALIVE, 0 where none does. variance: median ratio of
+        the moving to the actual variances, epsilon added to both.
+        """
+        if not (norm := self._norm):
+            return {}
+        moving_mean, moving_variance = _numpy(norm.moving_mean), _numpy(norm.moving_variance)
+        found = {}
+        for name, values in pooled.items():
+            mean, variance = moments(values)
+            distance = np.abs(moving_mean - mean) / np.sqrt(moving_variance + norm.epsilon)
+            ratio = (moving_variance + norm.epsilon) / (variance + norm.epsilon)
+            varying = distance[variance > ACTIVE_VARIANCE]
+            found[name] = {
+                "mean": float(np.mean(distance)),
+                "mean_alive": float(np.mean(varying)) if len(varying) else 0.0,
+                "variance": float(np.median(ratio)),
+            }
+        return found
+
+    def _drift(self, name: str, kernel: keras.Variable) -> float:
+        """The norm of a kernel's change over its norm before stage 2, or over 1 where that was zero."""
+        before = self.kernels_before[name]
+        return float(np.linalg.norm(_numpy(kernel) - before) / (np.linalg.norm(before) or 1))
+
+    def _grams(self) -> list[Array]:
+        """Each block's Gram matrix of the first validation images' activations, COMPARED at most."""
+        rows, labels = self.inputs["val"]
+        first = np.arange(min(COMPARED, len(labels)))
+        passes = batches(rows, None, first, EVALUATION_BATCH)
+        # Flattened, because Keras gives a single output without its list.
+        answers = [keras.tree.flatten(self.activations.predict_on_batch(inputs)) for (inputs,) in passes]
+        return [gram(np.concatenate(block).reshape(len(first), -1)) for block in zip(*answers, strict=True)]
+
+
+def gram(activations: Array) -> Array:
+    """Inner products (n, n) of the centred activations (n, p) of n images."""
+    centred = activations - activations.mean(axis=0)
+    return centred @ centred.T
+
+
+def linear_cka(one: Array, other: Array) -> float:
+    """Linear centred kernel alignment, 0 to 1, of two Gram matrices (n, n) of the same images.
+
+    Kornblith et al. 2019 (arXiv:1905.00414), section 3. 1 where the activations of one are a rotation and a
+    scaling of the other's; 0 where those of one do not vary.
+    """
+    norms = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(np.sum(one * other) / norms) if norms > 0 else 0.0
+
+
+def probe(features: Array, labels: Array, tested: Array, true: Array) -> float:
+    """Accuracy on `tested` (m, c) of a logistic regression fitted to standardized `features` (n, c)."""
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_STRENGTH, max_iter=500))
+    # Its many small products wait for one another's threads ten times longer than they take.
+    with threadpool_limits(1, user_api="blas"):
+        return float(fitted.fit(features, labels).score(tested, true))

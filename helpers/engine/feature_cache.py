@@ -1,0 +1,195 @@
+"""The store of prefix activations: the frozen part of the network, computed once per view.
+
+A frozen prefix is a constant of an image and its view, so its output is written once, as float16, and
+memory-mapped by every experiment with the same prefix. A view is one file:
+
+    <cache>/bank/<prefix>/<split>-<view>-<rows>.npy        float16 (rows, h, w, c) or (rows, c)
+    <cache>/bank/<prefix>/<split>-<view>-<rows>.json       rows done, their CRC-32, seconds it took
+
+The second file is written after each stretch of rows has reached the disk: a killed build goes on
+from there, and a file that was cut short or altered is found out and built again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from tqdm import tqdm
+
+from helpers import cache, files
+from helpers.data.split import Split
+from helpers.engine import augment
+from helpers.engine.forward import REQUEST, Compute, Prefix, _requests, _through
+from helpers.experiment import Experiment
+
+STRETCH = 64 * REQUEST
+"""Images between two notes of progress on disk; at most this many are computed again after a kill."""
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """One file of the store: a view of a split's images."""
+
+    name: str
+    split: Split
+    view: augment.View
+
+
+def training_view(experiment: Experiment, split: Split, number: int) -> ViewSpec:
+    """View `number` of an experiment's training images."""
+    kind = experiment.augmentation
+    if kind == "crop" and number < 2:
+        kind = "flip"  # the very views, which both share
+    alpha = repr(experiment.mixup_alpha) if "mixup" in kind else ""  # every digit: it names a file
+    view = augment.draw(kind, number, len(split.labels), mixup_alpha=experiment.mixup_alpha)
+    if kind == "none" or (kind == "flip" and number == 0):
+        return plain("train", split)
+    return ViewSpec(f"train-{kind}{alpha}-{number}", split, view)
+
+
+def plain(name: str, split: Split) -> ViewSpec:
+    """The images of a split as they are."""
+    return ViewSpec(f"{name}-plain", split, augment.draw("none", 0, len(split.labels)))
+
+
+def mirrored(name: str, split: Split) -> ViewSpec:
+    """The images of a split flipped left to right."""
+    return ViewSpec(f"{name}-flipped", split, augment.flipped(len(split.labels)))
+
+
+def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) -> list[np.ndarray]:
+    """The stored activations of each view wanted, float16 (n, *prefix.shape), memory-mapped read-only.
+
+    Whatever is missing is computed first, after an estimate of time and disk; one process computes
+    a file and others wait for it. Raises CacheError where the folder cannot be written or the disk or the
+    bound is too small, before anything is computed.
+    """
+    missing = [item for item in wanted if not _is_complete(prefix, item)]
+    if missing:
+        needed = sum(_bytes(prefix, item) - cache.taken(_file(prefix, item)) for item in missing)
+        cache.make_room(needed, prefix.folder, {_file(prefix, item) for item in wanted})
+        compute = _through(prefix)
+        for item in missing:
+            _build(prefix, item, compute, progress)
+    return [_open(prefix, item, progress) for item in wanted]
+
+
+def _inputs(prefix: Prefix, item: ViewSpec, progress: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Given row numbers, what a prefix is computed from, float32: pixels, or the activations below."""
+    if prefix.below is None:
+        return lambda rows: item.view.images(item.split.images, rows)
+    (stored,) = open_views(prefix.below, [item], progress)
+    return lambda rows: stored[rows].astype(np.float32)
+
+
+def _file(prefix: Prefix, item: ViewSpec) -> Path:
+    return prefix.folder / f"{item.name}-{len(item.split.labels)}.npy"
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """The note beside a stored view; empty where there is none, or none that can be read."""
+    try:
+        state = json.loads(path.with_suffix(".json").read_text())
+        sound = all(type(state[name]) is int for name in ("rows", "crc32")) and state["seconds"] >= 0
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}
+    return state if sound else {}
+
+
+def _is_complete(prefix: Prefix, item: ViewSpec) -> bool:
+    """Whether the note beside a view says that all of its rows are there."""
+    path = _file(prefix, item)
+    return path.exists() and _state(path).get("rows") == len(item.split.labels)
+
+
+def _note(path: Path, **state: Any) -> None:
+    files.write({path.with_suffix(".json"): json.dumps(state).encode()})
+
+
+def seconds(prefix: Prefix, wanted: list[ViewSpec]) -> dict[str, float]:
+    """What building each stored view, and those below it, took in whichever process: file to seconds."""
+    files = [_file(prefix, item) for item in wanted]
+    spent = {str(path): _state(path).get("seconds", 0.0) for path in files}
+    return spent if prefix.below is None else spent | seconds(prefix.below, wanted)
+
+
+def _bytes(prefix: Prefix, item: ViewSpec) -> int:
+    return 2 * int(np.prod(prefix.shape)) * len(item.split.labels)
+
+
+def _build(prefix: Prefix, item: ViewSpec, compute: Compute, progress: bool) -> None:
+    """Write one view, or the rest of it, unless another process does so first."""
+    path, n = _file(prefix, item), len(item.split.labels)
+    with filelock.FileLock(path.with_suffix(".lock")):
+        start, crc = _resume_point(path, (n, *prefix.shape))
+        if start == n:
+            return
+        inputs = _inputs(prefix, item, progress)
+        spent, begun = _state(path).get("seconds", 0.0), time.perf_counter()
+        mode = "r+" if start else "w+"
+        rows = np.lib.format.open_memmap(path, mode, np.float16, (n, *prefix.shape))
+        with tqdm(
+            total=n,
+            initial=start,
+            unit="img",
+            desc=f"storing {item.name} at {prefix.cut}",
+            disable=not progress,
+        ) as bar:
+            for low in range(start, n, STRETCH):
+                high = min(low + STRETCH, n)
+                compute(_requests(inputs, low, high), rows, bar.update)
+                rows.flush()
+                crc = zlib.crc32(rows[low:high].data, crc)
+                elapsed = spent + time.perf_counter() - begun
+                _note(path, rows=high, crc32=crc, seconds=elapsed)
+
+
+def _resume_point(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows that are on disk as noted, and their CRC-32; (0, 0) where the file does not bear its note out."""
+    state = _state(path)
+    if not state:
+        return 0, 0
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        sound = rows.shape == shape and rows.dtype == np.float16 and 0 <= state["rows"] <= len(rows)
+    except (OSError, ValueError, EOFError):
+        sound = False
+    if sound and _crc(rows[: state["rows"]]) == state["crc32"]:
+        return state["rows"], state["crc32"]
+    path.with_suffix(".json").unlink(missing_ok=True)
+    return 0, 0
+
+
+def _crc(rows: np.ndarray) -> int:
+    """CRC-32 of rows, read a stretch at a time so that memory stays small."""
+    value = 0
+    for low in range(0, len(rows), STRETCH):
+        value = zlib.crc32(np.ascontiguousarray(rows[low : low + STRETCH]).data, value)
+    return value
+
+
+_verified: set[Path] = set()
+"""Views whose checksum this process has already borne out."""
+
+
+def _open(prefix: Prefix, item: ViewSpec, progress: bool) -> np.ndarray:
+    """A finished view, checked once a process against its checksum; a damaged one is built again."""
+    path = _file(prefix, item)
+    there = path.exists()  # another process may have made room with it
+    if not (there and path in _verified):
+        if _resume_point(path, (len(item.split.labels), *prefix.shape))[0] != len(item.split.labels):
+            if there:
+                print(f"{path} does not match its checksum (cut short or altered): building it again")
+            _build(prefix, item, _through(prefix), progress)
+        _verified.add(path)
+    os.utime(path)  # the least recently used view is the first to go when the store is full
+    return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -1,0 +1,134 @@
+"""Stage 1 and stage 2: epochs, callbacks, checkpoints and resumption.
+
+An epoch is one pass over the training set, in an order that depends on (seed, stage, epoch) alone. After each
+one everything that the next depends on is written to one file: weights, optimizer, dropout's random
+state, EarlyStopping, ReduceLROnPlateau, the curves. A killed run goes on from there and ends as it
+would have ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from helpers.engine.checkpoint import Progress, restore, save
+from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source, batches
+from helpers.engine.schedule import Stage, compile_for
+
+Watch = Callable[[Rows], dict[str, Any]]
+"""Measures the network as it is, given the inputs of the epoch's training images."""
+
+
+def fit(
+    network: keras.Model,
+    stage: Stage,
+    source: Callable[[int], Source],
+    validation: Source,
+    checkpoint: Path,
+    progress: bool = True,
+    watch: Watch | None = None,
+) -> Progress:
+    """Train `network` for a stage, from its checkpoint where there is one; the best weights are restored.
+
+    source: the training data of an epoch, counted from 0. Every epoch runs all of its batches.
+    """
+    count = len(source(0).targets)
+    compile_for(network, stage, -(-count // stage.batch_size))
+    network.optimizer.build(network.trainable_variables)
+    watchers = _callbacks(stage)
+    listeners = keras.callbacks.CallbackList(watchers, model=network)
+    network.stop_training = False
+    listeners.on_train_begin()
+    done = restore(checkpoint, network, watchers)
+    if done.finished:
+        return done
+    if watch and not done.watched:
+        done.watched.append(watch(source(0).rows))
+    with tqdm(
+        total=stage.epochs,
+        initial=len(done.steps),
+        unit="epoch",
+        desc=f"{stage.name}: at most {stage.epochs} epochs of {count:,} images",
+        disable=not progress,
+    ) as bar:
+        for epoch in range(len(done.steps), stage.epochs):
+            if network.stop_training:
+                break
+            steps, rate = int(network.optimizer.iterations), float(network.optimizer.learning_rate)
+            data = source(epoch)  # before the clock starts: what storing a view takes is counted there
+            started = time.perf_counter()
+            logs = train(network, data, _order(stage, epoch, count), stage.batch_size)
+            logs |= {f"val_{name}": value for name, value in evaluate(network, validation).items()}
+            logs["learning_rate"] = rate
+            for name, value in logs.items():
+                done.curves.setdefault(name, []).append(value)
+            done.steps.append(int(network.optimizer.iterations) - steps)
+            listeners.on_epoch_end(epoch, logs)
+            done.seconds += time.perf_counter() - started
+            if watch:
+                done.watched.append(watch(data.rows))
+            del data  # and with it a mapped view
+            save(checkpoint, network, watchers, done)
+            bar.update()
+            bar.set_postfix_str(f"val_accuracy {logs['val_accuracy']:.4f}, val_loss {logs['val_loss']:.4f}")
+    listeners.on_train_end()
+    done.finished = True
+    save(checkpoint, network, watchers, done)
+    return done
+
+
+# A pass goes batch by batch rather than through Keras' fit, evaluate and predict: their input pipeline
+# (tf.data's, in TensorFlow 2.21) often ends a pass with seconds of waiting, up to as long as the pass itself,
+# for a thread of its autotuner that sleeps 10, 20, 41, 82 s from the start. Seen with 2,560 images, which
+# take 5.7 s: half of the passes then took 10.25 s, with both cores idle.
+
+
+def train(network: keras.Model, data: Source, order: np.ndarray, batch_size: int) -> dict[str, float]:
+    """One pass over the rows in `order`, a step a batch; loss and accuracy as each step found its batch."""
+    return _mean(network.train_on_batch, batches(data.rows, data.targets, order, batch_size))
+
+
+def evaluate(network: keras.Model, data: Source) -> dict[str, float]:
+    """Loss and accuracy on all rows, with the network in inference mode."""
+    rows = np.arange(len(data.targets))
+    return _mean(network.test_on_batch, batches(data.rows, data.targets, rows, EVALUATION_BATCH))
+
+
+def _mean(step: Callable[..., dict[str, Any]], passes: Iterable[tuple[np.ndarray, ...]]) -> dict[str, float]:
+    """The mean over images of what a step answers for each batch."""
+    answers, sizes = [], []
+    for inputs, targets in passes:
+        answers.append(step(inputs, targets, return_dict=True))
+        sizes.append(len(inputs))
+    return {
+        name: float(np.average([answer[name] for answer in answers], weights=sizes)) for name in answers[0]
+    }
+
+
+def predict(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
+    """The network's outputs, such as its probabilities, for rows 0 to count - 1, float32 (count, ...)."""
+    passes = batches(rows, None, np.arange(count), EVALUATION_BATCH)
+    return np.concatenate([network.predict_on_batch(inputs) for (inputs,) in passes])
+
+
+def _order(stage: Stage, epoch: int, count: int) -> np.ndarray:
+    """The shuffled order of an epoch: a function of seed, stage and epoch, so that it can be resumed."""
+    return np.random.default_rng([stage.seed, len(stage.name), ord(stage.name[-1]), epoch]).permutation(count)
+
+
+def _callbacks(stage: Stage) -> list[keras.callbacks.Callback]:
+    stopping = keras.callbacks.EarlyStopping(
+        monitor="val_loss", patience=stage.patience, restore_best_weights=True
+    )
+    if stage.schedule != "plateau":
+        return [stopping]
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        monitor="val_loss", factor=stage.plateau_factor, patience=stage.plateau_patience
+    )
+    return [stopping, plateau]

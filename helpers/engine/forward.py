@@ -1,0 +1,167 @@
+"""The frozen prefix run over images: through OpenVINO where it works, else through Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from helpers import paths
+from helpers.cache import CacheError
+from helpers.engine import backbones, model
+from helpers.paths import cache_folder
+
+REQUEST = 32
+"""Images in one request to the prefix: 16 to 32 is where OpenVINO's throughput mode is fastest."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What activations are a function of, besides the images: it names the folder they are stored in."""
+
+    network: keras.Model
+    cut: str
+    weights: str
+    data: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this prefix's views."""
+        size = self.network.input_shape[1]
+        name = "-".join([self.data, self.weights, str(size), self.cut])
+        return cache_folder() / "bank" / f"{self.cut}-{size}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+    @property
+    def below(self) -> Prefix | None:
+        """The prefix whose stored activations this one is computed from; None where pixels are its input.
+
+        A cut above SHARED_CUT always goes through that one's file, whether it was there before or not, so
+        that the rounding to float16 in between does not depend on what happened to be stored.
+        """
+        deeper = backbones.is_above(self.network, self.cut, backbones.SHARED_CUT)
+        return dataclasses.replace(self, cut=backbones.SHARED_CUT) if deeper else None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image's activations."""
+        if self.cut == backbones.POOLED:
+            return (self.network.output_shape[-1],)
+        return tuple(self.network.get_layer(self.cut).output.shape[1:])
+
+
+def for_experiment(network: keras.Model, n_unfreeze: int, weights: str, data: str) -> Prefix:
+    """The prefix below the cut of an experiment that unfreezes `n_unfreeze` layers.
+
+    Raises CacheError where that leaves nothing frozen to store.
+    """
+    cut = backbones.cut(network, n_unfreeze)
+    if cut is None:
+        raise CacheError(
+            f"n_unfreeze={n_unfreeze} leaves no whole block of the backbone frozen, so there is nothing to "
+            "store; use engine='end_to_end'"
+        )
+    return Prefix(network, cut, weights, data)
+
+
+Compute = Callable[[Iterator[tuple[int, np.ndarray]], np.ndarray, Callable[[int], object]], None]
+"""Pushes requests (first row, inputs) through the prefix into float16 rows, and counts what is done."""
+
+
+def _requests(
+    inputs: Callable[[np.ndarray], np.ndarray], low: int, high: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, inputs) of REQUEST images each, the last stretch's padded by repeating its last row."""
+    for start in range(low, high, REQUEST):
+        yield start, inputs(np.minimum(np.arange(start, start + REQUEST), high - 1))
+
+
+def _through(prefix: Prefix) -> Compute:
+    """The prefix as a Compute: through OpenVINO where it can be had, else through Keras."""
+    return _compiled(prefix) if openvino_usable() else _keras(_frozen(prefix))
+
+
+@functools.lru_cache(maxsize=2)
+def _compiled(prefix: Prefix) -> Compute:
+    """The prefix through OpenVINO: compiling takes seconds, and a run stores one view after another."""
+    return _openvino(_frozen(prefix))
+
+
+def _frozen(prefix: Prefix) -> keras.Model:
+    """The network of a prefix: from pixels, or from the stored activations below it."""
+    if prefix.below is None:
+        return model.pixels_to(prefix.network, prefix.cut)
+    return backbones.between(prefix.network, prefix.below.cut, prefix.cut)
+
+
+def openvino_usable() -> bool:
+    """Whether the fast path exists here: OpenVINO is installed and Keras runs on TensorFlow."""
+    import importlib.util
+
+    return importlib.util.find_spec("openvino") is not None and keras.backend.backend() == "tensorflow"
+
+
+def _keras(network: keras.Model) -> Compute:
+    def compute(
+        requests: Iterator[tuple[int, np.ndarray]], out: np.ndarray, done: Callable[[int], object]
+    ) -> None:
+        for start, images in requests:
+            rows = out[start : start + REQUEST]
+            rows[:] = keras.ops.convert_to_numpy(network(images, training=False))[: len(rows)]
+            done(len(rows))
+
+    return compute
+
+
+def _openvino(network: keras.Model) -> Compute:
+    """OpenVINO in float32 and throughput mode: requests overlap, so augmenting and writing cost no time.
+
+    Left to itself it takes bfloat16 where a processor has it. Its AsyncInferQueue is not used: that calls
+    back into Python from threads of its own, and one that is about to can wait for ever for the
+    interpreter's lock, which the thread that takes the finished network down is holding.
+    """
+    import openvino
+    import tensorflow as tf
+
+    signature = tf.TensorSpec((REQUEST, *network.input_shape[1:]), tf.float32)
+    graph = tf.function(lambda images: network(images, training=False)).get_concrete_function(signature)
+    compiled = openvino.Core().compile_model(
+        openvino.convert_model(graph),
+        "CPU",
+        {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": paths.threads(),  # 0: all of them
+        },
+    )
+    streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    # As many again wait in line, so that no stream waits for Python.
+    pool = [compiled.create_infer_request() for _ in range(2 * streams)]
+
+    def compute(
+        requests: Iterator[tuple[int, np.ndarray]], out: np.ndarray, done: Callable[[int], object]
+    ) -> None:
+        running: deque[tuple[int, openvino.InferRequest]] = deque()
+
+        def finish() -> openvino.InferRequest:
+            start, request = running.popleft()
+            request.wait()
+            rows = out[start : start + REQUEST]
+            rows[:] = request.get_output_tensor().data[: len(rows)]
+            done(len(rows))
+            return request
+
+        for start, images in requests:
+            request = pool[len(running)] if len(running) < len(pool) else finish()
+            request.start_async([images])
+            running.append((start, request))
+        while running:
+            finish()
+
+    return compute

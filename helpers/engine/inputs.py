@@ -1,0 +1,48 @@
+"""Batches: rows picked in a given order, made ready while others are used."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+AHEAD = 4
+"""Batches that wait, ready, for the one that is trained on."""
+EVALUATION_BATCH = 200
+"""Divides the split's sizes, and has the factor 8: equal batches, on one accelerator or on eight."""
+Rows = Callable[[np.ndarray], np.ndarray]
+"""Given row numbers (m,), the inputs of the network for them, float (m, ...)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one epoch trains on: the inputs' rows and their targets, float32 (n, classes)."""
+
+    rows: Rows
+    targets: np.ndarray
+
+
+def batches(
+    rows: Rows, targets: np.ndarray | None, order: np.ndarray, batch_size: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """(inputs, targets) batch by batch in a given order, the next ones made while one is used.
+
+    order: row numbers, int (n,); the last batch holds what is left. Without `targets`: (inputs,).
+    """
+
+    def batch(low: int) -> tuple[np.ndarray, ...]:
+        picked = order[low : low + batch_size]
+        inputs = np.asarray(rows(picked), np.float32)
+        return (inputs,) if targets is None else (inputs, targets[picked])
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[tuple[np.ndarray, ...]]] = deque()
+        for low in range(0, len(order), batch_size):
+            waiting.append(thread.submit(batch, low))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

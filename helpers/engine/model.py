@@ -1,0 +1,99 @@
+"""The network: MobileNetV2's backbone, the head, and the cut between what is frozen and what trains.
+
+    pixels ──► prefix (frozen, a constant of the image) ──► suffix (partly unfrozen) ──► pooling ──► head
+
+Sandler et al. 2018 (arXiv:1801.04381) describe the backbone; the seed study's script, the head.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from helpers.engine.backbones import POOLED, cut, unfrozen
+from helpers.engine.fused_conv import _joined
+from helpers.experiment import Experiment
+
+
+def pixels_to(network: keras.Model, cut_name: str | None) -> keras.Model:
+    """The prefix: images (n, side, side, 3) in [0, 255] to the activations at the cut.
+
+    Resizes bilinearly and rescales to [-1, 1] as the seed does. With `POOLED`, the pooled features.
+    """
+    size = network.input_shape[1]
+    images = keras.Input((32, 32, 3), name="images")
+    x = layers.Resizing(size, size, interpolation="bilinear")(images)
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    if cut_name == POOLED:
+        x = layers.GlobalAveragePooling2D()(network(x, training=False))
+    elif cut_name is not None:
+        below = keras.Model(network.input, network.get_layer(cut_name).output)
+        x = below(x, training=False)
+    return keras.Model(images, x, name="prefix")
+
+
+def suffix(network: keras.Model, experiment: Experiment) -> keras.Model:
+    """The backbone above the cut, unfrozen as the experiment says: activations to features.
+
+    With backbone_bn='frozen' each convolution is joined with the batch norm that follows it: the same
+    function and the same weights with a third less work.
+    """
+    cut_name = cut(network, experiment.n_unfreeze)
+    start = network.input if cut_name is None else network.get_layer(cut_name).output
+    free = {layer.name for layer in unfrozen(network, experiment.n_unfreeze)}
+    train_bn = experiment.backbone_bn == "train"
+    lowest = min((i for i, layer in enumerate(network.layers) if layer.name in free), default=0)
+    for i, layer in enumerate(network.layers):
+        is_bn = isinstance(layer, layers.BatchNormalization)
+        layer.trainable = (train_bn and i >= lowest) if is_bn else layer.name in free
+    above = keras.Model(start, network.output, name="suffix")
+    if train_bn:
+        return above
+    # The call function drops what only batch norm is called with, as a layer without it takes its place.
+    return keras.models.clone_model(
+        above,
+        clone_function=_joined(network, experiment.precision),
+        call_function=lambda layer, *inputs, **_: layer(*inputs),
+    )
+
+
+def head(experiment: Experiment, features: int, classes: int = 10) -> keras.Model:
+    """The classifier on pooled features (n, features): norm, dense ReLU, dropout, softmax (n, classes).
+
+    Without the dense layer the softmax starts at zero, so that it sends no random gradient into the backbone
+    (as in Kolesnikov et al. 2020, arXiv:1912.11370, section 3.3).
+    """
+    inputs = keras.Input((features,), name="pooled")
+    x = inputs
+    if experiment.head_norm in ("batch", "frozen"):
+        x = layers.BatchNormalization(momentum=experiment.head_momentum, name="head_norm")(x)
+    elif experiment.head_norm == "layer":
+        x = layers.LayerNormalization(name="head_norm")(x)
+    if experiment.head_units:
+        x = layers.Dense(experiment.head_units, activation="relu", name="head_dense")(x)
+    x = layers.Dropout(experiment.dropout, name="head_dropout")(x)
+    start = "glorot_uniform" if experiment.head_units else "zeros"
+    softmax = layers.Dense(classes, activation="softmax", kernel_initializer=start, name="head_softmax")
+    return keras.Model(inputs, softmax(x), name="head")
+
+
+def above_cut(network: keras.Model, top: keras.Model, experiment: Experiment) -> keras.Model:
+    """What stage 2 trains: suffix, pooling and head, from activations at the cut to probabilities."""
+    part = suffix(network, experiment)
+    if experiment.head_norm == "frozen":
+        top.get_layer("head_norm").trainable = False  # in Keras this stops its moving statistics as well
+    inputs = keras.Input(part.input_shape[1:], name="activations")
+    pooled = layers.GlobalAveragePooling2D(name="pooling")(part(inputs))
+    return keras.Model(inputs, top(pooled), name="above_cut")
+
+
+def whole(network: keras.Model, top: keras.Model, experiment: Experiment) -> keras.Model:
+    """The network end to end, trained where stage 2 trains.
+
+    Images (n, 32, 32, 3) in [0, 255] to probabilities (n, classes).
+    """
+    above = above_cut(network, top, experiment)
+    prefix = pixels_to(network, cut(network, experiment.n_unfreeze))
+    prefix.trainable = False
+    images = keras.Input((32, 32, 3), name="pixels")
+    return keras.Model(images, above(prefix(images, training=False)), name="whole")

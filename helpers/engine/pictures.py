@@ -1,0 +1,28 @@
+"""Pictures of what the network is given: images enlarged as it enlarges them, and their augmented views."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from helpers.data.split import Split
+from helpers.engine import augment
+from helpers.experiment import Experiment
+
+
+def enlarged(images: np.ndarray, side: int) -> np.ndarray:
+    """Images (n, h, w, 3) in [0, 255], enlarged as the prefix does: float32 (n, side, side, 3)."""
+    return ops.convert_to_numpy(ops.image.resize(images.astype(np.float32), (side, side), "bilinear"))
+
+
+def views(split: Split, experiment: Experiment, images: int, count: int) -> np.ndarray:
+    """The first training images in the first views that stage 2 trains on, exactly as it sees them at 32 px.
+
+    `split` is the experiment's whole training split: mixup draws partners from all of it.
+    Returns float32 (images, count, 32, 32, 3) in [0, 255].
+    """
+    n = len(split.labels)
+    drawn = (
+        augment.draw(experiment.augmentation, v, n, mixup_alpha=experiment.mixup_alpha) for v in range(count)
+    )
+    return np.stack([view.images(split.images, np.arange(images)) for view in drawn], axis=1)

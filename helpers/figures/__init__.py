@@ -1,0 +1,28 @@
+"""One function a figure, from records and arrays."""
+
+from helpers.figures.batchnorm import IMAGES as IMAGES
+from helpers.figures.batchnorm import STATISTICS as STATISTICS
+from helpers.figures.batchnorm import accuracy_by_rate as accuracy_by_rate
+from helpers.figures.batchnorm import accuracy_by_statistics as accuracy_by_statistics
+from helpers.figures.batchnorm import active_channels as active_channels
+from helpers.figures.batchnorm import interventions as interventions
+from helpers.figures.batchnorm import weight_drift as weight_drift
+from helpers.figures.curves import learning_curves as learning_curves
+from helpers.figures.curves import time_to_accuracy as time_to_accuracy
+from helpers.figures.curves import train_val_gap as train_val_gap
+from helpers.figures.images import augmentation_sheet as augmentation_sheet
+from helpers.figures.images import confident_errors as confident_errors
+from helpers.figures.images import contact_sheet as contact_sheet
+from helpers.figures.images import network_view as network_view
+from helpers.figures.images import split_balance as split_balance
+from helpers.figures.results import by_learning_rate as by_learning_rate
+from helpers.figures.results import confusion as confusion
+from helpers.figures.results import confusion_difference as confusion_difference
+from helpers.figures.results import error_intervals as error_intervals
+from helpers.figures.results import gains as gains
+from helpers.figures.results import paired_outcomes as paired_outcomes
+from helpers.figures.results import per_class_accuracy as per_class_accuracy
+from helpers.figures.results import reliability as reliability
+from helpers.figures.results import tta_gain as tta_gain
+from helpers.figures.style import cautions as cautions
+from helpers.figures.style import display as display

@@ -1,0 +1,227 @@
+"""Figures of a failure's anatomy: what `diagnosis` measured between the epochs, from records alone.
+
+They follow the rules of `plots`: a title that states the finding, intervals, alternative text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from helpers import text
+from helpers.analysis import batchnorm
+from helpers.analysis.batchnorm import accuracy, best_statistics, by_epoch, mean, statistics_gap
+from helpers.figures import style
+from helpers.figures.style import GREY, MARKERS, PALETTE, WIDTH, Figure, styled
+from helpers.records.run import Run
+from helpers.text import percent
+
+STATISTICS = {
+    "moving": "moving averages (Keras' evaluation)",
+    "clean": "re-estimated, clean training images",
+    "augmented": "re-estimated, augmented training images",
+    "batch": "each batch's own",
+}
+"""Kinds of batch-norm statistics that `diagnosis` evaluates with, and what a figure calls them."""
+IMAGES = {"val": "validation images", "val_augmented": "augmented validation images"}
+
+
+def _by_seed(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
+    """Every run of the groups, by its group's name and its seed."""
+    return {f"{name}, seed {run.seed}": run for name, runs in groups.items() for run in runs}
+
+
+@styled
+def accuracy_by_statistics(run: Run, title: str = "") -> Figure:
+    """Validation accuracy of the same weights, epoch by epoch, with each kind of statistics.
+
+    Two panels: on the images as they are and augmented as in training.
+    """
+    figure = Figure(figsize=(WIDTH, 5.4))
+    epochs = range(len(run.diagnosis))
+    for axes, (images, words) in zip(
+        figure.subplots(2, 1, sharex=True, sharey=True), IMAGES.items(), strict=True
+    ):
+        for (kind, label), look in zip(
+            STATISTICS.items(), style.line_styles(STATISTICS).values(), strict=True
+        ):
+            if kind not in run.diagnosis[0].accuracy[images]:
+                continue
+            found = by_epoch(run, images, kind)
+            middle, low, high = style.columns(found, "value low high")
+            axes.plot(epochs, middle, label=label, **look)
+            axes.fill_between(epochs, low, high, color=look["color"], alpha=0.12, linewidth=0)
+        style.percent_axis(axes.yaxis, f"{words}\naccuracy")
+        if images == "val":
+            style.legend_above(axes, columns=2)
+    axes.set_xlabel(style.EPOCHS + "; 0: before the first")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    seen, can = (
+        [each.value for each in by_epoch(run, "val", kind)] for kind in ("moving", best_statistics(run))
+    )
+    worst = int(np.argmax(np.subtract(can, seen)))
+    found_title = (
+        f"After epoch {worst} the same weights give {percent(seen[worst])} with moving averages and "
+        f"{percent(can[worst])} re-estimated"
+    )
+    note = (
+        "Bands: 95% intervals. Weights, images and labels are the same in every line of a panel; where one "
+        "line shows, others lie beneath it"
+    )
+    described = f"Validation accuracy by epoch of {run.name}, with four kinds of batch-norm statistics"
+    return style.finished(figure, title or found_title, described, note, style.cautions({run.name: run}))
+
+
+@styled
+def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
+    """Validation accuracy after the last epoch, a row an intervention and a mark a seed.
+
+    Filled: as Keras evaluates. Hollow: with the statistics re-estimated on clean training images; at least
+    one group's head must have a batch norm.
+    """
+    every = _by_seed(groups)
+    figure, axes = style.panel(1.9 + 0.5 * len(groups))
+    marks = {"moving": PALETTE[0], "clean": "white"}
+    for row, runs in enumerate(groups.values()):
+        for offset, run in zip(np.linspace(-0.3, 0.3, len(runs) + 2)[1:-1], runs, strict=True):
+            for number, (kind, fill) in enumerate(marks.items()):
+                if kind in run.diagnosis[-1].accuracy["val"]:
+                    middle, low, high = style.columns([accuracy(run, statistics=kind)], "value low high")
+                    look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "mfc": fill}
+                    style.intervals(axes, middle, low, high, [row + offset], **look)
+        axes.plot([mean(runs, epoch=0)] * 2, [row - 0.4, row + 0.4], color=GREY, linestyle=":")
+    style.rows(axes, list(groups))
+    style.percent_axis(axes.xaxis, "validation accuracy")
+    legend = [
+        Line2D([], [], color=PALETTE[0], marker=MARKERS[0], ls="none", label="as evaluated"),
+        Line2D([], [], color=PALETTE[1], marker=MARKERS[1], ls="none", mfc="white", label="re-estimated"),
+        Line2D([], [], color=GREY, ls=":", label="before fine-tuning"),
+    ]
+    style.legend_above(axes, legend)
+    said = []
+    for name, runs in groups.items():
+        said.append(f"{name} {percent(mean(runs))}")
+        if best_statistics(runs[0]) == "clean":
+            said[-1] += f", re-estimated {percent(mean(runs, statistics='clean'))}"
+    described = (
+        "Validation accuracy after the last epoch, a mark a seed, 95% intervals; averaged over seeds: "
+        f"{'; '.join(said)}"
+    )
+    hides = {
+        name: max(0.0, *map(statistics_gap, runs))
+        for name, runs in groups.items()
+        if best_statistics(runs[0]) == "clean"
+    }
+    most, least = (end(hides, key=hides.__getitem__) for end in (max, min))
+    found_title = f"Evaluation hides up to {100 * hides[most]:.1f} points ({most})"
+    if least != most:
+        found_title += f", and at most {100 * hides[least]:.1f} ({least})"
+    return style.finished(figure, title or found_title, described, style.cautions(every))
+
+
+@styled
+def accuracy_by_rate(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
+    """Validation accuracy after the last epoch against the learning rate, by what the weights are judged by.
+
+    groups: learning rate to its runs, one a seed. A filled band between the two upper lines and the one
+    of moving averages is what only looks lost; what falls in all lines is lost.
+    """
+    rates = sorted(groups)
+    labels = {**STATISTICS, "probe": "fresh linear probe on the features"}
+    del labels["augmented"]
+    figure, axes = style.panel(4.0)
+    means = {}
+    for (kind, label), look in zip(labels.items(), style.line_styles(labels).values(), strict=True):
+        means[kind] = np.array([mean(groups[rate], statistics=kind) for rate in rates])
+        found = [[accuracy(run, statistics=kind) for run in groups[rate]] for rate in rates]
+        low = [min(share.low for share in shares) for shares in found]
+        high = [max(share.high for share in shares) for shares in found]
+        reach = [means[kind] - low, high - means[kind]]
+        axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **look)
+    axes.fill_between(rates, means["moving"], means["clean"], color=PALETTE[0], alpha=0.1, linewidth=0)
+    every = _by_seed(groups)
+    axes.axhline(mean(list(every.values()), epoch=0), color=GREY, linestyle=":")
+    axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].config['optimizer']})", ylim=(0, 1))
+    axes.set_xticks(rates, [text.scientific(rate) for rate in rates], minor=False)
+    axes.minorticks_off()
+    style.percent_axis(axes.yaxis, "validation accuracy")
+    style.legend_above(axes, columns=2)
+    worst = rates[(means["clean"] - means["moving"]).argmax()]
+    parts = [100 * statistics_gap(run) for run in groups[worst]]
+    points = " to ".join(dict.fromkeys(f"{end(parts):.0f}" for end in (min, max)))
+    found_title = f"At {text.scientific(worst)} evaluation hides {points} points that the weights still have"
+    said = "; ".join(
+        f"{text.scientific(rate)}: {percent(seen)} as evaluated, {percent(able)} re-estimated"
+        for rate, seen, able in zip(rates, means["moving"], means["clean"], strict=True)
+    )
+    reaches = "from the lowest to the highest end of the seeds' 95% intervals"
+    note = f"Dotted: before fine-tuning. Bars: {reaches}; lines: means"
+    return style.finished(figure, title or found_title, said, note, style.cautions(every))
+
+
+@styled
+def active_channels(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
+    """How many channels of the pooled features still vary, by epoch; a line a group, a band over its seeds.
+
+    groups: name to its runs, one a seed, of equally many epochs.
+    """
+    looks = style.line_styles(groups)
+    figure, axes = style.panel(3.6)
+    found = []
+    for name, runs in groups.items():
+        counts = np.array([[epoch.active_channels for epoch in run.diagnosis] for run in runs])
+        epochs, middle = range(counts.shape[1]), counts.mean(axis=0)
+        axes.plot(epochs, middle, label=name, **looks[name])
+        axes.fill_between(
+            epochs, counts.min(axis=0), counts.max(axis=0), color=looks[name]["color"], alpha=0.12
+        )
+        found.append(f"{name} {middle[-1]:,.0f}")
+    axes.set(ylabel="channels that vary", xlabel=style.EPOCHS + "; 0: before the first")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.legend_above(axes, columns=3)
+    every = _by_seed(groups)
+    first = next(iter(every.values())).diagnosis[0].active_channels
+    seeds = max(map(len, groups.values()))
+    mean_of = f" (means of {seeds} seeds)" if seeds > 1 else ""
+    found_title = (
+        f"Of {first:,} channels that vary before, these do after the last epoch{mean_of}: {'; '.join(found)}"
+    )
+    over = f"variance over the validation images exceeds {batchnorm.ACTIVE_VARIANCE:g}"
+    described = f"Channels of the pooled features whose {over}"
+    note = "Bands: lowest to highest seed" if seeds > 1 else ""
+    return style.finished(figure, title or found_title, described, note, style.cautions(every))
+
+
+@styled
+def weight_drift(runs: Mapping[str, Run], title: str = "") -> Figure:
+    """How far each kernel moved and how similar each block's activations stayed, after the last epoch.
+
+    Above: norm of the change over the norm before, layer by layer. Below: linear CKA with the activations
+    before stage 2, block by block; 1 means the same up to rotation and scale.
+    """
+    looks = style.line_styles(runs)
+    figure = Figure(figsize=(WIDTH, 6.4))
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    for label, run in runs.items():
+        drift, cka = run.diagnosis[-1].drift, run.diagnosis[-1].cka
+        above.plot(list(drift), list(drift.values()), label=label, **looks[label])
+        below.plot(list(cka), list(cka.values()), **looks[label])
+    above.set(yscale="log", ylabel="relative change of the kernel")
+    below.set(ylabel="CKA with before (0 to 1)", ylim=(0, 1.05))
+    for axes in (above, below):
+        axes.tick_params(axis="x", rotation=40)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+    style.legend_above(above)
+    last = {label: list(run.diagnosis[-1].cka.items())[-1] for label, run in runs.items()}
+    found = "; ".join(f"{label} {abs(value):.2f}" for label, (_, value) in last.items())
+    block = next(iter(last.values()))[0]
+    title = title or f"Similarity of the last features ({block}) to before: {found}"
+    described = f"Kernels' relative change and blocks' CKA of {', '.join(runs)}"
+    return style.finished(figure, title, described, style.cautions(runs))

@@ -1,0 +1,144 @@
+"""Figures of training: curves by epoch, accuracy by time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from helpers.figures import style
+from helpers.figures.style import EPOCHS, GREY, PALETTE, WIDTH, Array, Figure, _setting, cautions, styled
+from helpers.records import published
+from helpers.records.run import Run
+from helpers.text import percent, points
+
+WIDE = 20
+"""How many times its lowest value a loss must reach to be drawn on a logarithmic axis."""
+
+
+# ---------------------------------------------------------------------------- training
+
+
+def _curve(label: str, run: Run, stage: str, metric: str) -> Array:
+    curves = run.curves.get(stage, {})
+    if metric not in curves:
+        raise ValueError(f"run {label!r} has no {metric!r} in {stage}, only {', '.join(curves) or 'nothing'}")
+    return np.asarray(curves[metric])
+
+
+@styled
+def learning_curves(
+    runs: Mapping[str, Run],
+    stage: str = "stage2",
+    quantities: Sequence[str] = ("accuracy",),
+    levels: Mapping[str, tuple[str, float]] | None = None,
+    title: str = "",
+) -> Figure:
+    """Training (dashed) and validation (solid) curves of up to five runs, a panel a quantity.
+
+    `quantities` among 'accuracy', 'loss', 'learning_rate'; `levels` adds a line to compare with, as in
+    {'accuracy': ('target', 0.87)}. The x axis counts passes over the training set: what a seed log calls
+    an epoch but was a single optimizer step is a hollow marker at the pass that it follows.
+    """
+    note, looks, levels = cautions(runs), style.line_styles(runs), levels or {}
+    figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * len(quantities)))
+    panels = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, quantity in zip(panels, quantities, strict=True):
+        lines = {quantity: "-"} if quantity == "learning_rate" else {quantity: "--", f"val_{quantity}": "-"}
+        for label, run in runs.items():
+            real, single = published.real_epochs(run, stage), published.one_step_epochs(run, stage)
+            passes = published.passes(run, stage)
+            for metric, line in lines.items():
+                values = _curve(label, run, stage, metric)
+                every = max(1, len(real) // 8)
+                axes.plot(passes[real], values[real], line, markevery=every, **looks[label])
+                hollow: dict[str, Any] = {"linestyle": "none", "mfc": "white", "ms": 3, "alpha": 0.6}
+                axes.plot(passes[single], values[single], **hollow, **looks[label])
+        if quantity in levels:
+            name, level = levels[quantity]
+            axes.axhline(level, color=GREY, linestyle=":")
+            place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+            axes.annotate(name, (1, level), color=GREY, **place)
+        if quantity == "accuracy":
+            style.percent_axis(axes.yaxis, quantity)
+        else:
+            axes.set_ylabel("learning rate" if quantity == "learning_rate" else f"{quantity} (nats)")
+            low, high = axes.dataLim.intervaly
+            if quantity == "learning_rate" or high > WIDE * low > 0:
+                axes.set_yscale("log")
+    panels[-1].set_xlabel(EPOCHS)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    entries = [Line2D([], [], label=label, **look) for label, look in looks.items()]
+    entries += [
+        Line2D([], [], color=GREY, ls=s, label=n) for n, s in (("training", "--"), ("validation", "-"))
+    ]
+    style.legend_above(panels[0], entries)
+    counts = {label: len(published.one_step_epochs(run, stage)) for label, run in runs.items()}
+    steps = ", ".join(f"{count} of {label}" for label, count in counts.items() if count)
+    hollow_note = f'Hollow: logged "epochs" that were a single optimizer step, {steps}' if steps else ""
+    best = "; ".join(_best(label, run, stage) for label, run in runs.items())
+    described = f"Curves of {', '.join(quantities).replace('_', ' ')} by epoch of {stage}: {', '.join(runs)}"
+    return style.finished(figure, title or f"Best validation accuracy: {best}", described, note, hollow_note)
+
+
+def _best(label: str, run: Run, stage: str) -> str:
+    accuracy = _curve(label, run, stage, "val_accuracy")
+    at = accuracy.argmax()
+    return f"{label} {percent(accuracy[at])} (epoch {published.passes(run, stage)[at]})"
+
+
+@styled
+def train_val_gap(run: Run, stage: str = "stage2", title: str = "") -> Figure:
+    """The distance between training and validation accuracy, pass by pass."""
+    real, passes = published.real_epochs(run, stage), published.passes(run, stage)
+    train, val = (_curve(run.name, run, stage, metric)[real] for metric in ("accuracy", "val_accuracy"))
+    epochs, every = passes[real], max(1, len(real) // 8)
+    figure, axes = style.panel(3.4)
+    axes.fill_between(epochs, train, val, color=PALETTE[0], alpha=0.12, linewidth=0)
+    axes.plot(epochs, train, "--s", color=PALETTE[1], label="training", markevery=every)
+    axes.plot(epochs, val, "-o", color=PALETTE[0], label="validation", markevery=every)
+    gap, end = train[-1] - val[-1], epochs[-1]
+    axes.annotate("", (end, val[-1]), (end, train[-1]), arrowprops={"arrowstyle": "<->", "color": GREY})
+    beside: dict[str, Any] = {"xytext": (-8, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+    axes.annotate(points(gap), (end, (train[-1] + val[-1]) / 2), **beside)
+    axes.set_xlabel(EPOCHS)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.percent_axis(axes.yaxis, "accuracy")
+    style.legend_above(axes)
+    side = "above" if gap >= 0 else "below"
+    found = f"Training accuracy ends at {percent(train[-1])}, {100 * abs(gap):.1f} points {side} validation"
+    note = "Training accuracy is a mean over the epoch's batches, with dropout and any augmentation at work"
+    described = f"Training and validation accuracy of {run.name} over {len(real)} epochs of {stage}"
+    return style.finished(figure, title or found, described, note, cautions({run.name: run}))
+
+
+@styled
+def time_to_accuracy(
+    curves: Mapping[str, tuple[Array, Array]], target: float, dataset: str, title: str = ""
+) -> Figure:
+    """Validation accuracy against time, whose axis is logarithmic.
+
+    `curves`: label to (seconds (n,), accuracy in 0 to 1 (n,)).
+    """
+    figure, axes = style.panel(4.2)
+    found: list[str] = []
+    soonest: dict[float, str] = {}
+    for label, look in style.line_styles(curves).items():
+        seconds, accuracy = map(np.asarray, curves[label])
+        axes.plot(seconds / 60, accuracy, label=label, markevery=max(1, len(seconds) // 8), **look)
+        reached = seconds[accuracy >= target]
+        found += [f"by {label} after {reached[0] / 60:.1f} min" if len(reached) else f"not by {label}"]
+        soonest |= {reached[0]: found[-1]} if len(reached) else {}
+    axes.axhline(target, color=GREY, linestyle=":")
+    axes.set(xlabel="time (minutes)", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    style.percent_axis(axes.yaxis, "validation accuracy")
+    style.legend_above(axes, columns=2)
+    title = title or f"{percent(target)} is reached soonest {soonest[min(soonest)] if soonest else 'by none'}"
+    described = f"Validation accuracy by time. {percent(target)} is reached: {'; '.join(found)}"
+    return style.finished(figure, title, described, _setting(dataset))

@@ -1,0 +1,125 @@
+"""Figures of images: what the data look like, and what the network sees."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from helpers.data.sources import CLASSES
+from helpers.figures import style
+from helpers.figures.style import PALETTE, WIDTH, Array, Figure, _setting, styled
+from helpers.text import percent
+
+ERRORS = 18
+"""Images of a sheet of errors, at most; six a row."""
+
+
+# ---------------------------------------------------------------------------- images
+
+
+@styled
+def contact_sheet(images: Array, labels: Array, dataset: str, title: str = "") -> Figure:
+    """The first images of each class, a row a class: as many as the rarest class has, at most ten.
+
+    `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` 'cifar10' or 'miniature'.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    columns = min(10, counts.min())
+    picks = np.stack([np.flatnonzero(labels == label)[:columns] for label in classes])
+    figure, axes = style.panel(0.6 + 0.8 * WIDTH * len(classes) / columns)
+    _, y = style.image_grid(axes, images[picks])
+    names = [CLASSES[dataset][label] for label in classes]
+    axes.set_yticks(y, names)
+    title = title or f"{len(classes)} classes in {images.shape[1]} by {images.shape[2]} pixels"
+    described = f"{columns} images of each class: {', '.join(names)}"
+    return style.finished(figure, title, described, _setting(dataset))
+
+
+@styled
+def augmentation_sheet(originals: Array, views: Array, dataset: str, title: str = "") -> Figure:
+    """Each image beside its augmented views, a row an image.
+
+    `originals` (n, side, side, 3) and `views` (n, v, side, side, 3), both in [0, 255].
+    """
+    tiles = np.concatenate([originals[:, None], views], axis=1)
+    figure, axes = style.panel(0.9 + 0.95 * WIDTH * tiles.shape[0] / tiles.shape[1])
+    x, _ = style.image_grid(axes, tiles)
+    axes.set_xticks(x, ["original", *(f"view {number}" for number in range(views.shape[1]))])
+    axes.xaxis.tick_top()
+    title = title or "Augmentation moves, turns and scales an image, and leaves its class plain to see"
+    description = f"{len(originals)} images in rows: the original, then {views.shape[1]} augmented views"
+    return style.finished(figure, title, description, _setting(dataset))
+
+
+@styled
+def network_view(images: Array, resized: Array, dataset: str, title: str = "") -> Figure:
+    """Images as stored, above the same images as the network sees them.
+
+    `images` (n, side, side, 3), `resized` (n, larger, larger, 3), both in [0, 255].
+    """
+    sides = images.shape[1], resized.shape[1]
+    figure = Figure(figsize=(WIDTH, 0.7 + 1.9 * WIDTH / len(images)))
+    for axes, tiles, side in zip(figure.subplots(2, 1), (images, resized), sides, strict=True):
+        _, y = style.image_grid(axes, tiles[None])
+        axes.set_yticks(y, [f"{side} px"])
+    factor = (sides[1] / sides[0]) ** 2
+    title = title or f"The network sees {factor:.0f} times as many pixels, and not one detail more"
+    description = f"{len(images)} images at {sides[0]} pixels a side, and interpolated to {sides[1]}"
+    return style.finished(figure, title, description, _setting(dataset))
+
+
+@styled
+def split_balance(labels: Mapping[str, Array], dataset: str, title: str = "") -> Figure:
+    """How many images of each class every split has. `labels`: split to int labels (n,)."""
+    names = CLASSES[dataset]
+    counts = {split: np.bincount(values, minlength=len(names)) for split, values in labels.items()}
+    figure, axes = style.panel(3.8)
+    start = np.zeros(len(names), int)
+    for (split, count), colour, hatch in zip(counts.items(), PALETTE, ("", "///", "..."), strict=False):
+        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        axes.barh(range(len(names)), count, left=start, label=f"{split}, {count.sum():,} images", **look)
+        start += count
+    style.rows(axes, names)
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set(xlabel="images")
+    style.legend_above(axes)
+    each = ", ".join(f"{count[0]:,} {split}" for split, count in counts.items())
+    spread = max(np.ptp(count / count.sum()) for count in counts.values())
+    found = f"Every class has the same share: {each} images"
+    if spread:
+        found = f"Within a split, the classes' shares differ by at most {100 * spread:.1f} points"
+    described = "Images by class: " + ", ".join(f"{split} {count.sum():,}" for split, count in counts.items())
+    return style.finished(figure, title or found, described, _setting(dataset))
+
+
+@styled
+def confident_errors(
+    images: Array, labels: Array, probabilities: Array, dataset: str, title: str = ""
+) -> Figure:
+    """The errors that a network is surest of: each image, what it was taken for and how surely, its label.
+
+    `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, 10), of the same
+    images in the same order. Raises ValueError where there is no error.
+    """
+    said, sure, names = probabilities.argmax(axis=1), probabilities.max(axis=1), CLASSES[dataset]
+    wrong = np.flatnonzero(said != labels)
+    if not len(wrong):
+        raise ValueError(f"all {len(labels)} images are right: there is no error to show")
+    chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS]
+    rows = -(-len(chosen) // 6)
+    figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows))
+    for axes, image in itertools.zip_longest(figure.subplots(rows, 6, squeeze=False).flat, chosen):
+        axes.set_axis_off()
+        if image is not None:
+            axes.imshow(images[image].astype(np.uint8), interpolation="nearest")
+            caption = f"{names[said[image]]} {percent(sure[image], 0)}\nlabel: {names[labels[image]]}"
+            axes.set_title(caption, fontsize=8.5)
+    title = title or (
+        f"Of {len(wrong):,} errors, {np.sum(sure[wrong] > 0.9):,} were made with a probability above 90%"
+    )
+    described = f"The {len(chosen)} surest errors, each with what it was taken for and its label"
+    return style.finished(figure, title, described, _setting(dataset))

@@ -1,0 +1,337 @@
+"""One function a figure, from Run records and arrays alone, in one style.
+
+Every figure has a title that states its finding: `title`, or else one computed from the numbers, which the
+alternative text repeats. `runs` is always a mapping from the name that the figure shows to the Run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator
+
+from helpers.analysis import intervals, metrics
+from helpers.analysis.intervals import describe_difference
+from helpers.data.sources import CLASSES
+from helpers.figures import style
+from helpers.figures.style import (
+    GREY,
+    PALETTE,
+    WIDTH,
+    Array,
+    Figure,
+    _refuse_published,
+    _two,
+    cautions,
+    columns,
+    styled,
+)
+from helpers.records import published
+from helpers.records.run import Run
+from helpers.text import percent, points, scientific
+
+FEWEST = 10
+"""Images in a bin of the reliability curve that is drawn."""
+ASIDE = (0.93, 1.0, 1.07)
+"""Factors that set marks of the same rate side by side on a logarithmic axis; a group each."""
+
+
+def _matrix(label: str, run: Run) -> Array:
+    """The confusion matrix, int (10, 10)."""
+    if run.confusion_matrix is None:
+        raise ValueError(f"run {label!r} holds no confusion matrix: run it again, or choose another")
+    return np.asarray(run.confusion_matrix)
+
+
+def _matrix_note(runs: Mapping[str, Run]) -> str:
+    """Which matrices count predictions averaged over the flip: a seed log's may."""
+    logs = {label: published.tta_accuracy(run) for label, run in runs.items() if run.is_published_log}
+    averaged = [f"{label}, {percent(accuracy)} right" for label, accuracy in logs.items() if accuracy]
+    return f"Matrix of predictions averaged over the flip: {'; '.join(averaged)}" if averaged else ""
+
+
+# ---------------------------------------------------------------------------- evaluation
+
+
+@styled
+def per_class_accuracy(runs: Mapping[str, Run], title: str = "") -> Figure:
+    """Test accuracy of each class with Wilson's 95% interval, the first run's hardest class on top."""
+    note, looks = cautions(runs), style.line_styles(runs)
+    first, run = next(iter(runs.items()))
+    matrix = _matrix(first, run)
+    share = np.diag(matrix) / matrix.sum(axis=1)
+    order = np.argsort(share)
+    names = [CLASSES[run.dataset][c] for c in order]
+    figure, axes = style.panel(4.2)
+    for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
+        matrix = _matrix(label, runs[label])
+        rows = [intervals.proportion(matrix[c, c] / matrix[c].sum(), matrix[c].sum()) for c in order]
+        middle, low, high = columns(rows, "value low high")
+        style.intervals(axes, middle, low, high, np.arange(len(order)) + shift, label=label, **looks[label])
+    style.rows(axes, names)
+    style.percent_axis(axes.xaxis, "test accuracy, 95% interval")
+    style.legend_above(axes)
+    found = f"{first}: {names[0]} is hardest, {percent(share.min())} right"
+    found += f"; {names[-1]} easiest, {percent(share.max())}"
+    described = ", ".join(f"{name} {percent(of)}" for name, of in zip(names, share[order], strict=True))
+    return style.finished(figure, title or found, f"Accuracy by class: {described}", note, _matrix_note(runs))
+
+
+def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any) -> tuple[Figure, Axes]:
+    figure, axes = style.panel(5.2)
+    ticks = {"xticklabels": names, "yticklabels": names}
+    sns.heatmap(colours, annot=numbers, ax=axes, cbar=False, linewidths=0.5, **ticks, **kwargs)
+    axes.set(xlabel="predicted class (cells: test images)", ylabel="true class")
+    axes.tick_params(axis="x", rotation=40)
+    return figure, axes
+
+
+@styled
+def confusion(run: Run, title: str = "") -> Figure:
+    """The confusion matrix in images; only the errors, off the diagonal, are coloured."""
+    matrix, names = _matrix(run.name, run), CLASSES[run.dataset]
+    errors = matrix * ~np.eye(len(names), dtype=bool)
+    figure, axes = _heatmap(matrix, errors, names, fmt="d", cmap="Blues")
+    for place in range(len(names)):
+        axes.add_patch(Rectangle((place, place), 1, 1, color="#DDDDDD"))
+    pairs = np.triu(errors + errors.T)
+    a, b = np.unravel_index(pairs.argmax(), pairs.shape)
+    found = f"{names[a]} and {names[b]} are most often taken for each other: "
+    found += f"{pairs[a, b]:,} of {errors.sum():,} errors"
+    if not errors.any():
+        found = "No test image is taken for another class"
+    described = f"Confusion matrix of {run.name}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
+    runs = {run.name: run}
+    return style.finished(figure, title or found, described, cautions(runs), _matrix_note(runs))
+
+
+@styled
+def confusion_difference(runs: Mapping[str, Run], title: str = "") -> Figure:
+    """The second run's confusion matrix minus the first's, in images."""
+    (first, before), (second, after) = _two(runs)
+    note, names = cautions(runs), CLASSES[after.dataset]
+    change = _matrix(second, after) - _matrix(first, before)
+    if change.sum(axis=1).any():
+        raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
+    reach = max(1, np.abs(change).max())
+    figure, _ = _heatmap(change, change, names, fmt="+d", cmap="PuOr_r", vmin=-reach, vmax=reach)
+    errors = change * ~np.eye(len(names), dtype=bool)
+    a, b = np.unravel_index(errors.argmin(), errors.shape)
+    found = f"{second} against {first}: {np.trace(change):+,} images right"
+    if errors.min() < 0:
+        found += f"; {names[a]} called {names[b]} falls most, {errors[a, b]:+,}"
+    described = f"Confusion matrix of {second} minus that of {first}"
+    key = f"Orange: more images than {first}, purple: fewer. On the diagonal more is better, off it fewer"
+    return style.finished(figure, title or found, described, key, note, _matrix_note(runs))
+
+
+@styled
+def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
+    """Accuracy against confidence on the test images, with the expected calibration error; below, how sure.
+
+    Raises RecordError for a run without probabilities.
+    """
+    note = cautions(runs)
+    figure = Figure(figsize=(WIDTH, 5.0))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], ":", color=GREY, label="perfect calibration")
+    found = []
+    for label, look in style.line_styles(runs).items():
+        answers = runs[label].probabilities("test"), runs[label].labels("test")
+        bins, error = metrics.reliability(*answers), metrics.expected_calibration_error(*answers)
+        drawn, name = bins.count >= FEWEST, f"{label}, ECE {100 * error:.1f} points"
+        upper.plot(bins.confidence[drawn], bins.accuracy[drawn], label=name, **look)
+        lower.plot(bins.confidence[drawn], bins.count[drawn] / bins.count.sum(), **look)
+        surplus = answers[0].max(axis=1).mean() - runs[label].correct("test").mean()
+        found += [f"{label} is {100 * abs(surplus):.1f} points {'over' if surplus > 0 else 'under'}confident"]
+    style.percent_axis(upper.yaxis, "accuracy")
+    style.percent_axis(lower.yaxis, "images")
+    style.percent_axis(lower.xaxis, "confidence: probability of the predicted class")
+    style.legend_above(upper, columns=2)
+    described = "Accuracy of the test images by confidence, beside the diagonal"
+    few = f"Bins of fewer than {FEWEST} images are not drawn"
+    return style.finished(figure, title or "; ".join(found), described, few, note)
+
+
+PUBLISHED: dict[str, Any] = {
+    "color": PALETTE[1],
+    "marker": "D",
+    "ls": "none",
+    "mfc": "none",
+    "ms": 7,
+    "mew": 1.8,
+}
+"""How a published figure is drawn."""
+
+
+@styled
+def error_intervals(
+    runs: Mapping[str, Sequence[Run]], published: Mapping[str, float], title: str = ""
+) -> Figure:
+    """Test error of every run with Wilson's 95% interval, a row a name, beside the published figures.
+
+    `runs`: name to its runs, one a seed; `published`: name to accuracy in 0 to 1, for names that have one.
+    The axis is logarithmic, so that tenths of a point show beside a failure.
+    """
+    note = cautions({f"{name} ({run.name})": run for name, group in runs.items() for run in group})
+    _refuse_published(published, [run for group in runs.values() for run in group])
+    figure, axes = style.panel(1.5 + 0.6 * len(runs))
+    told, below = {}, {}
+    for row, (name, group) in enumerate(runs.items()):
+        measured = [intervals.proportion(run.test_accuracy, run.size("test")) for run in group]
+        middle, high, low = (1 - share for share in columns(measured, "value low high"))
+        rows = row + np.linspace(-0.3, 0.3, len(group) + 2)[1:-1]
+        style.intervals(axes, middle, low, high, rows, color=PALETTE[0], marker="o")
+        told[name] = percent(1 - middle.mean())
+        if name in published:
+            axes.plot(1 - published[name], row, **PUBLISHED)
+            told[name] += f", published {percent(published[name])}"
+            below[name] = middle.mean() / (1 - published[name])
+    style.rows(axes, [f"{name}\n{share}" for name, share in told.items()])
+    axes.set(xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    style.percent_axis(axes.xaxis, "test error")
+    axes.minorticks_off()
+    dot = Line2D([], [], color=PALETTE[0], marker="o", label="measured, 95% interval, one a run")
+    style.legend_above(axes, [dot, Line2D([], [], label="published", **PUBLISHED)] if published else [dot])
+    shares = "; ".join(f"{name} {share}" for name, share in told.items())
+    found = shares
+    if below:
+        least = min(below, key=lambda name: below[name])
+        fewer = sum(ratio < 1 for ratio in below.values())
+        found = f"Fewer errors than published in {fewer} of {len(below)} rows"
+        if fewer:
+            found += f"; in '{least}' {percent(below[least], 0)} of them"
+    return style.finished(figure, title or found, f"Test accuracy: {shares}", note)
+
+
+@styled
+def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
+    """What each run gains over a reference on the same test images, with its paired bootstrap interval.
+
+    A row a run, in the order given; where the interval holds zero the mark is hollow.
+    """
+    note = cautions({"reference": reference, **runs})
+    tests = {
+        name: intervals.paired(reference.correct("test"), run.correct("test")) for name, run in runs.items()
+    }
+    figure, axes = style.panel(1.4 + 0.3 * len(runs))
+    looks: dict[str, dict[str, Any]] = {
+        "gains": {"color": PALETTE[0], "marker": "^"},
+        "loses": {"color": PALETTE[1], "marker": "v"},
+        "no difference shown": {"color": GREY, "marker": "o", "mfc": "none"},
+    }
+    words = [describe_difference(test, *looks) for test in tests.values()]
+    for row, (word, test) in enumerate(zip(words, tests.values(), strict=True)):
+        middle, low, high = ([100 * end] for end in (test.difference, test.low, test.high))
+        style.intervals(axes, middle, low, high, [row], **looks[word])
+    axes.axvline(0, color=GREY, linestyle=":")
+    style.rows(axes, list(runs))
+    axes.set_xlabel("test accuracy less the reference's (points)")
+    entries = [Line2D([], [], ls="none", label=word, **look) for word, look in looks.items()]
+    style.legend_above(axes, entries)
+    found = f"Of {len(runs)} changes {words.count('gains')} gain and {words.count('loses')} lose"
+    said = "; ".join(f"{name} {test}" for name, test in tests.items())
+    spurious = (
+        "Each interval stands for itself: of twenty changes that do nothing one would seem to do something"
+    )
+    return style.finished(figure, title or found, f"Paired differences: {said}", spurious, note)
+
+
+@styled
+def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "") -> Figure:
+    """Test error against the learning rate, both axes logarithmic, with Wilson's 95% intervals.
+
+    `groups`: name to its runs by their rate; three at most. A ring marks the rate of a group's highest
+    validation accuracy.
+    """
+    note = cautions(
+        {f"{name} {scientific(rate)}": run for name, runs in groups.items() for rate, run in runs.items()}
+    )
+    figure, axes = style.panel(4.2)
+    found, told = [], []
+    series = zip(groups.items(), style.line_styles(groups).values(), ASIDE[: len(groups)], strict=True)
+    for (name, runs), look, shift in series:
+        rates = sorted(runs)
+        beside = np.multiply(rates, shift)
+        right = [intervals.accuracy(runs[rate].correct("test")) for rate in rates]
+        middle, high, low = (1 - share for share in columns(right, "value low high"))
+        axes.errorbar(beside, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **look)
+        best = max(range(len(rates)), key=lambda at: runs[rates[at]].metrics["val_end2end"])
+        axes.plot(beside[best], middle[best], "o", ms=13, mfc="none", color=look["color"])
+        found.append(f"{name} {percent(right[best].value)} at {scientific(rates[best])}")
+        told += [f"{name} at {scientific(rate)} {share}" for rate, share in zip(rates, right, strict=True)]
+    axes.set(xscale="log", yscale="log", xlabel="learning rate")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    style.percent_axis(axes.yaxis, "test error")
+    axes.minorticks_off()
+    style.legend_above(axes)
+    described = f"Test accuracy: {'; '.join(told)}"
+    rings = "Rings: best on validation. Bars: 95% intervals, one seed. Equal rates stand side by side"
+    found_title = f"At the rate that validation chooses: {', '.join(found)}"
+    return style.finished(figure, title or found_title, described, rings, note)
+
+
+@styled
+def paired_outcomes(
+    runs: Mapping[str, Run], views: tuple[str, str] = ("plain", "plain"), title: str = ""
+) -> Figure:
+    """Test images that only one of two runs gets right, by class, with McNemar's exact test of their totals.
+
+    `views` of the two runs' predictions: to see what averaging over the flip does, give one run under
+    two names and views ('plain', 'tta').
+    """
+    (first, before), (second, after) = _two(runs)
+    note, names, labels = cautions(runs), CLASSES[after.dataset], after.labels("test")
+    if not np.array_equal(labels, before.labels("test")):
+        raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
+    old, new = before.correct("test", views[0]), after.correct("test", views[1])
+    lost, gained = (np.bincount(labels[only], minlength=len(names)) for only in (old & ~new, new & ~old))
+    figure, axes = style.panel(4.0)
+    for counts, sign, who, colour, hatch in ((lost, -1, first, 1, "///"), (gained, 1, second, 0, "")):
+        look: dict[str, Any] = {"color": PALETTE[colour], "hatch": hatch, "edgecolor": "white"}
+        bars = axes.barh(range(len(names)), sign * counts, label=f"only {who} is right", **look)
+        axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
+    style.rows(axes, names)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.grid(False, axis="y")
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
+    axes.set_xlabel("test images")
+    style.legend_above(axes)
+    test, both = intervals.paired(old, new), (old & new).sum()
+    found = f"{second} corrects {test.only_second:,} images and loses {test.only_first:,}: {test}"
+    described = f"Images that one alone gets right, by class; both are right on {both:,} of {test.n:,}"
+    return style.finished(figure, title or found, described, note)
+
+
+@styled
+def tta_gain(runs: Mapping[str, Run], published: float | None = None, title: str = "") -> Figure:
+    """What averaging over the flip adds to each run's test accuracy, with its paired bootstrap interval.
+
+    `published`: the seed study's gain, as a share.
+    """
+    note = cautions(runs)
+    _refuse_published(published, list(runs.values()))
+    gains = {
+        name: intervals.paired(run.correct("test"), run.correct("test", "tta")) for name, run in runs.items()
+    }
+    middle, low, high = columns(list(gains.values()), "difference low high")
+    figure, axes = style.panel(1.5 + 0.4 * len(runs))
+    look: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "label": "measured, 95% interval"}
+    style.intervals(axes, 100 * middle, 100 * low, 100 * high, range(len(runs)), **look)
+    axes.axvline(0, color=GREY, linewidth=1)
+    if published is not None:
+        label = f"published, {points(published)}"
+        axes.axvline(100 * published, color=PALETTE[1], linestyle="--", label=label)
+    style.rows(axes, list(runs))
+    axes.set_xlabel("gain in test accuracy (points)")
+    style.legend_above(axes)
+    found = "; ".join(f"{name} {gain}" for name, gain in gains.items())
+    return style.finished(figure, title or f"Averaging over the flip: {found}", "Gain by run", note)

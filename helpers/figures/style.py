@@ -1,0 +1,194 @@
+"""The one style of every figure: its colours, its parts, and how it is shown and saved.
+
+A figure is readable at 700 pixels wide, tells its series apart by marker, line style or hatching as well
+as by colour, and carries alternative text. Figures are made without pyplot: nothing is shown twice,
+kept open, or changed for the rest of a notebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import seaborn as sns
+from IPython.display import publish_display_data
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter
+
+from helpers.records.run import Run, caution
+
+EPOCHS = "epoch (passes over the training images)"
+
+
+# ---------------------------------------------------------------------------- shared pieces
+
+
+def _setting(dataset: str) -> str:
+    return "Miniature: drawn images, not CIFAR-10" if dataset == "miniature" else ""
+
+
+def cautions(runs: Mapping[str, Run]) -> str:
+    """What a reader must know of the runs; refuses to set the miniature's numbers beside CIFAR-10's."""
+    datasets = sorted({run.dataset for run in runs.values()})
+    if len(datasets) > 1:
+        raise ValueError(
+            f"{', '.join(runs)} are runs on {' and '.join(datasets)}, whose numbers do not compare: "
+            "draw a figure for each data set"
+        )
+    said: dict[str, list[str]] = {}
+    for label, run in runs.items():
+        said.setdefault(caution(run), []).append(label)
+    whose = len(said) > 1
+    return ". ".join(
+        f"{', '.join(labels)}: {text}" if whose else text for text, labels in said.items() if text
+    )
+
+
+def _refuse_published(published: object, runs: Sequence[Run]) -> None:
+    if published and any(run.dataset == "miniature" for run in runs):
+        raise ValueError(
+            "the published figures are CIFAR-10's and do not compare with the miniature: leave them out"
+        )
+
+
+def columns(results: Sequence[Any], names: str) -> list[Array]:
+    """An array (n,) for each of the named attributes of n results: 'value low high' of a Proportion."""
+    return [np.array([getattr(result, name) for result in results]) for name in names.split()]
+
+
+def _two(runs: Mapping[str, Run]) -> tuple[tuple[str, Run], tuple[str, Run]]:
+    if len(runs) != 2:
+        raise ValueError(f"this figure compares two runs and was given {len(runs)}: {', '.join(runs)}")
+    first, second = runs.items()
+    return first, second
+
+
+Array = np.ndarray[Any, Any]
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+"""Okabe and Ito's colours (https://jfly.uni-koeln.de/color/) that reach 3:1 on white (WCAG 2.2, 1.4.11)."""
+MARKERS = ("o", "s", "^", "D", "v")
+GREY = "#595959"
+WIDTH = 7.0
+"""Inches: a figure is shown 700 pixels wide and stored at twice that."""
+STYLE = {
+    **sns.axes_style("whitegrid"),
+    "font.size": 9.5,
+    "axes.labelsize": 9.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#E3E3E3",
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,
+}
+styled = rc_context(STYLE)
+"""Decorates a function that draws, so that it draws in this style and changes no other."""
+
+
+class Figure(matplotlib.figure.Figure):
+    """A drawing and, in words, what it shows: `alt_text`, for those who cannot see it."""
+
+    alt_text: str = ""
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file, 1400 pixels wide, that describes itself."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=200, metadata={"Description": figure.alt_text, "Software": None})
+    return content.getvalue()
+
+
+def display(figure: Figure) -> None:
+    """Show a figure, with its alternative text, as the output of a notebook's cell.
+
+    The output's plain-text form is the alternative text alone, so that nbval can compare its numbers.
+    """
+    source, alt = base64.b64encode(png(figure)).decode(), html.escape(figure.alt_text)
+    image = f'<img src="data:image/png;base64,{source}" alt="{alt}" width="700" style="max-width: 100%">'
+    publish_display_data({"text/html": image, "text/plain": figure.alt_text})
+
+
+# ---------------------------------------------------------------------------- parts of a figure
+
+
+def panel(height: float) -> tuple[Figure, Axes]:
+    """A figure, `height` inches high, and its only axes."""
+    figure = Figure(figsize=(WIDTH, height))
+    return figure, figure.subplots()
+
+
+def finished(figure: Figure, title: str, description: str, *notes: str) -> Figure:
+    """Add the title, which is the finding, and the notes; all of it is the alternative text."""
+    parts = [part[0].upper() + part[1:] for part in (title, description, *notes) if part]
+    said = [f"{part.rstrip('.')}." for part in parts]
+    figure.suptitle(textwrap.fill(parts[0], 68), x=0.01, ha="left", fontsize=11.5, weight="bold")
+    note = textwrap.fill(" ".join(said[2:]), 112)
+    if note:
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
+    figure.alt_text = " ".join(said)
+    return figure
+
+
+def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A colour and a marker for each label, as matplotlib's keywords."""
+    labels = list(labels)
+    if not 1 <= len(labels) <= len(PALETTE):
+        raise ValueError(f"{len(labels)} series in one figure: it takes 1 to {len(PALETTE)}; draw several")
+    return {label: {"color": c, "marker": m} for label, c, m in zip(labels, PALETTE, MARKERS, strict=False)}
+
+
+def percent_axis(axis: Axis, label: str) -> None:
+    """Shares in 0 to 1, shown in per cent."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}"))
+    axis.set_label_text(f"{label} (%)")
+
+
+def legend_above(axes: Axes, handles: Sequence[Any] | None = None, columns: int = 4) -> None:
+    """A legend between title and axes, of the labelled artists or of `handles`."""
+    handles = handles or axes.get_legend_handles_labels()[0]
+    columns = min(columns, len(handles))
+    axes.legend(handles=handles, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+
+
+def rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows, the first on top."""
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def intervals(axes: Axes, middle: Any, low: Any, high: Any, rows: Any, **look: Any) -> None:
+    """Points at `middle`, with horizontal intervals from `low` to `high`, on `rows`."""
+    reach = [np.subtract(middle, low), np.subtract(high, middle)]
+    axes.errorbar(middle, rows, xerr=reach, linestyle="none", elinewidth=1.8, capsize=3, **look)
+
+
+def image_grid(axes: Axes, tiles: Array) -> tuple[Array, Array]:
+    """Draw images (rows, columns, side, side, 3) in [0, 255] as a grid; gives the centres along x and y."""
+    if tiles.min() < 0 or not 1 < tiles.max() <= 255:
+        raise ValueError(f"pixels run from {tiles.min():g} to {tiles.max():g}: images in [0, 255] are wanted")
+    rows, columns, side = tiles.shape[:3]
+    step = side + max(1, side // 12)
+    whole = np.full((rows * step, columns * step, 3), 255, np.uint8)
+    for row, column in np.ndindex(rows, columns):
+        y, x = row * step, column * step
+        whole[y : y + side, x : x + side] = np.rint(tiles[row, column])
+    axes.imshow(whole, interpolation="nearest")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    centres = np.arange(max(rows, columns)) * step + side / 2
+    return centres[:columns], centres[:rows]

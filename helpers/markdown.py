@@ -1,0 +1,84 @@
+"""Text of the notebooks, computed: Markdown whose every number comes from a value, never from a keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from IPython.display import Markdown
+
+from helpers.records.run import Run, caution
+from helpers.study import claims
+
+
+def say(text: str) -> Markdown:
+    """The text as a Markdown output of a notebook's cell; the f-string it came from holds the numbers."""
+    return Markdown(text)
+
+
+def table(columns: Mapping[str, Iterable[Any]]) -> Markdown:
+    """Columns, name to cells, as a Markdown table; a vertical bar in a cell is escaped.
+
+    Raises ValueError where the columns differ in length.
+    """
+    lines = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
+    escaped = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)
+    return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
+
+
+# ---------------------------------------------------------------------------- where numbers come from
+
+
+def provenance(*runs: Run) -> Markdown:
+    """Where the numbers of a notebook come from: scale, images, machine, versions, records.
+
+    A run on the miniature, or below full scale, is announced first.
+    """
+    own = [run for run in runs if not run.is_published_log]
+    parts = [f"**{text}**" for text in dict.fromkeys(map(caution, own)) if text]
+    parts += dict.fromkeys(f"{run.scale} scale on {run.dataset}" for run in own)
+    parts += dict.fromkeys("{processor}, threads: {threads}".format(**run.environment) for run in own)
+    parts += [_versions(own)] if own else []
+    names = {"records": own, "the study's log": [run for run in runs if run.is_published_log]}
+    for what, those in names.items():
+        listed = dict.fromkeys(f"`{run.path.stem}`" for run in those)
+        parts += [f"{what} {', '.join(listed)}"] if listed else []
+    text = "; ".join(parts)
+    return say(f"*Where the numbers come from.* {text[:1].upper()}{text[1:]}.")
+
+
+def _versions(runs: Iterable[Run]) -> str:
+    """Versions as the runner recorded them, all that occur: 'Python 3.11.7, keras 3.15.1 or 3.15.2'."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, version in {"Python": run.environment["python"], **run.environment["versions"]}.items():
+            found.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' or '.join(versions)}" for name, versions in found.items())
+
+
+# ---------------------------------------------------------------------------- what was published
+
+
+def published_figures(claim_id: str, beside: Run | None = None) -> str:
+    """'The study published: ...' with a claim's figures; nothing beside a run on the miniature."""
+    if beside is not None and beside.dataset == "miniature":
+        return ""
+    (figures,) = (claim.published for claim in claims.CLAIMS if claim.id == claim_id)
+    return f"The study published: {figures}."
+
+
+def at_stake(notebook: str, dataset: str) -> Markdown:
+    """The claims that a notebook bears on, with the rule that decides each; on the miniature, none."""
+    if dataset == "miniature":
+        return say(
+            "**Miniature.** The study's claims are about CIFAR-10: nothing on this page bears on them."
+        )
+    at_stake_here = [claim for claim in claims.CLAIMS if claim.notebook == notebook]
+    return table(
+        {
+            "id": [claim.id for claim in at_stake_here],
+            "claim": [claim.statement for claim in at_stake_here],
+            "published": [claim.published for claim in at_stake_here],
+            "how it is decided": [claim.rule for claim in at_stake_here],
+        }
+    )

@@ -1,0 +1,93 @@
+"""Where things lie on this machine. Environment variables are read here and nowhere else, and never changed.
+
+A relative folder means one below the folder that the process was started in.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from helpers.errors import UserError
+from helpers.experiment import Experiment
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+FIGURES = ROOT / "figures"
+RESULTS = ROOT / "results"
+
+
+class CacheError(UserError):
+    """Downloads or activations cannot be stored: no room, no permission, or nothing that is frozen."""
+
+
+def _stated(variable: str) -> Path | None:
+    """The absolute path that an environment variable holds; None where it is not set, or empty."""
+    value = os.environ.get(variable)
+    return Path(value).expanduser().absolute() if value else None
+
+
+def cache_folder() -> Path:
+    """Where downloads, stored activations and checkpoints go: REPORT_CACHE, or the platform's cache."""
+    return _stated("REPORT_CACHE") or Path(platformdirs.user_cache_dir("transfer-report"))
+
+
+def cache_gigabytes() -> str:
+    """REPORT_CACHE_GB as it is set: how much the stored activations may take; empty where it is not."""
+    return os.environ.get("REPORT_CACHE_GB", "")
+
+
+def cifar10_folder() -> Path | None:
+    """The folder of CIFAR-10's batches that CIFAR10_DIR states."""
+    return _stated("CIFAR10_DIR")
+
+
+def weights_file() -> Path | None:
+    """The file of MobileNetV2's ImageNet weights that MOBILENETV2_WEIGHTS states."""
+    return _stated("MOBILENETV2_WEIGHTS")
+
+
+def keras_home() -> Path:
+    """Keras' own folder of downloads: KERAS_HOME, or ~/.keras."""
+    return _stated("KERAS_HOME") or Path.home() / ".keras"
+
+
+def threads() -> int:
+    """Threads that TF_NUM_INTRAOP_THREADS allows TensorFlow; 0 where it is not set: all of them."""
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+
+
+def results_root() -> Path:
+    """The folder of records: REPORT_RESULTS, or results/ of this checkout."""
+    return _stated("REPORT_RESULTS") or RESULTS
+
+
+def results_folder(experiment: Experiment) -> Path:
+    """Where an experiment's record goes: the root at full scale on CIFAR-10, else a folder below it."""
+    root = results_root()
+    if experiment.dataset == "miniature":
+        return root / "miniature" / experiment.scale
+    return root if experiment.scale == "full" else root / experiment.scale
+
+
+def writable(folder: Path, variable: str) -> Path:
+    """The folder, made if it is missing; `variable` is the environment variable that moves it.
+
+    Raises CacheError where it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CacheError(
+            f"{folder} cannot be written ({error.strerror}); set {variable} to a folder that can be"
+        ) from error
+    return folder
+
+
+def writable_cache() -> Path:
+    """The cache folder, made if it is missing. Raises CacheError where it cannot be made or written."""
+    return writable(cache_folder(), "REPORT_CACHE")

@@ -1,0 +1,1 @@
+"""Notebooks executed and the site around them."""

@@ -1,0 +1,243 @@
+"""The notebooks as files: find one, run it with its parameters checked first, tidy it, list its parameters.
+
+papermill itself only warns of a name that a notebook does not have, and takes a value of any type: a
+mistyped parameter would quietly give the answer to another question. And it writes into the notebook when and
+where it ran, which `tidy` takes out again, so that a committed notebook changes only where its results do.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+
+from helpers import markdown
+from helpers.errors import UserError
+from helpers.experiment import ExperimentError, check, nearest
+from helpers.paths import FIGURES, NOTEBOOKS
+
+KEY_FIGURE = "key-figure"
+"""Tag of the cell whose figure opens README.md and the site."""
+KEPT = ("kernelspec", "language_info")
+"""What stays of a tidy notebook's own metadata."""
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+"""The kernel that every machine has; a user's own may be named after a folder."""
+OF_THE_RUN = ("papermill", "execution", "ExecuteTime")
+"""What papermill, Jupyter and its timing extension add to a cell's metadata."""
+
+
+class NotebookError(UserError):
+    """A cell of a notebook failed, or one that is needed is missing."""
+
+
+def series() -> list[Path]:
+    """The report's notebooks, in the order of its chapters."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def find(name: str) -> Path:
+    """The notebook that a number ('4', '04'), a name ('04_finetune') or a path means.
+
+    Raises ExperimentError where there is none.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    for path in series():
+        if name in (path.stem, path.stem[:2], path.stem[1:2], path.name):
+            return path
+    raise ExperimentError(f"no notebook {name!r}{nearest(name, [path.stem for path in series()])}")
+
+
+def parameters(path: Path) -> dict[str, dict[str, Any]]:
+    """A notebook's parameters by name: 'default', 'type' and 'help', as its tagged cell states them.
+
+    'written' is the default as the cell writes it, but for quotes: 1e-5, where Python would show 1e-05.
+    Raises ExperimentError for a file that is no notebook.
+    """
+    _read(path)
+    found = papermill.inspect_notebook(str(path)).items()
+    return {
+        name: {
+            "default": ast.literal_eval(entry["default"]),
+            "written": entry["default"].strip("\"'"),
+            "type": type(ast.literal_eval(entry["default"])).__name__,
+            "help": entry["help"],
+        }
+        for name, entry in found
+    }
+
+
+def checked(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` parameter values with the types of the notebook's own; text is read as a literal of that type.
+
+    Raises ExperimentError for a name that the notebook does not have, with the nearest that it has, for a
+    value of another type, and for one that an Experiment's field of that name does not take.
+    """
+    known = parameters(path)
+    values = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ExperimentError(f"{path.name} has no parameter {name!r}{nearest(name, list(known))}")
+        values[name] = _typed(path, name, value, type(known[name]["default"]))
+        check(name, values[name])
+    return values
+
+
+def _typed(path: Path, name: str, value: Any, wanted: type) -> Any:
+    read = value
+    if isinstance(value, str) and wanted is not str:
+        try:
+            read = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            read = value
+    if wanted is float and isinstance(read, int) and not isinstance(read, bool):
+        read = float(read)
+    if type(read) is not wanted:
+        raise ExperimentError(f"{path.name}: {name}={value!r} is not of type {wanted.__name__}")
+    return read
+
+
+def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) -> None:
+    """Run a notebook with some parameters changed and write it, executed, to `output`.
+
+    `options` go to papermill. Raises ExperimentError before anything runs where a parameter is wrong, and
+    NotebookError where a cell fails; `output` then holds what ran until there.
+    """
+    values = checked(path, given)
+    # This environment's own kernel, even where the user has registered another under the same name.
+    os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(path), str(output), parameters=values, kernel_name="python3", **options
+        )
+    except papermill.PapermillExecutionError as error:
+        raise NotebookError(
+            f"{path.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"What ran until then is in {output}"
+        ) from error
+
+
+def execute_in_place(path: Path, output: Path, **options: Any) -> None:
+    """Run a notebook with its own parameters and put it, executed and tidied, in its own place.
+
+    One at full scale writes its figures, too. It runs in `output`; `path` is replaced once all of it ran.
+    `options` go to papermill. Raises NotebookError where a cell fails: `path` is then as it was, and
+    `output` holds what ran until there.
+    """
+    execute(path, output, {}, **options)
+    tidy(output)
+    shutil.copyfile(output, path)
+    if parameters(path).get("scale", {}).get("default") == "full":
+        figures(path)
+
+
+# ---------------------------------------------------------------------------- what is committed
+
+
+def tidy(path: Path) -> bool:
+    """Take out of a notebook what tells of one run or one machine; returns whether there was anything.
+
+    Removed are papermill's marks, the times of execution, the state of widgets and all else but KEPT in the
+    notebook's own metadata, the name of somebody's kernel, and everything that was written to stderr:
+    start-up lines, progress bars, warnings. All other outputs stay, and so do tags and ids. A tidy notebook
+    is not written again. Raises ExperimentError for a file that is no notebook, as one amid a merge is not.
+    """
+    before, book = path.read_bytes(), _read(path)
+    kept = {name: book.metadata[name] for name in KEPT if name in book.metadata}
+    book.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL})
+    for cell in book.cells:
+        for name in OF_THE_RUN:
+            cell.metadata.pop(name, None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    after = f"{nbformat.writes(book)}\n".encode()
+    if after == before:
+        return False
+    path.write_bytes(after)
+    return True
+
+
+def _read(path: Path) -> Any:
+    try:
+        return nbformat.reads(path.read_bytes().decode(), as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
+        raise ExperimentError(
+            f"{path} is no notebook ({error}); restore it from version control and execute it again"
+        ) from error
+
+
+def pictures(path: Path) -> dict[str, bytes]:
+    """The figures that an executed notebook shows, in order: file name to the content of a PNG file."""
+    return {name: base64.b64decode(source) for name, (source, _, _) in _figures(path).items()}
+
+
+def key_figure() -> str:
+    """The figure of the cell tagged KEY_FIGURE, as Markdown: its alternative text, its file below the root.
+
+    Raises NotebookError where the notebooks have none.
+    """
+    for path in series():
+        for name, (_, alt, tags) in _figures(path).items():
+            if KEY_FIGURE in tags:
+                return f"![{alt}]({FIGURES.name}/{name})"
+    raise NotebookError(f"no figure's cell is tagged {KEY_FIGURE!r}: tag the one that README.md shows")
+
+
+def _figures(path: Path) -> dict[str, tuple[str, str, list[str]]]:
+    """File name to a shown figure's PNG in base64, its alternative text, and the tags of its cell."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    shown = [
+        (source, output.data["text/plain"], cell.metadata.get("tags", []))
+        for cell in cells
+        for output in cell.outputs
+        for source in re.findall(
+            r'src="data:image/png;base64,([^"]+)"', output.get("data", {}).get("text/html", "")
+        )
+    ]
+    return {f"{path.stem}-{number}.png": found for number, found in enumerate(shown, start=1)}
+
+
+def figures(path: Path) -> None:
+    """Write a notebook's figures to FIGURES, in the place of those that it had there."""
+    FIGURES.mkdir(exist_ok=True)
+    for old in FIGURES.glob(f"{path.stem}-*.png"):
+        old.unlink()
+    for name, content in pictures(path).items():
+        (FIGURES / name).write_bytes(content)
+
+
+def parameter_table() -> str:
+    """All notebooks' parameters as a Markdown table: a row each, in the order in which chapters bring them.
+
+    A default or a meaning that is not the same everywhere is that of most chapters, followed by the others'.
+    """
+    chapters = {path.stem[:2]: parameters(path) for path in series()}
+    names = dict.fromkeys(name for own in chapters.values() for name in own)
+    uses = [{number: own[name] for number, own in chapters.items() if name in own} for name in names]
+    columns = {
+        "parameter": [f"`{name}`" for name in names],
+        "chapters": ["all" if len(use) == len(chapters) else ", ".join(use) for use in uses],
+        "type": [_varying("{type}", use) for use in uses],
+        "default": [_varying("`{written}`", use) for use in uses],
+        "meaning": [_varying("{help}", use) for use in uses],
+    }
+    return str(markdown.table(columns).data)
+
+
+def _varying(form: str, use: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `form` says of a parameter's facts by chapter: most often, then 'in 03: ...' for every other."""
+    chapters: dict[str, list[str]] = {}
+    for number, facts in use.items():
+        chapters.setdefault(form.format(**facts), []).append(number)
+    usual, *others = sorted(chapters, key=lambda text: -len(chapters[text]))
+    return "; ".join([usual, *(f"in {', '.join(chapters[text])}: {text}" for text in others)])

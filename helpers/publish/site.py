@@ -1,0 +1,322 @@
+"""The readable report: the notebooks executed in order, and the site around them.
+
+    notebooks/*.ipynb ──► papermill ──► build/<scale>-<dataset>/notebooks ──► sphinx ──► a site, or one PDF
+
+Nothing here computes a result. The landing page quotes outputs of the executed notebooks, found by the
+tags of their cells, so that text and result cannot part. Wherever a page names a record, the site links it to
+its row on the page of records, and that to the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from docutils import nodes
+from sphinx import addnodes
+from tqdm.auto import tqdm
+
+from helpers import paths
+from helpers.analysis import intervals
+from helpers.data import cifar10, split, weights
+from helpers.errors import UserError
+from helpers.experiment import SCALES, Experiment, changed, nearest
+from helpers.paths import ROOT
+from helpers.publish import notebooks
+from helpers.records import published, store
+from helpers.records.run import Run
+
+PROVENANCE = "provenance.json"
+QUOTED = ("findings", notebooks.KEY_FIGURE)
+"""Tags of the cells, one of each among the notebooks, whose outputs the landing page shows."""
+RECORDS = "09_records"
+"""The page that lists the records, and that their names lead to."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = {"cifar10": "CIFAR-10", "miniature": "the miniature"}
+
+
+class ReportError(UserError):
+    """A notebook failed, the site could not be built, or something that the report needs is missing."""
+
+
+def report(scale: str = "quick") -> Path:
+    """Execute every notebook live and build the site; returns the page to open.
+
+    At full scale the committed records are read and CIFAR-10 is needed only for what is missing among
+    them. At the others the data is searched for and downloaded; failing that, all runs on the miniature.
+    """
+    if scale not in SCALES:
+        raise ReportError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
+    dataset = "cifar10" if scale == "full" else available()
+    pages = ROOT / "build" / f"{scale}-{dataset}" / "notebooks"
+    chapters = notebooks.series()
+    print(f"{len(chapters)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
+    execute(chapters, pages, scale=scale, dataset=dataset)
+    page = site(pages) / "index.html"
+    print(f"\nThe report is ready. Open it in a browser:\n\n    {page}\n")
+    return page
+
+
+def pdf(scale: str = "quick") -> Path:
+    """The report as one PDF, through Chromium; the notebooks are executed first if they are not yet.
+
+    Raises ReportError, before anything runs, where no Chromium or Chrome is installed.
+    """
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise ReportError(
+            "The PDF is printed by Chromium or Chrome, and none is installed (looked for "
+            f"{', '.join(BROWSERS)}). Install one, for instance `apt install chromium`, or open the site "
+            "of `make report` in any browser and print it"
+        )
+    executed = sorted((ROOT / "build").glob(f"{scale}-*/notebooks/{PROVENANCE}"), key=os.path.getmtime)
+    if not executed:
+        report(scale)
+        return pdf(scale)
+    pages = executed[-1].parent
+    page = site(pages, builder="singlehtml") / "index.html"
+    target = pages.parent / "report.pdf"
+    _print(browser, page, target)
+    print(f"The report as one file:\n\n    {target}\n")
+    return target
+
+
+def available() -> str:
+    """'cifar10' where its images and the ImageNet weights are here or can be downloaded, else 'miniature'.
+
+    Says in one line which, and why. A stated place that is wrong (CIFAR10_DIR, MOBILENETV2_WEIGHTS) is an
+    error and not a reason to use anything else.
+    """
+    cifar10.locate()
+    weights.configured_path(Experiment())
+    try:
+        images, network = cifar10.find_or_download(), weights.find_or_download(Experiment())
+    except (split.DataError, weights.WeightsError) as error:
+        print(f"Running on the miniature, which ships with this report: {str(error).split('. ')[0]}.")
+        return "miniature"
+    print(f"Running on CIFAR-10 from {images}, with the ImageNet weights in {network}.")
+    return "cifar10"
+
+
+def execute(chapters: Iterable[Path], pages: Path, scale: str, dataset: str) -> None:
+    """Execute notebooks into the folder `pages`, made anew, and put the site's own sources beside them.
+
+    Raises NotebookError where one fails, which is kept in `pages` up to the cell that did, and ReportError
+    where there is none.
+    """
+    chapters = list(chapters)
+    if not chapters:
+        raise ReportError(f"{paths.NOTEBOOKS} holds no notebook: restore it from version control")
+    prepare(pages)
+    start = time.monotonic()
+    for done, path in enumerate(chapters):
+        bar = {"desc": f"{path.stem:<14}", "bar_format": _BAR + _left(done, len(chapters), start)}
+        notebooks.execute(
+            path,
+            pages / path.name,
+            {"scale": scale, "dataset": dataset},
+            progress_bar=bar,
+            stdout_file=_Notices(),
+            stderr_file=_Bars(),
+            extra_arguments=["--log-level=ERROR"],  # the kernel's remarks on its transport
+        )
+    describe(pages, scale, dataset, minutes=(time.monotonic() - start) / 60)
+
+
+def prepare(pages: Path) -> None:
+    """Make the folder `pages` anew, with all of the site's sources but the notebooks."""
+    shutil.rmtree(pages, ignore_errors=True)
+    shutil.copytree(
+        paths.NOTEBOOKS, pages, ignore=shutil.ignore_patterns("*.ipynb", "_build", ".*", "__pycache__")
+    )
+
+
+def describe(pages: Path, scale: str, dataset: str, minutes: float) -> None:
+    """Write down how the notebooks in `pages` came about, for the line that is under every page."""
+    facts = environment()
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    line = (
+        f"Executed on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC at {scale} scale on "
+        f"{NAMES[dataset]}, in about {max(1, round(minutes))} min. Python {facts['python']}, {versions}. "
+        f"{facts['processor']}, threads: {facts['threads']}, {facts['platform']}."
+    )
+    limits = SCALES[scale]
+    notice = ""
+    if dataset == "miniature":
+        notice = "Miniature: drawn images and a small network. No number here compares with CIFAR-10's."
+    elif scale != "full":
+        notice = (
+            f"{scale.capitalize()} scale: at most {limits.train:,} training images and {limits.epochs} "
+            "epochs, to show that it runs. The published numbers are those of full scale."
+        )
+    (pages / PROVENANCE).write_text(json.dumps({"line": line, "notice": notice}, indent=2))
+
+
+def environment() -> dict[str, Any]:
+    """What `engine.environment` says, asked of another process.
+
+    It imports TensorFlow, whose start-up lines no setting keeps back: they stay in that process, so that the
+    last line a reader sees is the page to open.
+    """
+    ask = "import json; from helpers.engine.environment import environment; print(json.dumps(environment()))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise ReportError(f"Keras could not be asked for its backend:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def site(pages: Path, builder: str = "html") -> Path:
+    """The folder of the site that Sphinx builds from executed notebooks, every warning being an error.
+
+    `builder`: 'html', or 'singlehtml' for one long page. Raises ReportError with Sphinx' own words.
+    """
+    # Two levels below the sources: MyST-NB puts its images one above, and Sphinx wants those inside.
+    target = pages / "_build" / builder
+    command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", builder]
+    result = subprocess.run([*command, str(pages), str(target)], capture_output=True, text=True)
+    if result.returncode:
+        raise ReportError(f"The site of {pages} could not be built:\n{result.stderr or result.stdout}")
+    return target
+
+
+def quotations(pages: Path) -> dict[str, str]:
+    """What the site's own pages quote, as MyST Markdown: each tag of QUOTED, and two tables.
+
+    'chapters' are the notebooks and their questions, 'records' the records that the notebooks name.
+    Raises ReportError where no cell, or more than one, has the tag.
+    """
+    notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(pages.glob("[0-9][0-9]_*.ipynb"))}
+    quoted = {tag.replace("-", "_"): _quote(tag, notebooks) for tag in QUOTED}
+    rows = [_opening(path, book) for path, book in notebooks.items()]
+    chapters = "\n".join(["chapter | question", "--- | ---", *rows])
+    return {**quoted, "chapters": chapters, "records": _listed(pages, notebooks)}
+
+
+def link_records(app: Any, doctree: Any, page: str) -> None:
+    """Make every name of a listed record a link to its row (Sphinx' event 'doctree-resolved').
+
+    One long page is for printing: what leads to a file there loses its link and keeps its text.
+    """
+    target = app.builder.get_relative_uri(page, RECORDS)
+    if app.builder.name == "singlehtml":
+        target = ""
+        for link in list(doctree.findall(addnodes.download_reference)):
+            link.replace_self(link.children)
+    listed = re.findall(r'<a id="(.+?)">', app.config.myst_substitutions["records"])
+    for name in list(doctree.findall(nodes.literal)):
+        if page != RECORDS and name.astext() in listed:
+            link = nodes.reference("", "", name.deepcopy(), refuri=f"{target}#{name.astext()}", internal=True)
+            name.replace_self(link)
+
+
+def theme_options(pages: Path) -> dict[str, str]:
+    """What every page says of itself: below, how it came about; above, whether it is less than the report."""
+    facts = json.loads((pages / PROVENANCE).read_text())
+    return {"extra_footer": f'<p class="report-footer">{facts["line"]}</p>', "announcement": facts["notice"]}
+
+
+_BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} cells, {elapsed}"
+
+
+def _left(done: int, total: int, start: float) -> str:
+    """What the bar of notebook number `done` says about the whole, by the mean time of those before it."""
+    if not done:
+        return ""
+    seconds = (time.monotonic() - start) / done * (total - done)
+    return f"  (notebook {done + 1} of {total}, about {seconds / 60:.0f} min left)"
+
+
+class _Notices:
+    """Shows what a notebook prints, above the bar of its cells."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            tqdm.write(text.rstrip("\n"))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+class _Bars:
+    """Shows the progress bars of a notebook's kernel, and nothing else that it writes to stderr."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write("".join(re.findall(r"\r[^\r\n]*", text)))
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _quote(tag: str, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
+    cells = [
+        cell for book in notebooks.values() for cell in book.cells if tag in cell.metadata.get("tags", [])
+    ]
+    shown = [output.data for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    if len(shown) != 1:
+        raise ReportError(
+            f"The landing page quotes the one output of the cell tagged {tag!r}, and the notebooks have "
+            f"{len(shown)}: tag exactly one cell with exactly one output so, and execute it"
+        )
+    if "text/markdown" in shown[0]:
+        return shown[0]["text/markdown"]
+    return f'<div class="{tag}">{shown[0]["text/html"]}</div>'
+
+
+def _opening(path: Path, book: nbformat.NotebookNode) -> str:
+    """A row of the table of chapters: number and title, and the question that a notebook begins with."""
+    title, question = book.cells[0].source.split("\n\n")[:2]
+    return f"[{int(path.name[:2])}. {title.lstrip('# ')}]({path.name}) | {' '.join(question.split())}"
+
+
+def _listed(pages: Path, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
+    """The table of the records that notebooks name in their outputs, in the order of their first mention."""
+    root = paths.results_folder(Experiment())
+    known = {
+        path.stem: path
+        for folder in (published.PUBLISHED_LOGS, root)
+        for path in store.paths(folder, below=True)
+    }
+    chapters: dict[str, list[str]] = {}
+    for path, book in notebooks.items():
+        outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+        texts = [output.get("data", {}).get("text/markdown", "") for output in outputs]
+        for name in dict.fromkeys(re.findall(r"`([^`\s]+)`", "\n".join(texts))):
+            if name in known:
+                chapters.setdefault(name, []).append(f"[{int(path.name[:2])}]({path.name})")
+    if not chapters:
+        return "No chapter names a record."
+    columns = "record | choices other than the headline's | test accuracy | minutes | made on | chapters"
+    rows = [
+        f"{_described(store.read(known[name]), pages)} | {', '.join(links)}"
+        for name, links in chapters.items()
+    ]
+    return "\n".join([columns, "--- | --- | --- | --- | --- | ---", *rows])
+
+
+def _described(run: Run, pages: Path) -> str:
+    """A record's cells in the table of records, but for the chapters; its name leads to its file."""
+    name, file = run.path.stem, Path(os.path.relpath(run.path, pages)).as_posix()
+    own = [f"{field} {value}" for field, value in changed(run.config).items()]
+    choices = "the study's own log" if run.is_published_log else ", ".join(own) or "none"
+    accuracy = intervals.proportion(run.test_accuracy, run.size("test"))
+    minutes = f"{run.seconds / 60:.0f}" if "total" in run.timing_sec else "–"
+    date = run.environment.get("date", "–")
+    return f'<a id="{name}"></a>[`{name}`]({file}) | {choices} | {accuracy} | {minutes} | {date}'
+
+
+def _print(browser: str, page: Path, target: Path) -> None:
+    # A root user (in a container) has no sandbox to offer; this page is our own.
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+    patience = ["--virtual-time-budget=20000", f"--print-to-pdf={target}"]
+    result = subprocess.run([browser, *options, *patience, page.as_uri()], capture_output=True, text=True)
+    if result.returncode or not target.is_file():
+        raise ReportError(f"{browser} printed no PDF of {page}:\n{result.stderr}")

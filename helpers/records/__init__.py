@@ -1,0 +1,1 @@
+"""What one experiment left, on disk and in memory."""

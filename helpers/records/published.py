@@ -1,0 +1,113 @@
+"""The original study's own logs: reading them, and what their epochs were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.paths import RESULTS
+from helpers.records.run import CLASSES, Run, refused
+
+PUBLISHED_LOGS = RESULTS / "published"
+"""The seed study's five published logs."""
+
+
+def read_log(path: Path, content: dict[str, Any]) -> Run:
+    """A Run from a log of the seed's schema; its first versions left out curves, times and matrix."""
+    for name in ("config", "metrics"):
+        if not isinstance(content.get(name), dict):
+            raise refused(path, f"{name!r} is missing: it is no record and no log of the seed's schema")
+    logged = content.get("curves") or {}
+    if not isinstance(logged, dict) or not all(isinstance(curve or {}, dict) for curve in logged.values()):
+        raise refused(path, "'curves' does not hold a stage's metrics by name")
+    curves = {stage: curve or {} for stage, curve in logged.items()}
+    for stage, curve in curves.items():
+        if len({len(values) for values in curve.values()}) > 1:
+            raise refused(path, f"the curves of {stage} differ in length")
+    matrix = content.get("confusion_matrix")
+    if matrix is not None and np.shape(matrix) != (CLASSES, CLASSES):
+        raise refused(path, f"its confusion matrix has shape {np.shape(matrix)}, not (10, 10)")
+    return Run(
+        name=path.stem,
+        id="",
+        config=content["config"],
+        metrics=content["metrics"],
+        curves=curves,
+        timing_sec=content.get("timing_sec") or {},
+        confusion_matrix=matrix,
+        path=path,
+    )
+
+
+# ---------------------------------------------------------------------------- facts about a run
+
+
+def one_step_epochs(run: Run, stage: str = "stage2") -> list[int]:
+    """Indices, from 0, of the logged "epochs" that took a single optimizer step instead of a pass.
+
+    Ours are counted. In a seed log they show in the training accuracy: a step over one batch gives a
+    multiple of 1 / batch_size, to float32's precision, which a whole pass hits about once in 700. Keras 3
+    alternates, so the test must hold for every second epoch; a chance hit elsewhere changes nothing.
+    """
+    if not run.is_published_log:
+        per_pass = -(-run.train_images // _batch_size(run, stage))
+        return [index for index, steps in enumerate(run.steps.get(stage, [])) if steps < per_pass]
+    accuracy = np.asarray(run.curves.get(stage, {}).get("accuracy", []))
+    second = np.arange(1, len(accuracy), 2)
+    batch_size = run.config.get("batch_size")
+    if batch_size is None or not len(second):
+        return []
+    correct = accuracy[second] * batch_size
+    one_step = np.abs(correct - correct.round()) <= batch_size * np.finfo(np.float32).eps
+    return second.tolist() if one_step.all() else []
+
+
+def real_epochs(run: Run, stage: str = "stage2") -> list[int]:
+    """Indices, from 0, of the logged epochs that were one pass over the training set."""
+    logged = len(run.curves.get(stage, {}).get("loss", []))
+    return sorted(set(range(logged)) - set(one_step_epochs(run, stage)))
+
+
+def passes(run: Run, stage: str = "stage2") -> NDArray[np.int64]:
+    """For each logged epoch, how many passes over the training set had been made by its end."""
+    real = real_epochs(run, stage)
+    return np.cumsum(np.isin(np.arange(len(real) + len(one_step_epochs(run, stage))), real))
+
+
+def elapsed(run: Run) -> NDArray[np.float64]:
+    """Seconds from the start to the end of each logged epoch of stage 2, (n,).
+
+    All that came before counts: loading, the frozen part on every view, the head. The stage's passes, which
+    do the same work each, share its time evenly.
+    """
+    before = sum(run.timing_sec.get(part, 0.0) for part in ("load", "feature_extract", "top_train"))
+    made = passes(run)
+    return before + run.timing_sec["end2end"] * made / made[-1]
+
+
+def _batch_size(run: Run, stage: str) -> int:
+    return run.config["stage1_batch_size" if stage == "stage1" else "batch_size"]
+
+
+def matrix_accuracy(run: Run) -> float | None:
+    """Accuracy in 0 to 1 of the confusion matrix: its trace over its sum."""
+    if run.confusion_matrix is None:
+        return None
+    return float(np.trace(run.confusion_matrix) / np.sum(run.confusion_matrix))
+
+
+def tta_accuracy(run: Run) -> float | None:
+    """Test accuracy in 0 to 1 with the flip averaged in; None where a run holds none.
+
+    A seed log does not name it, but where its confusion matrix counts other predictions than its test
+    accuracy, those are the averaged ones.
+    """
+    if not run.is_published_log:
+        return run.metrics["test_tta"]
+    accuracy, plain = matrix_accuracy(run), run.metrics.get("test_end2end")
+    if accuracy is None or plain is None or round((accuracy - plain) * run.size("test")) == 0:
+        return None
+    return accuracy

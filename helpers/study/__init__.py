@@ -1,0 +1,1 @@
+"""What the original study claimed, and what was tried to test it."""

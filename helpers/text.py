@@ -1,0 +1,36 @@
+"""Words for numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+def scientific(value: float) -> str:
+    """A learning rate, or another small number, in two digits at most: 0.0003 is '3e-4', 3.76e-5 '3.8e-5'."""
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits.removesuffix('.0')}e{int(exponent)}" if value else "0"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in 0 to 1 as a percentage: 0.9156 gives '91.6%'."""
+    return f"{100 * share:.{digits}f}%"
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of two shares in percentage points, signed: 0.0034 gives '+0.3 points'."""
+    return f"{100 * difference:+.{digits}f} points"
+
+
+def count_words(words: Iterable[str]) -> str:
+    """The word of one run, 'worse (all 3)' of several, or 'worse (2 of 3), better (1 of 3)'."""
+    counts = Counter(words)
+    every = counts.total()
+    if len(counts) == 1:
+        (word,) = counts
+        return word if every == 1 else f"{word} (all {every})"
+    return ", ".join(f"{word} ({count} of {every})" for word, count in counts.most_common())

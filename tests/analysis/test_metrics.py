@@ -1,0 +1,186 @@
+"""Evaluation: each number against a published value, another library, or a case that can be done by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import COUNTS, arrays_of, content_of, softmax_outputs
+from scipy import stats
+from sklearn.metrics import log_loss
+
+from helpers.analysis import batchnorm, intervals, metrics
+from helpers.records import published, store
+from helpers.records.run import RecordError
+from helpers.text import scientific
+
+RNG = np.random.default_rng(0)
+
+
+def test_the_headline_has_the_interval_that_the_binomial_gives() -> None:
+    headline = intervals.accuracy(np.arange(10000) < 9156)
+    assert str(headline) == "91.6% (91.0 to 92.1)"
+    logged = intervals.proportion(0.9156000018119812, 10000)
+    assert (logged.low, logged.high) == (headline.low, headline.high)
+
+
+def test_wilson_against_scipy_and_at_the_ends() -> None:
+    expected = stats.binomtest(81, 263).proportion_ci(method="wilson")
+    assert intervals.wilson(81, 263) == pytest.approx((expected.low, expected.high))
+    assert intervals.wilson(0, 50)[0] == pytest.approx(0, abs=1e-12)
+    assert intervals.wilson(50, 50)[1] == pytest.approx(1)
+
+
+def test_across_seeds_is_students_interval_and_needs_two_runs() -> None:
+    shares = [0.871, 0.873, 0.872, 0.874, 0.870]
+    expected = stats.ttest_1samp(shares, 0).confidence_interval(0.95)
+    interval = intervals.across_seeds(shares)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    with pytest.raises(ValueError, match="1 run"):
+        intervals.across_seeds(shares[:1])
+
+
+# ---------------------------------------------------------------------------- paired
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(3e-4, "3e-4"), (3.76e-5, "3.8e-5"), (0.001, "1e-3"), (1e-9, "1e-9"), (0, "0")]
+)
+def test_a_rate_is_written_as_the_prose_writes_it(value: float, written: str) -> None:
+    assert scientific(value) == written
+
+
+def test_paired_counts_and_the_exact_test() -> None:
+    first = np.array([True] * 900 + [False] * 100)
+    second = np.array([True] * 890 + [False] * 10 + [True] * 40 + [False] * 60)
+    test = intervals.paired(first, second)
+    assert (test.only_first, test.only_second, test.n) == (10, 40, 1000)
+    assert test.difference == pytest.approx(0.03)
+    assert test.p_value == pytest.approx(stats.binomtest(10, 50).pvalue)
+    assert str(test) == "+3.0 points (1.6 to 4.4), p < 0.001"
+    back = intervals.paired(second, first)
+    assert (back.difference, back.p_value) == (-test.difference, test.p_value)
+
+
+def test_the_paired_bootstrap_agrees_with_scipys() -> None:
+    first, second = RNG.random(800) < 0.85, RNG.random(800) < 0.9
+
+    def difference(one: np.ndarray, two: np.ndarray, axis: int = -1) -> np.ndarray:
+        return (two - one).mean(axis=axis)
+
+    samples = (first.astype(float), second.astype(float))
+    expected = stats.bootstrap(
+        samples, difference, paired=True, method="percentile", n_resamples=1500, rng=1
+    ).confidence_interval
+    test = intervals.paired(first, second)
+    assert (test.low, test.high) == pytest.approx((expected.low, expected.high), abs=0.003)
+
+
+def test_equal_runs_do_not_differ() -> None:
+    correct = RNG.random(100) < 0.5
+    test = intervals.paired(correct, correct)
+    assert (test.difference, test.low, test.high, test.p_value) == (0, 0, 0, 1)
+
+
+def test_only_the_same_images_can_be_paired() -> None:
+    with pytest.raises(ValueError, match="same ones"):
+        intervals.paired(np.ones(10), np.ones(9))
+
+
+# ---------------------------------------------------------------------------- classes
+
+
+def test_confusion_matrix_has_true_rows_and_all_classes() -> None:
+    matrix = metrics.confusion_matrix([0, 0, 3], [0, 5, 3])
+    assert matrix.shape == (10, 10)
+    assert (matrix[0, 0], matrix[0, 5], matrix[3, 3]) == (1, 1, 1)
+
+
+def test_per_class_accuracy() -> None:
+    shares = metrics.per_class_accuracy([0, 0, 3], [0, 5, 3])
+    assert (shares[0], shares[3]) == (0.5, 1)
+    assert np.isnan(shares[9])
+
+
+# ---------------------------------------------------------------------------- calibration and loss
+
+
+def two_classes(confidence: float, n: int, correct: int) -> tuple[np.ndarray, np.ndarray]:
+    """n predictions of class 0 with one confidence, of which the first `correct` are right."""
+    return np.tile([confidence, 1 - confidence], (n, 1)), np.array([0] * correct + [1] * (n - correct))
+
+
+def test_calibration_error_by_hand() -> None:
+    sure, sure_labels = two_classes(0.99, 60, 54)
+    unsure, unsure_labels = two_classes(0.7, 40, 28)
+    probabilities, labels = np.vstack([sure, unsure]), np.concatenate([sure_labels, unsure_labels])
+    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0.6 * 0.09)
+    curve = metrics.reliability(probabilities, labels)
+    assert curve.count.sum() == 100 and len(curve.edges) == 16
+    assert curve.accuracy[-1] == pytest.approx(0.9) and curve.confidence[-1] == pytest.approx(0.99)
+    assert np.isnan(curve.accuracy[0])
+
+
+def test_bins_are_closed_on_the_right() -> None:
+    curve = metrics.reliability(np.array([[0.6, 0.4], [1.0, 0.0]]), [0, 0], bins=5)
+    assert curve.count.tolist() == [0, 0, 1, 0, 1]
+
+
+def test_calibrated_predictions_have_next_to_no_calibration_error() -> None:
+    probabilities = softmax_outputs(50000).astype(float)
+    labels = (RNG.random(50000)[:, None] > np.cumsum(probabilities, axis=1)).sum(axis=1).clip(0, 9)
+    assert metrics.expected_calibration_error(probabilities, labels) < 0.01
+
+
+def test_log_likelihood_against_sklearn_and_at_zero() -> None:
+    probabilities, labels = softmax_outputs(500).astype(float), RNG.integers(0, 10, 500)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    expected = log_loss(labels, probabilities, labels=range(10))
+    assert metrics.negative_log_likelihood(probabilities, labels) == pytest.approx(expected)
+    assert metrics.negative_log_likelihood(np.array([[0.0, 1.0]]), [0]) == pytest.approx(24 * np.log(2))
+
+
+def test_the_floor_of_the_smoothed_loss_is_the_one_that_the_facts_state() -> None:
+    assert metrics.smoothing_floor(0.05, 10) == pytest.approx(0.282, abs=5e-4)
+    assert metrics.smoothing_floor(0, 10) == 0
+    label = np.full((1, 10), 0.005)
+    label[0, 0] = 0.955
+    assert metrics.smoothed_cross_entropy(label, [0], 0.05) == pytest.approx(metrics.smoothing_floor(0.05))
+
+
+# ---------------------------------------------------------------------------- records
+
+
+def test_a_step_of_decay_arrives_where_float32_can_hold_it() -> None:
+    """Half the spacing of float32 is 2**-24 of 1 and half of that of 2: below both nothing changes."""
+    assert metrics.decay_step(1e-5, 1e-4) == metrics.decay_step(1, 2**-26) == (0, 0)
+    changed, arrived = metrics.decay_step(1, 2**-24.5)
+    assert 0.1 < changed < 0.9 and 0 < arrived < 2
+    changed, arrived = metrics.decay_step(1, 2**-10)
+    assert changed == 1 and arrived == pytest.approx(1, abs=1e-3)
+
+
+def test_a_records_metrics_come_out_again(tmp_path: Path) -> None:
+    arrays = {name: store.compact(array) for name, array in arrays_of(COUNTS).items()}
+    found = metrics.from_probabilities(arrays, COUNTS, 0.05)
+    content = content_of(metrics=found, config={"label_smoothing": 0.05})
+    run = store.write(content, arrays, tmp_path)
+    assert metrics.recompute(run) == run.metrics
+    assert run.metrics["test_tta"] == run.correct("test", "tta").mean()
+
+
+def test_a_seed_log_has_nothing_to_recompute_from() -> None:
+    log = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
+    with pytest.raises(RecordError):
+        metrics.recompute(log)
+
+
+def test_a_channel_is_alive_if_it_varies_more_than_batch_norms_epsilon() -> None:
+    rng = np.random.default_rng(0)
+    spread = np.array([0.0, 0.01, 0.1, 1.0])  # standard deviations: the second one's variance is 1e-4
+    assert batchnorm.count_active_channels(6 + spread * rng.normal(size=(1000, 4))) == 2
+
+
+def test_kept_measures_each_channel_by_its_own_variance() -> None:
+    features = np.array([[0.0, 0.0, 1.0], [2.0, 0.02, 1.0]])  # variances 1, 1e-4, 0
+    assert batchnorm.count_kept_channels(features, np.array([1.0, 1e-4, 0.0])) == 2
+    assert batchnorm.count_kept_channels(features, np.array([1e3, 1e-4, 0.0])) == 1

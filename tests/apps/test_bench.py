@@ -1,0 +1,103 @@
+"""The bench measures what it says: both ways do the same work, and its result holds what a reader needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import kills
+import numpy as np
+import pytest
+
+from helpers.analysis import speed
+from helpers.apps import bench
+
+DEEPER = kills.small().replace(n_unfreeze=66, precision="bfloat16")
+SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, pairs=2, matrix=64)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The bench on the miniature; its times mean nothing at this size."""
+    with pytest.MonkeyPatch.context() as patch:
+        kills.use(tmp_path_factory.mktemp("bench"), patch)
+        patch.setattr(bench, "SWEEP", bench.SWEEP[:1])
+        return json.loads(json.dumps(bench.bench(kills.small(), DEEPER, SMALL)))
+
+
+@pytest.mark.parametrize("name", [*bench.TARGETS, "deeper"])
+def test_a_ratio_lies_within_its_pairs(result: dict[str, dict[str, float]], name: str) -> None:
+    compared = result[name]
+    assert 0 < compared["low"] <= compared["ratio"] <= compared["high"]
+    assert compared["target"] == bench.TARGETS.get(name)
+
+
+def test_peak_memory_of_each_way_is_that_of_its_own_process(result: dict[str, dict[str, float]]) -> None:
+    assert set(result["memory_gb"]) == set(bench.WAYS)
+    assert all(0.1 < gigabytes < 10 for gigabytes in result["memory_gb"].values())
+
+
+def test_peak_memory_is_not_inherited() -> None:
+    """A small process started by a large one is small."""
+    code = "from helpers import bench; print(bench.peak_memory())"
+    large = np.ones(100_000_000)  # 800 MB, touched
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(said) < large.nbytes < bench.peak_memory()
+
+
+def test_the_sweep_counts_the_building_of_the_bank() -> None:
+    pairs = bench.Pairs(plain=[10.0, 10.0], ours=[4.0, 6.0])
+    assert pairs.summary("sweep", 100)["ratio"] == 2.0
+    assert [pairs.summary("sweep", 100)[name] for name in ("low", "high")] == [10 / 6, 2.5]
+
+
+def test_plain_keras_is_charged_for_features_once_and_for_every_pass() -> None:
+    measured: dict[str, Any] = {
+        "features": {"plain_images_per_second": 100},
+        "epoch": {"n_unfreeze": 30, "image_size": 160, "plain_images_per_second": 50},
+        "deeper": {"n_unfreeze": 66, "image_size": 160, "plain_images_per_second": 10},
+    }
+    run: Any = SimpleNamespace(
+        config={"n_unfreeze": 66, "image_size": 160},
+        curves={"stage1": {"loss": [1.0] * 10}, "stage2": {"loss": [1.0] * 5}},
+        timing_sec={"top_train": 7.0},
+        train_images=1000,
+        size=lambda split: 100,
+    )
+    assert speed.plain_seconds(run, measured) == (12 + 7, 100)
+    run.curves["stage1"] = {}
+    assert speed.plain_seconds(run, measured) == (0, 100)
+    run.config["image_size"] = 128
+    with pytest.raises(LookupError, match="'image_size': 128.*make bench"):
+        speed.plain_seconds(run, measured)
+    del run.curves["stage2"]
+    assert speed.plain_seconds(run, measured) == (0, 0)
+
+
+def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What plain Keras trains, and ours above the cut, hold as many weights, and train the same ones."""
+    kills.use(tmp_path, monkeypatch)
+    work = bench._Work(kills.small())
+    plain, ours = work.plain(work.experiment), work.above_cut(work.experiment)
+    shapes = [
+        sorted(tuple(weight.shape) for weight in network.trainable_weights) for network in (plain, ours)
+    ]
+    assert shapes[0] == shapes[1]
+    images = work.part(8).images.astype(np.float32)
+    assert plain.predict(images, verbose=0).shape == (8, 10)
+
+
+def test_multiply_adds_of_mobilenetv2() -> None:
+    """Sandler et al. 2018, table 4: 300 million at 224 pixels with the classifier, which is 1.3 of them."""
+    import keras
+
+    network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(224, 224, 3))
+    assert bench.multiply_adds(network) / 1e6 == pytest.approx(299, abs=3)
+
+
+def test_the_result_is_kept_and_read(tmp_path: Path) -> None:
+    path = bench.write({"features": {"ratio": 2.0}}, tmp_path / "bench.json")
+    assert speed.read(path) == {"features": {"ratio": 2.0}}
+    assert [left.name for left in tmp_path.iterdir()] == ["bench.json"]

@@ -1,0 +1,182 @@
+"""Figures of the anatomy: each says in words what it shows, with the numbers of the diagnosis behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.collections import LineCollection
+
+from helpers import figures
+from helpers.analysis import batchnorm
+from helpers.experiment import Experiment
+from helpers.figures.batchnorm import STATISTICS
+from helpers.figures.style import Figure
+from helpers.records.run import Run
+
+KINDS = tuple(STATISTICS)
+
+
+def measured(moving: float, other: float, norm: bool = True) -> dict[str, Any]:
+    """One epoch's diagnosis: `other` with every kind of statistics but the moving ones."""
+    kinds = {kind: moving if kind == "moving" else other for kind in KINDS[: 4 if norm else 1]}
+    return {
+        "accuracy": {"val": kinds, "val_augmented": {kind: value - 0.05 for kind, value in kinds.items()}},
+        "probe": other,
+        "alive": int(1000 * other),
+        "drift": {"block_13_expand": 0.02, "Conv_1": 0.3},
+        "cka": {"block_13_project_BN": 0.98, "out_relu": 0.75},
+        "statistics": {"val": {"mean": 0.5, "mean_alive": 1.5, "variance": 2.0}},
+    }
+
+
+def diagnosed(moving: float, other: float = 0.88, norm: bool = True, **fields: Any) -> Run:
+    """A run of two epochs that starts at 87% and ends as stated."""
+    experiment = Experiment(learning_rate=3e-4, epochs=2, diagnosed=True, **fields)
+    return Run(
+        name=experiment.slug,
+        id="0",
+        config=asdict(experiment),
+        metrics={},
+        curves={},
+        timing_sec={},
+        confusion_matrix=None,
+        path=Path("a-record.json"),
+        format=1,
+        class_counts={"val": [500] * 10, "test": [1000] * 10},
+        diagnosis=[measured(0.87, 0.87, norm), measured(0.8, 0.88, norm), measured(moving, other, norm)],
+    )
+
+
+FAILED = diagnosed(0.62)
+GROUPS = {
+    "as logged": [FAILED, diagnosed(0.66, seed=0), diagnosed(0.64, seed=1)],
+    "no norm": [diagnosed(0.89, norm=False)],
+}
+RATES = {1e-5: [diagnosed(0.89)], 3e-4: [FAILED, diagnosed(0.66, seed=0)], 3e-3: [diagnosed(0.1, 0.12)]}
+FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
+    "by_statistics": (
+        lambda: figures.accuracy_by_statistics(FAILED),
+        ["After epoch 2 the same weights give 62.0%", "88.0% re-estimated"],
+    ),
+    "interventions": (
+        lambda: figures.interventions(GROUPS),
+        ["hides up to 26.0 points (as logged).", "as logged 64.0%, re-estimated 88.0%", "no norm 89.0%"],
+    ),
+    "interventions, one of which helps": (
+        lambda: figures.interventions({**GROUPS, "frozen": [diagnosed(0.89)]}),
+        ["hides up to 26.0 points (as logged), and at most 0.0 (frozen)"],
+    ),
+    "rate_map": (
+        lambda: figures.accuracy_by_rate(RATES),
+        ["At 3e-4 evaluation hides 22 to 26 points", "3e-3: 10.0% as evaluated, 12.0% re-estimated"],
+    ),
+    "alive": (
+        lambda: figures.active_channels({"failed": [FAILED, diagnosed(0.6, 0.44, seed=0)]}),
+        ["Of 870 channels", "(means of 2 seeds): failed 660", "lowest to highest seed"],
+    ),
+    "alive, and none": (
+        lambda: figures.active_channels({"destroyed": [diagnosed(0.1, 0.0)]}),
+        ["destroyed 0"],
+    ),
+    "moved": (lambda: figures.weight_drift({"failed": FAILED}), ["out_relu", "failed 0.75"]),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_what_it_shows(name: str) -> None:
+    draw, numbers = FIGURES[name]
+    figure = draw()
+    assert figure.get_suptitle().replace("\n", " ") in figure.alt_text
+    assert all(number in figure.alt_text for number in numbers), figure.alt_text
+    assert all(axes.get_ylabel() or axes.get_yticklabels() for axes in figure.axes)
+    assert figure.axes[-1].get_xlabel() or figure.axes[-1].get_xticklabels()
+
+
+def test_every_mark_has_its_interval() -> None:
+    """Wilson's for a run; three seeds of five marks each are two errorbars each, and one run has one."""
+    (axes,) = figures.interventions(GROUPS).axes
+    assert len(axes.containers) == 2 * 3 + 1
+
+
+def test_a_rates_bar_holds_the_intervals_of_all_its_seeds() -> None:
+    (axes,) = figures.accuracy_by_rate(RATES).axes
+    bars = axes.collections[0]
+    assert isinstance(bars, LineCollection)
+    low, high = batchnorm.accuracy(FAILED), batchnorm.accuracy(RATES[3e-4][1])
+    assert bars.get_segments()[1][:, 1] == pytest.approx([low.low, high.high])
+
+
+def test_accuracy_is_that_of_the_epoch_images_and_statistics() -> None:
+    assert batchnorm.accuracy(FAILED).value == 0.62
+    assert batchnorm.accuracy(FAILED, epoch=0).value == 0.87
+    assert batchnorm.accuracy(FAILED, "val_augmented", "clean", 1).value == pytest.approx(0.83)
+    assert batchnorm.accuracy(FAILED, statistics="probe").value == 0.88
+    interval = batchnorm.accuracy(FAILED)
+    assert interval.low < 0.62 < interval.high
+    assert interval.n == 5000
+
+
+def test_the_lowest_epoch_is_looked_for_after_the_start() -> None:
+    """The start, at 87%, is the lowest of all where statistics are estimated anew."""
+    assert batchnorm.lowest(batchnorm.by_epoch(FAILED)) == 2
+    assert batchnorm.lowest(batchnorm.by_epoch(FAILED, statistics="clean")) == 1
+
+
+def test_several_runs_are_told_one_by_one_and_a_single_one_with_its_interval() -> None:
+    assert batchnorm.as_text(GROUPS["as logged"]) == "62.0%, 66.0%, 64.0%"
+    assert batchnorm.as_text([FAILED]) == str(batchnorm.accuracy(FAILED))
+    assert batchnorm.as_text(GROUPS["as logged"], "clean") == "88.0%, 88.0%, 88.0%"
+    assert batchnorm.as_text(GROUPS["no norm"], "clean") == "–"
+    assert batchnorm.mean(GROUPS["as logged"]) == pytest.approx(0.64)
+
+
+def test_a_run_is_compared_with_its_own_start() -> None:
+    """87% before; each with its interval of 5,000 images, which is about a point either way."""
+    ends = {0.62: "worse", 0.875: "not clearly different", 0.9: "better"}
+    assert {value: batchnorm.since_start(diagnosed(value)) for value in ends} == ends
+    assert batchnorm.since_start(FAILED, "clean") == "not clearly different"
+
+
+def test_what_evaluation_hides_is_what_new_statistics_add() -> None:
+    assert batchnorm.statistics_gap(FAILED) == pytest.approx(0.26)
+    assert batchnorm.statistics_gap(GROUPS["no norm"][0]) == 0.0
+
+
+def test_what_new_statistics_regain_is_a_part_of_what_all_do() -> None:
+    assert batchnorm.recovered_fraction(FAILED, "clean") == 1.0
+    half = {**FAILED.diagnosis[-1].accuracy["val"], "means": (0.62 + 0.88) / 2}
+    last = FAILED.diagnosis[-1] | {"accuracy": {"val": half}}
+    run = dataclasses.replace(FAILED, diagnosis=[last])
+    assert batchnorm.recovered_fraction(run, "means") == pytest.approx(0.5)
+    assert batchnorm.recovered_fraction(diagnosed(0.9, 0.9), "clean") == 0.0
+
+
+def test_misfit_is_the_last_epochs() -> None:
+    assert [batchnorm.statistics_distance(FAILED, measure) for measure in ("mean", "mean_alive")] == [
+        0.5,
+        1.5,
+    ]
+
+
+def test_a_run_that_was_not_diagnosed_is_refused() -> None:
+    with pytest.raises(ValueError, match="a-record.json holds no diagnosis.*diagnosed=True"):
+        batchnorm.accuracy(Run(**{**vars(FAILED), "diagnosis": []}))
+
+
+def test_the_lowest_points_are_told_with_their_epochs_and_of_equals_the_first() -> None:
+    lows = batchnorm.lowest_points(diagnosed(0.8, 0.7))
+    assert lows["looked worst, epoch"].startswith("80.0%") and lows["looked worst, epoch"].endswith("after 1")
+    assert lows["re-estimated then"].startswith("88.0%")
+    assert lows["weights at their worst"].startswith("70.0%")
+    assert lows["lowest fresh probe"].endswith("after 2 (87.0%)")
+
+
+def test_what_evaluation_hides_is_told_by_epoch() -> None:
+    assert batchnorm.statistics_gap(FAILED, 1) == pytest.approx(0.08)
+    assert batchnorm.statistics_gap(FAILED) == pytest.approx(0.26)
+    assert batchnorm.recovered_fraction(FAILED, "batch", 1) == pytest.approx(1.0)

@@ -1,0 +1,341 @@
+"""Figures: each draws, says in words what it shows, and refuses what it must not draw."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import figures
+from helpers.experiment import Experiment
+from helpers.figures import curves, images, results, style
+from helpers.records import published, store
+from helpers.records.run import RecordError, Run
+
+SEED_LOG = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
+COLLAPSED = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
+
+
+def _curves(epochs: int) -> dict[str, list[float]]:
+    rising = np.linspace(0.6, 0.9, epochs)
+    falling = (1.5 - rising).tolist()
+    train = {"accuracy": (rising + 0.05).tolist(), "loss": falling, "learning_rate": [1e-5] * epochs}
+    return {**train, "val_accuracy": rising.tolist(), "val_loss": falling}
+
+
+def _record(folder: Path, skill: float, **fields: Any) -> Run:
+    """A record of an invented network: the higher `skill`, the more often it is right."""
+    experiment = Experiment(**{"scale": "smoke", **fields})
+    counts = {"val": [12] * 10, "test": [12] * 10}
+    labels = np.repeat(np.arange(10), 12)
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for name in ("val_plain", "val_flipped", "test_plain", "test_flipped"):
+        logits = rng.normal(size=(120, 10)) + skill * np.eye(10)[labels]
+        arrays[name] = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    matrix = np.zeros((10, 10), int)
+    np.add.at(matrix, (labels, arrays["test_plain"].argmax(axis=1)), 1)
+    content: dict[str, Any] = {
+        "name": experiment.slug,
+        "id": experiment.key,
+        "key": experiment.key,
+        "config": dataclasses.asdict(experiment),
+        "metrics": {
+            "val_end2end": float((arrays["val_plain"].argmax(axis=1) == labels).mean()),
+            "test_end2end": float(np.trace(matrix) / 120),
+        },
+        "curves": {"stage1": _curves(2), "stage2": _curves(2)},
+        "timing_sec": {},
+        "confusion_matrix": matrix.tolist(),
+        "environment": {},
+        "fingerprints": {},
+        "steps": {"stage1": [2, 2], "stage2": [4, 4]},
+        "train_images": 256,
+        "class_counts": counts,
+    }
+    return store.write(content, arrays, folder)
+
+
+MINIATURE = {"dataset": "miniature", "backbone_weights": "miniature"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    folder = tmp_path_factory.mktemp("records")
+    return {"first": _record(folder, 1.5, seed=1), "second": _record(folder, 3.0, seed=2)}
+
+
+@pytest.fixture(scope="module")
+def miniatures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    folder = tmp_path_factory.mktemp("miniatures")
+    return {"first": _record(folder, 1.5, seed=1, **MINIATURE), "second": _record(folder, 3.0, **MINIATURE)}
+
+
+FROM_RUNS: dict[str, Callable[[dict[str, Run]], style.Figure]] = {
+    "learning_curves": lambda runs: curves.learning_curves(
+        runs, quantities=("accuracy", "loss", "learning_rate"), levels={"loss": ("floor", 0.282)}
+    ),
+    "train_val_gap": lambda runs: curves.train_val_gap(runs["first"]),
+    "per_class_accuracy": results.per_class_accuracy,
+    "confusion": lambda runs: results.confusion(runs["first"]),
+    "confusion_difference": results.confusion_difference,
+    "reliability": results.reliability,
+    "error_intervals": lambda runs: results.error_intervals({"both": list(runs.values())}, {}),
+    "paired_outcomes": results.paired_outcomes,
+    "tta_gain": results.tta_gain,
+    "gains": lambda runs: results.gains({"second": runs["second"]}, runs["first"]),
+    "by_learning_rate": lambda runs: results.by_learning_rate(
+        {"adamw": {1e-4: runs["first"], 1e-3: runs["second"]}}
+    ),
+}
+TIMES = {"a run": (np.array([60.0, 120.0]), np.array([0.8, 0.9]))}
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+LABELS = np.tile(np.arange(10), 2)
+SURE = np.eye(10)[np.r_[LABELS[:18], 3, 4]] * 0.91 + 0.009  # wrong on the last two, which are 8 and 9
+FROM_ARRAYS: dict[str, Callable[[str], style.Figure]] = {
+    "contact_sheet": lambda dataset: images.contact_sheet(PIXELS, LABELS, dataset),
+    "augmentation_sheet": lambda dataset: images.augmentation_sheet(PIXELS, PIXELS[:, None] / 2, dataset),
+    "network_view": lambda dataset: images.network_view(
+        PIXELS[:3], np.kron(PIXELS[:3], np.ones((1, 5, 5, 1))), dataset
+    ),
+    "split_balance": lambda dataset: images.split_balance({"training": LABELS, "test": LABELS[:9]}, dataset),
+    "confident_errors": lambda dataset: images.confident_errors(PIXELS, LABELS, SURE, dataset),
+    "time_to_accuracy": lambda dataset: curves.time_to_accuracy(TIMES, 0.85, dataset),
+}
+
+
+def _texts(figure: style.Figure) -> str:
+    return " ".join(artist.get_text() for artist in figure.findobj(mpl.text.Text))
+
+
+@pytest.mark.parametrize("name", FROM_RUNS)
+def test_a_figure_of_runs_has_title_axes_and_alternative_text(name: str, runs: dict[str, Run]) -> None:
+    figure = FROM_RUNS[name](runs)
+    assert figure.get_suptitle()
+    assert figure.get_suptitle().replace("\n", " ") in figure.alt_text
+    assert all(axes.get_ylabel() or axes.get_yticklabels() for axes in figure.axes)
+    assert figure.axes[-1].get_xlabel()
+    assert "smoke scale" in figure.alt_text.lower()
+    assert "smoke scale" in _texts(figure).lower()
+
+
+@pytest.mark.parametrize("name", FROM_RUNS)
+def test_a_figure_of_the_miniature_says_so(name: str, miniatures: dict[str, Run]) -> None:
+    figure = FROM_RUNS[name](miniatures)
+    assert "miniature" in _texts(figure).lower()
+    assert "miniature" in figure.alt_text.lower()
+
+
+@pytest.mark.parametrize("name", FROM_ARRAYS)
+def test_a_figure_of_arrays_names_its_data_set_where_it_is_the_miniature(name: str) -> None:
+    assert "Miniature" in _texts(FROM_ARRAYS[name]("miniature"))
+    figure = FROM_ARRAYS[name]("cifar10")
+    assert "Miniature" not in _texts(figure)
+    assert figure.get_suptitle().replace("\n", " ") in figure.alt_text
+
+
+def test_every_public_figure_is_tested() -> None:
+    public = {
+        name
+        for name, made in vars(figures).items()
+        if getattr(made, "__annotations__", {}).get("return") == "Figure"
+        and made.__module__ != "helpers.figures.batchnorm"  # test_batchnorm.py has those
+    }
+    assert public == FROM_RUNS.keys() | FROM_ARRAYS.keys()
+
+
+def test_the_miniature_is_never_set_beside_cifar10(runs: dict[str, Run], miniatures: dict[str, Run]) -> None:
+    mixed = {"cifar": runs["first"], "drawn": miniatures["first"]}
+    for draw in (curves.learning_curves, results.per_class_accuracy, results.reliability, results.tta_gain):
+        with pytest.raises(ValueError, match="cifar10 and miniature"):
+            draw(mixed)
+    with pytest.raises(ValueError, match="cifar10 and miniature"):
+        results.paired_outcomes(mixed)
+    with pytest.raises(ValueError, match="published figures are CIFAR-10's"):
+        results.error_intervals({"drawn": [miniatures["first"]]}, {"drawn": 0.916})
+    with pytest.raises(ValueError, match="published figures are CIFAR-10's"):
+        results.tta_gain(miniatures, published=0.005)
+
+
+def test_one_step_epochs_of_a_seed_log_stand_apart_from_the_passes() -> None:
+    figure = curves.learning_curves({"the log": SEED_LOG})
+    lines = [line for line in figure.axes[0].lines if np.size(line.get_xdata())]
+    np.testing.assert_array_equal(lines[0].get_xdata(), range(1, 29))
+    np.testing.assert_array_equal(lines[1].get_xdata(), range(1, 28))
+    assert lines[0].get_linestyle() == "--" and lines[1].get_linestyle() == "None"
+    assert "27 of the log" in figure.alt_text
+    assert "single optimizer step" in _texts(figure)
+
+
+def test_titles_state_the_numbers() -> None:
+    assert "92.3% (epoch 23)" in curves.learning_curves({"the log": SEED_LOG}).alt_text
+    assert "85.2%, 62.4 points above validation" in curves.train_val_gap(COLLAPSED).alt_text
+    assert (
+        "Cat and dog are most often taken for each other: 162 of 810 errors"
+        in results.confusion(SEED_LOG).alt_text
+    )
+    assert (
+        "cat is hardest, 79.1% right; truck easiest" in results.per_class_accuracy({"log": SEED_LOG}).alt_text
+    )
+    assert (
+        "averaged over the flip: log, 91.9% right" in results.per_class_accuracy({"log": SEED_LOG}).alt_text
+    )
+    assert "reached: by a run after 2.0 min" in curves.time_to_accuracy(TIMES, 0.85, "cifar10").alt_text
+    assert "not by a run" in curves.time_to_accuracy(TIMES, 0.95, "cifar10").alt_text
+    two = curves.time_to_accuracy({**TIMES, "another": (np.array([90.0]), np.array([0.88]))}, 0.85, "cifar10")
+    assert two.alt_text.startswith("85.0% is reached soonest by another after 1.5 min.")
+    errors = images.confident_errors(PIXELS, LABELS, SURE, "cifar10")
+    assert "Of 2 errors, 2 were made with a probability above 90%" in errors.alt_text
+    assert {"cat 92%\nlabel: ship", "deer 92%\nlabel: truck"} <= {axes.get_title() for axes in errors.axes}
+    balanced = images.split_balance({"training": np.repeat(np.arange(10), 3)}, "cifar10")
+    assert "same share: 3 training images" in balanced.alt_text
+
+
+def test_gains_counts_what_the_paired_tests_show(runs: dict[str, Run]) -> None:
+    """The second run is right far more often than the first."""
+    first, second = runs.values()
+    up, down = (
+        results.gains({"better": second, "same": first}, first),
+        results.gains({"worse": first}, second),
+    )
+    assert "Of 2 changes 1 gain and 0 lose" in up.alt_text and "same +0.0 points (0.0 to 0.0)" in up.alt_text
+    assert "Of 1 changes 0 gain and 1 lose" in down.alt_text and "worse -" in down.alt_text
+
+
+def test_a_learning_rate_is_chosen_by_validation(runs: dict[str, Run]) -> None:
+    """The second run is right far more often on test; validation is made to prefer the first."""
+    second = dataclasses.replace(runs["second"], metrics={**runs["second"].metrics, "val_end2end": 0.0})
+    of_test, of_validation = (
+        results.by_learning_rate({"sgd": {1e-2: runs["first"], 1e-1: other}})
+        for other in (runs["second"], second)
+    )
+    accuracy = [f"{100 * run.metrics['test_end2end']:.1f}%" for run in runs.values()]
+    assert f"validation chooses: sgd {accuracy[1]} at 1e-1." in of_test.alt_text
+    assert f"validation chooses: sgd {accuracy[0]} at 1e-2." in of_validation.alt_text
+
+
+def test_a_title_that_is_passed_in_is_the_finding(runs: dict[str, Run]) -> None:
+    figure = results.confusion(runs["first"], title="the errors are few")
+    assert figure.get_suptitle() == "The errors are few"
+    assert figure.alt_text.startswith("The errors are few.")
+
+
+def test_a_run_without_errors_and_two_equal_runs_are_drawn(runs: dict[str, Run]) -> None:
+    perfect = dataclasses.replace(runs["first"], confusion_matrix=(12 * np.eye(10, dtype=int)).tolist())
+    assert "No test image is taken for another class" in results.confusion(perfect).alt_text
+    assert "+0 images right." in results.confusion_difference({"one": perfect, "two": perfect}).alt_text
+
+
+def test_what_cannot_be_drawn_is_refused_by_name(runs: dict[str, Run], tmp_path: Path) -> None:
+    first = runs["first"]
+    with pytest.raises(ValueError, match="compares two runs and was given 1: first"):
+        results.confusion_difference({"first": first})
+    with pytest.raises(ValueError, match="6 series in one figure"):
+        curves.learning_curves({str(number): first for number in range(6)})
+    with pytest.raises(ValueError, match="'bare' holds no confusion matrix"):
+        results.per_class_accuracy({"bare": dataclasses.replace(first, confusion_matrix=None)})
+    with pytest.raises(ValueError, match="'bare' has no 'accuracy' in stage2"):
+        curves.learning_curves({"bare": dataclasses.replace(first, curves={})})
+    with pytest.raises(ValueError, match="different images"):
+        results.confusion_difference({"log": SEED_LOG, "smoke": first})
+    with pytest.raises(ValueError, match=r"pixels run from 0 to 1: images in \[0, 255\]"):
+        images.contact_sheet(PIXELS / 255, LABELS, "cifar10")
+    with pytest.raises(ValueError, match="all 20 images are right"):
+        images.confident_errors(PIXELS, LABELS, np.eye(10)[LABELS], "cifar10")
+    with pytest.raises(RecordError, match="no probabilities"):
+        results.reliability({"log": SEED_LOG})
+
+
+def test_drawing_changes_nothing_for_the_next_one(runs: dict[str, Run]) -> None:
+    before = dict(mpl.rcParams)
+    results.per_class_accuracy(runs)
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_figure_is_700_pixels_wide_at_twice_the_density_and_describes_itself() -> None:
+    figure = curves.time_to_accuracy(TIMES, 0.85, "cifar10")
+    with Image.open(io.BytesIO(style.png(figure))) as image:
+        assert image.width == 1400
+        assert image.info["Description"] == figure.alt_text
+
+
+def test_a_displayed_figure_carries_its_alternative_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.publish_display_data", shown.append)
+    monkeypatch.setattr(style, "png", lambda figure: b"pixels")
+    figure = style.Figure()
+    figure.alt_text = 'The "epochs" <28>'
+    style.display(figure)
+    assert 'alt="The &quot;epochs&quot; &lt;28&gt;"' in shown[0]["text/html"]
+    assert shown[0]["text/plain"] == figure.alt_text
+
+
+# Machado, Oliveira, Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision
+# Deficiency", table 1, severity 1: linear RGB to what a person without one kind of cone sees.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+
+def _linear(colour: str) -> np.ndarray:
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def _lab(linear: np.ndarray) -> np.ndarray:
+    """CIELAB under D65, whose distances are about what the eye tells apart: 2 is just visible."""
+    xyz = TO_XYZ @ np.clip(linear, 0, 1) / TO_XYZ.sum(axis=1)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_the_palette_can_be_told_apart_by_the_colour_blind(deficiency: str) -> None:
+    seen = [_lab(np.array(DEFICIENCIES[deficiency]) @ _linear(colour)) for colour in style.PALETTE]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 15
+
+
+def test_the_palette_stands_out_from_white() -> None:
+    for colour in (*style.PALETTE, style.GREY):
+        assert 1.05 / (TO_XYZ[1] @ _linear(colour) + 0.05) >= 3
+    assert len(set(style.MARKERS)) == len(style.PALETTE)
+
+
+def test_drawing_imports_no_framework_and_no_pyplot_figure() -> None:
+    program = """
+import sys
+from helpers import plots, records
+plots.confusion(records.read(records.SEED_LOGS / "run_final_optimized.json"))
+assert not {"tensorflow", "keras"} & sys.modules.keys(), "a framework was imported"
+import matplotlib.pyplot as plt
+assert not plt.get_fignums(), "a figure was left open"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,186 @@
+"""One notebook at a time: tidied, executed in its place, its parameters listed."""
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from helpers import paths
+from helpers.apps.cli import run_notebook
+from helpers.experiment import ExperimentError
+from helpers.publish import notebooks
+from helpers.publish.notebooks import NotebookError
+
+TIMES = {"iopub.execute_input": "2025-11-01T10:00:00.000000Z", "shell.execute_reply": "2025-11-01T10:00:01Z"}
+
+
+def write(path: Path, *cells: nbformat.NotebookNode, **metadata: object) -> Path:
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=list(cells), metadata={**kernel, **metadata}), path)
+    return path
+
+
+def parameters(source: str) -> nbformat.NotebookNode:
+    return new_code_cell(source, metadata={"tags": ["parameters"]})
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Path:
+    """A notebook as papermill and JupyterLab leave it between them, on somebody's own kernel."""
+    outputs = [
+        new_output("stream", name="stderr", text="I0000 00:00:1762.7 cpu_feature_guard.cc:227] ...\n"),
+        new_output("stream", name="stdout", text="said\n"),
+        new_output("stream", name="stderr", text="stage1:  50%|#####     | 1/2\r"),
+        new_output("execute_result", {"text/plain": "0.9156"}, execution_count=1, metadata={"unit": "share"}),
+    ]
+    cell = new_code_cell("tell()", id="told", execution_count=1, outputs=outputs)
+    cell.metadata = {
+        "papermill": {"duration": 1.5, "status": "completed"},
+        "execution": TIMES,
+        "ExecuteTime": {"start_time": TIMES["iopub.execute_input"]},
+        "tags": ["nbval-check-output"],
+        "mystnb": {"number_source_lines": True},
+    }
+    text = new_markdown_cell("*Text.*", id="text", metadata={"papermill": {}, "tags": []})
+    return write(
+        tmp_path / "traces.ipynb",
+        *(text, cell),
+        kernelspec={"name": "venv-3.11", "display_name": ".venv (3.11)", "language": "python"},
+        language_info={"name": "python", "pygments_lexer": "ipython3"},
+        papermill={"input_path": "x.ipynb", "start_time": TIMES["iopub.execute_input"]},
+        widgets={"application/vnd.jupyter.widget-state+json": {"state": {}}},
+        vscode={"interpreter": {"hash": "3f2a"}},
+    )
+
+
+def test_tidy_takes_out_the_run_and_keeps_what_it_showed(traces: Path) -> None:
+    assert notebooks.tidy(traces)
+    content = json.loads(traces.read_text())
+    assert content["metadata"] == {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+    }
+    text, cell = content["cells"]
+    assert text["metadata"] == {"tags": []}
+    assert cell == {
+        "cell_type": "code",
+        "id": "told",
+        "source": ["tell()"],
+        "execution_count": 1,
+        "metadata": {"tags": ["nbval-check-output"], "mystnb": {"number_source_lines": True}},
+        "outputs": [
+            {"output_type": "stream", "name": "stdout", "text": ["said\n"]},
+            {
+                "output_type": "execute_result",
+                "data": {"text/plain": ["0.9156"]},
+                "execution_count": 1,
+                "metadata": {"unit": "share"},
+            },
+        ],
+    }
+
+
+def test_tidy_leaves_a_tidy_notebook_alone(traces: Path) -> None:
+    notebooks.tidy(traces)
+    once = traces.read_bytes()
+    os.utime(traces, (0, 0))
+    assert not notebooks.tidy(traces)
+    assert traces.read_bytes() == once and traces.stat().st_mtime == 0, "it was written again"
+    assert once.endswith(b"\n}\n") and b'\n "cells": [' in once
+
+
+@pytest.mark.parametrize("path", notebooks.series(), ids=lambda path: path.stem)
+def test_the_committed_notebooks_are_tidy(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    assert not notebooks.tidy(copy), f"run `python -m helpers tidy {path.name}`"
+    assert copy.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("content", ['{\n<<<<<<< HEAD\n "cells": []\n=======\n', "{}"])
+def test_tidy_refuses_by_name_what_is_no_notebook(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "merged.ipynb"
+    path.write_text(content)
+    with pytest.raises(ExperimentError, match=r"(?s)merged\.ipynb is no notebook \(.*restore it"):
+        notebooks.tidy(path)
+    assert path.read_text() == content
+
+
+# In its place -------------------------------------------------------------------------------------
+
+
+def test_a_notebook_executed_in_its_place_is_tidy_and_has_its_own_parameters(tmp_path: Path) -> None:
+    stale = new_output("stream", name="stdout", text="an older answer\n")
+    cell = new_code_cell("import sys\nprint('now', n)\nprint('noise', file=sys.stderr)", outputs=[stale])
+    path = write(tmp_path / "01_small.ipynb", parameters("n: int = 3  # how many"), cell)
+    notebooks.execute_in_place(path, tmp_path / "build" / path.name, progress_bar=False)
+    cells = nbformat.read(path, as_version=4).cells
+    assert [cell.metadata.get("tags", []) for cell in cells] == [["parameters"], []]
+    assert [cell.execution_count for cell in cells] == [1, 2]
+    assert [(output.name, output.text) for output in cells[1].outputs] == [("stdout", "now 3\n")]
+    assert not notebooks.tidy(path)
+
+
+def test_a_notebook_that_fails_in_its_place_stays_as_it_was(tmp_path: Path) -> None:
+    path = write(tmp_path / "01_failing.ipynb", new_code_cell("1 / 0"))
+    before, output = path.read_bytes(), tmp_path / "build" / path.name
+    with pytest.raises(
+        NotebookError, match=r"(?s)01_failing\.ipynb failed in cell 0: ZeroDivisionError: .*build"
+    ):
+        notebooks.execute_in_place(path, output, progress_bar=False)
+    assert path.read_bytes() == before
+    assert "ZeroDivisionError" in output.read_text()
+
+
+# What is asked of it ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["4", "04", "04_finetune", "04_finetune.ipynb"])
+def test_a_chapter_is_found_by_its_number_and_its_name(name: str) -> None:
+    assert notebooks.find(name) == paths.NOTEBOOKS / "04_finetune.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("learning_rate", "99", "0.0 to 10.0"), ("scale", "tiny", "'smoke', 'quick', 'full'")],
+)
+def test_a_value_that_no_experiment_takes_is_refused_before_anything_runs(
+    name: str, value: str, allowed: str, tmp_path: Path
+) -> None:
+    path, output = notebooks.find("04"), tmp_path / "out.ipynb"
+    with pytest.raises(ExperimentError, match=f"{name}=.*{value}.* {allowed}"):
+        notebooks.execute(path, output, {name: value})
+    assert not output.exists()
+
+
+def test_without_parameters_a_chapter_is_explained_and_not_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notebooks, "execute", lambda *_, **__: pytest.fail("it ran"))
+    run_notebook("07", [])
+    assert "target: float = 0.9156" in (said := capsys.readouterr().out)
+    assert "helpers notebook 07 -p dataset cifar10 -p scale full" in said
+
+
+# The table of parameters --------------------------------------------------------------------------
+
+
+def test_a_parameter_has_one_row_and_its_chapters_differences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    common = 'scale: str = "full"  # how much is run'
+    failing = "rate: float = 3e-4  # the rate that failed"
+    usual = "rate: float = 1e-5  # initial rate\nkind: str = 'a'  # a|b"
+    for name, own in (("01_one", failing), ("02_two", usual), ("03_three", usual), ("04_four", "")):
+        write(tmp_path / f"{name}.ipynb", parameters(f"{common}\n{own}"))
+    assert notebooks.parameter_table().splitlines() == [
+        "| parameter | chapters | type | default | meaning |",
+        "| --- | --- | --- | --- | --- |",
+        "| `scale` | all | str | `full` | how much is run |",
+        "| `rate` | 01, 02, 03 | float | `1e-5`; in 01: `3e-4` | initial rate; in 01: the rate that failed |",
+        r"| `kind` | 02, 03 | str | `a` | a\|b |",
+    ]

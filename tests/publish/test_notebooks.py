@@ -1,0 +1,180 @@
+"""The notebooks as a reader, papermill and nbval need them; and each one run live on the miniature."""
+
+from __future__ import annotations
+
+import ast
+import html
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import pytest
+
+from helpers import paths
+from helpers.publish import notebooks
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+TRAINING_CODE = {"model", "training", "features"}
+"""Rooms of helpers that bring Keras, which a notebook reaches through the runner alone."""
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def texts(cell: nbformat.NotebookNode) -> str:
+    """Everything that a cell's outputs say, but the pixels of its pictures."""
+    shown = [text for output in cell.outputs for text in output.get("data", {}).values()]
+    shown += [output["text"] for output in cell.outputs if "text" in output]
+    return "\n".join(re.sub(r"base64,[^\"]*", "", text) for text in shown)
+
+
+def test_the_series_is_complete() -> None:
+    stems = "01_data 02_baseline 03_forgetting 04_finetune 05_mixup 06_tta 07_beyond 08_verdict"
+    assert [path.stem for path in NOTEBOOKS] == stems.split()
+
+
+@each
+def test_papermill_shows_every_parameter_with_type_and_help(path: Path) -> None:
+    (cell,) = [cell for cell in code(path) if "parameters" in tags(cell)]
+    stated = {line.target.id: line for line in ast.parse(cell.source).body}
+    seen = papermill.inspect_notebook(path)
+    assert list(seen) == list(stated) and {"dataset", "scale"} <= set(seen)
+    for name, parameter in seen.items():
+        value = ast.literal_eval(parameter["default"])
+        assert ast.literal_eval(stated[name].value) == value, name
+        assert type(value).__name__ == parameter["inferred_type_name"], name
+        assert len(parameter["help"]) > 10, name
+
+
+@each
+def test_it_opens_with_a_title_and_a_question(path: Path) -> None:
+    title, question = read(path).cells[0].source.split("\n\n")[:2]
+    assert title.startswith("# ") and question.endswith("?")
+
+
+@each
+def test_it_runs_on_the_common_kernel_and_keeps_no_trace_of_the_machine(path: Path) -> None:
+    metadata = read(path).metadata
+    assert metadata.kernelspec.name == "python3"
+    assert set(metadata) <= {"kernelspec", "language_info"}
+    for cell in read(path).cells:
+        assert not {"execution", "papermill"} & set(cell.metadata)
+        said = texts(cell) if cell.cell_type == "code" else ""
+        assert not re.search(r"(?<![\w.])/(root|home|work|tmp|Users)/", cell.source + said)
+
+
+@each
+def test_cells_are_short_and_define_nothing(path: Path) -> None:
+    for cell in code(path):
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        nodes = list(ast.walk(ast.parse(cell.source)))  # a magic is no Python and fails here
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+        assert not [node for node in nodes if isinstance(node, kinds)], cell.source
+
+
+@each
+def test_it_imports_helpers_and_nothing_else(path: Path) -> None:
+    nodes = [node for cell in code(path) for node in ast.walk(ast.parse(cell.source))]
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules += [str(node.module) for node in names]
+    assert {module.split(".")[0] for module in modules} == {"helpers"}
+    assert not TRAINING_CODE & {alias.name for node in names for alias in node.names}
+
+
+@each
+def test_no_result_is_typed_into_prose(path: Path) -> None:
+    prose = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    assert not re.findall(r"\d+\.\d+|\d+ ?%|\d+ (?:per cent|points)", prose)
+
+
+@each
+def test_every_cell_that_ends_in_a_value_shows_it(path: Path) -> None:
+    shown = 0
+    for cell in code(path):
+        last = ast.parse(cell.source).body[-1]
+        if isinstance(last, ast.Expr) or "nbval-check-output" in tags(cell):
+            assert texts(cell).strip(), cell.source
+            shown += 1
+    assert shown and any("nbval-check-output" in tags(cell) for cell in code(path))
+
+
+@each
+def test_all_of_it_was_executed_in_order_and_in_silence(path: Path) -> None:
+    counts = [cell.execution_count for cell in code(path)]
+    assert counts == list(range(1, len(counts) + 1))
+    kinds = {output.get("name", output.output_type) for cell in code(path) for output in cell.outputs}
+    assert not {"stderr", "error"} & kinds
+
+
+@each
+def test_every_picture_says_what_it_shows(path: Path) -> None:
+    for cell in code(path):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            assert "image/png" not in data, "plots.display gives a figure its alternative text"
+            for image in re.findall(r"<img[^>]*>", data.get("text/html", "")):
+                assert re.search(r'alt="[^"]{40,}"', image), image[-200:]
+
+
+@pytest.mark.parametrize("here, following", list(itertools.pairwise(NOTEBOOKS)), ids=lambda path: path.stem)
+def test_it_ends_with_a_summary_and_the_way_on(here: Path, following: Path) -> None:
+    last = read(here).cells[-1].source
+    assert "## Summary" in last and f"]({following.name})" in last
+
+
+def test_the_figures_are_those_of_the_notebooks_at_full_scale() -> None:
+    full = [path for path in NOTEBOOKS if notebooks.parameters(path)["scale"]["default"] == "full"]
+    shown = {name: picture for path in full for name, picture in notebooks.pictures(path).items()}
+    assert {path.name: path.read_bytes() for path in paths.FIGURES.glob("*")} == shown
+
+
+# Live ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Results and cache of these tests alone, shared between the notebooks as they are in a report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPORT_RESULTS", str(tmp_path_factory.mktemp("results")))
+        patch.setenv("REPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("CIFAR10_DIR", raising=False)
+        patch.delenv("MOBILENETV2_WEIGHTS", raising=False)
+        yield
+
+
+LONG = "03_forgetting", "07_beyond"
+LIVE = [
+    # Chapter 3's interventions and chapter 7's ladder take minutes beside other tests: `make long` runs them
+    # live, and nbval their committed outputs here.
+    pytest.param(path, marks=[pytest.mark.long] if path.stem in LONG else [], id=path.stem)
+    for path in NOTEBOOKS
+]
+
+
+@pytest.mark.parametrize("path", LIVE)
+def test_it_runs_live_on_the_miniature_and_says_so(path: Path, own_results: None, tmp_path: Path) -> None:
+    parameters: dict[str, Any] = {"dataset": "miniature", "scale": "smoke"}
+    if "seeds" in papermill.inspect_notebook(path):
+        parameters["seeds"] = 2
+    kernel = {"kernel_name": "python3", "progress_bar": False}
+    done = papermill.execute_notebook(path, tmp_path / path.name, parameters, **kernel)
+    cells = [cell for cell in done.cells if cell.cell_type == "code"]
+    assert "miniature" in "\n".join(texts(cell) for cell in cells).lower()
+    pictures = [html.unescape(text) for cell in cells for text in re.findall(r'alt="([^"]*)"', texts(cell))]
+    assert all("Miniature" in text or "the study's log" in text for text in pictures)

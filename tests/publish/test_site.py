@@ -1,0 +1,247 @@
+"""The site: built from executed notebooks, every warning an error, asking for nothing outside itself."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from helpers import paths
+from helpers.data import cifar10
+from helpers.data.split import DataError
+from helpers.publish import site as building
+from helpers.publish.notebooks import NotebookError
+
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "object": "data"}
+BROWSER = next(filter(None, map(shutil.which, building.BROWSERS)), None)
+RECORD = next(paths.RESULTS.glob("n0_s42-*.json"))
+HARMLESS_LINKS = {"canonical", "next", "prev", "search", "index", "author", "license", "genindex"}
+
+
+def shown(data: dict[str, str], tag: str) -> nbformat.NotebookNode:
+    output = new_output("display_data", data)
+    return new_code_cell(
+        "show()", outputs=[output], execution_count=1, metadata={"tags": ["hide-input", tag]}
+    )
+
+
+def notebook(title: str, *cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    opening = new_markdown_cell(f"# {title}\n\nDoes it hold? With $x^2$ and [a source](https://example.org).")
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return new_notebook(cells=[opening, *cells], metadata=metadata)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site's sources with two executed notebooks, as `report.execute` leaves them."""
+    folder = tmp_path_factory.mktemp("build") / "notebooks"
+    building.prepare(folder)
+    for name in sorted(set(re.findall(r"\((0\d_\w+)\.ipynb\)", (folder / "index.md").read_text()))):
+        nbformat.write(notebook(name), folder / f"{name}.ipynb")
+    findings = shown({"text/markdown": "1. **It holds**: 87.5%", "text/plain": ""}, "findings")
+    figure = shown({"text/html": f'<img src="{PIXEL}" alt="a pixel">', "text/plain": "a pixel"}, "key-figure")
+    names = f"records `{RECORD.stem}` and `n0_s42-lost`; the study's log `run_n0_Adam`"
+    source = shown({"text/markdown": names, "text/plain": ""}, "provenance")
+    nbformat.write(notebook("Verdict", findings, figure, source), folder / "08_verdict.ipynb")
+    machine = {"python": "3.12.1", "processor": "a processor", "threads": 2, "platform": "Linux"}
+    with pytest.MonkeyPatch.context() as patch:  # the real one imports Keras to ask for its backend
+        patch.setattr(site, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
+        building.describe(folder, scale="quick", dataset="miniature", minutes=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(pages: Path) -> Path:
+    return building.site(pages)
+
+
+@pytest.fixture(scope="module")
+def long_page(pages: Path) -> Path:
+    """All of the site as one page, which is what the PDF is printed from."""
+    return building.site(pages, builder="singlehtml") / "index.html"
+
+
+class Requests(html.parser.HTMLParser):
+    """The addresses that a browser fetches of its own accord to show a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if tag == "link" and set((attributes.get("rel") or "").split()) <= HARMLESS_LINKS:
+            return
+        for name in {LOADING.get(tag, ""), "srcset", "poster"} & set(attributes):
+            self.found.append(attributes[name] or "")
+
+
+def foreign(page: str) -> list[str]:
+    """Addresses outside the site that a page makes the browser ask for, styles included."""
+    styled = re.findall(r"(?:url\(|@import)\s*[\"']?([^\"')\s;]+)", page)
+    return [address for address in [*Requests(page).found, *styled] if re.match(r"(?:https?:)?//", address)]
+
+
+def test_site_asks_for_nothing_outside_itself(site: Path) -> None:
+    checked = sorted([*site.glob("*.html"), *site.rglob("*.css")])
+    assert len(checked) > 5
+    assert {path.name: foreign(path.read_text()) for path in checked if foreign(path.read_text())} == {}
+
+
+def test_mathematics_is_set_by_the_sites_own_script(site: Path) -> None:
+    (source,) = re.findall(r'src="([^"]*mathjax[^"?]*)', (site / "08_verdict.html").read_text())
+    assert (site / source).is_file()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/css">',
+        '<img src="http://example.org/x.png">',
+        "<style>@import 'https://example.org/x.css'</style>",
+        "<style>@font-face { src: url(https://example.org/x.woff2) }</style>",
+    ],
+)
+def test_what_would_count_as_foreign(page: str) -> None:
+    assert foreign(page)
+
+
+def test_outbound_links_are_not_requests() -> None:
+    assert not foreign('<a href="https://example.org">a source</a> <link rel="canonical" href="https://a.b">')
+
+
+def test_landing_page_quotes_the_notebooks(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    assert "<strong>It holds</strong>: 87.5%" in page
+    assert 'alt="a pixel"' in page
+    assert 'href="08_verdict.html"' in page
+
+
+def test_names_of_records_lead_to_their_rows_and_those_to_the_files(site: Path) -> None:
+    page, listed = ((site / f"{name}.html").read_text() for name in ("08_verdict", building.RECORDS))
+    for name in (RECORD.stem, "run_n0_Adam"):
+        assert re.search(
+            rf'href="{building.RECORDS}.html#{name}"[^>]*><code[^>]*><span class="pre">{name}', page
+        )
+        (row,) = re.findall(rf'<a id="{name}">.*?</tr>', listed, re.DOTALL)
+        (file,) = re.findall(r'href="([^"]+\.json)"', row)
+        assert json.loads((site / file).read_text())["metrics"]
+        assert 'href="08_verdict.html"' in row
+    assert "n0_s42-lost" in page and "n0_s42-lost" not in listed
+    accuracy = json.loads(RECORD.read_text())["metrics"]["test_end2end"]
+    assert f"{accuracy:.1%} (" in listed and "n_unfreeze 0" in listed
+
+
+def test_in_one_long_page_records_are_within_and_files_are_no_links(long_page: Path) -> None:
+    page = long_page.read_text()
+    assert f'href="#{RECORD.stem}"' in page and f'<a id="{RECORD.stem}"></a>' in page
+    assert ".json" not in page
+
+
+def test_what_tensorflow_says_when_it_starts_is_kept_from_the_reader() -> None:
+    ask = "from helpers import report; print(report.environment()['versions']['keras'])"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"3\.\d+\.\d+\n", done.stdout) and done.stderr == ""
+
+
+def drawings(pdf: bytes) -> list[int]:
+    """How often each page of a PDF from Chromium shows text or a picture."""
+    parts = {int(m[1]): m[2] for m in re.finditer(rb"(?<!\d)(\d+) 0 obj\b(.*?)endobj", pdf, re.DOTALL)}
+    pages = [part for part in parts.values() if re.search(rb"/Type\s*/Page\b", part)]
+    contents = [parts[int(re.search(rb"/Contents (\d+) 0 R", part)[1])] for part in pages]  # type: ignore[index]
+    streams = [part.split(b"stream\n", 1)[1].rsplit(b"endstream", 1)[0] for part in contents]
+    plain = (zlib.decompressobj().decompress(stream) for stream in streams)
+    return [len(re.findall(rb"\bT[jJ]\b|\bDo\b", each)) for each in plain]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
+def test_no_page_of_the_pdf_is_empty_wherever_a_chapter_ends(long_page: Path, tmp_path: Path) -> None:
+    text = ("<h3>A chapter</h3><p>" + n * "A line of it.<br>" + "</p>" for n in range(20, 50))
+    chapters = "".join(f'<span id="c{n}"></span><section>{body}</section>' for n, body in enumerate(text))
+    page, toc = long_page.read_text(), '<div class="toctree-wrapper compound">'
+    longer = long_page.with_name("longer.html")
+    longer.write_text(page.replace(toc, toc + chapters))
+    building._print(str(BROWSER), longer, tmp_path / "it.pdf")
+    drawn = drawings((tmp_path / "it.pdf").read_bytes())
+    assert len(drawn) > 30  # a chapter a page, at least
+    assert min(drawn) > 1  # an empty page shows its number alone
+
+
+def test_every_page_says_how_it_came_about(site: Path) -> None:
+    for name in ("index.html", "08_verdict.html"):
+        page = (site / name).read_text()
+        assert re.search(r"Executed on \d{4}-\d\d-\d\d.* at quick scale on the miniature, in about 3", page)
+        assert "Python 3.12.1, keras 3.15.1. a processor, threads: 2, Linux" in page
+        assert "No number here compares with CIFAR-10" in page
+
+
+def test_a_warning_fails_the_build(pages: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "build" / "notebooks"
+    broken.mkdir(parents=True)
+    (broken / "conf.py").write_text("extensions = ['myst_nb']\nnb_execution_mode = 'off'\n")
+    (broken / "index.md").write_text("# Title\n\n[nowhere](missing.md)\n")
+    with pytest.raises(building.ReportError, match=r"missing\.md"):
+        building.site(broken)
+
+
+def test_a_missing_quotation_is_named(tmp_path: Path) -> None:
+    nbformat.write(notebook("Verdict"), tmp_path / "08_verdict.ipynb")
+    with pytest.raises(building.ReportError, match="tagged 'findings'.* have 0"):
+        building.quotations(tmp_path)
+
+
+def test_the_committed_notebooks_hold_what_the_landing_page_quotes() -> None:
+    quoted = building.quotations(paths.NOTEBOOKS)
+    assert quoted["findings"].strip() and "<img" in quoted["key_figure"]
+    assert quoted["chapters"].count("?") >= 8
+
+
+def test_an_unknown_scale_is_refused_before_anything_runs() -> None:
+    with pytest.raises(building.ReportError, match="unknown scale 'fulll'; did you mean 'full'"):
+        building.report("fulll")
+
+
+def test_a_failing_notebook_is_named_with_its_cell(tmp_path: Path) -> None:
+    parameters = new_code_cell('scale = "full"\ndataset = "cifar10"', metadata={"tags": ["parameters"]})
+    failing = notebook("Failing", parameters, new_code_cell("raise ValueError(f'no record at {scale}')"))
+    nbformat.write(failing, tmp_path / "01_failing.ipynb")
+    with pytest.raises(NotebookError, match=r"01_failing.ipynb .*ValueError: no record at smoke"):
+        building.execute(
+            [tmp_path / "01_failing.ipynb"], tmp_path / "pages", scale="smoke", dataset="miniature"
+        )
+    assert (tmp_path / "pages" / "01_failing.ipynb").is_file()
+
+
+def test_no_browser_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(building.ReportError, match="Chromium or Chrome, and none is installed"):
+        building.pdf("smoke")
+
+
+def test_without_data_and_network_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("KERAS_HOME", "REPORT_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("CIFAR10_DIR", "MOBILENETV2_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cifar10, "URL", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    assert building.available() == "miniature"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Running on the miniature") and "could not be downloaded" in line
+
+
+def test_a_stated_place_that_is_wrong_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
+    with pytest.raises(DataError, match="is missing"):
+        building.available()

@@ -1,0 +1,100 @@
+"""What the notebooks say, and above all what they refuse to leave unsaid."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from helpers import markdown, text
+from helpers.analysis import intervals
+from helpers.records.run import Run
+from helpers.study import claims, experiments
+
+VERSIONS = {"keras": "3.12", "numpy": "2.1"}
+MACHINE = {"python": "3.12", "versions": VERSIONS, "processor": "Some CPU", "threads": 2}
+FACTS = (
+    "full scale on cifar10",
+    "quick scale",
+    "Some CPU, threads: 2",
+    "keras 3.12",
+    "n0_s0-abc",
+    "n0_s0-def",
+)
+FULL = Run(
+    name="n0_s0",
+    id="abc",
+    config={"dataset": "cifar10", "scale": "full"},
+    metrics={},
+    curves={},
+    timing_sec={},
+    confusion_matrix=None,
+    path=Path("n0_s0-abc.json"),
+    format=1,
+    environment=MACHINE,
+)
+QUICK = dataclasses.replace(
+    FULL, id="def", path=Path("n0_s0-def.json"), config={"dataset": "cifar10", "scale": "quick"}
+)
+MINIATURE = dataclasses.replace(FULL, config={"dataset": "miniature", "scale": "full"})
+
+
+def test_shares_and_differences_are_text() -> None:
+    assert text.percent(0.9156) == "91.6%" and text.percent(0.9156, 2) == "91.56%"
+    assert text.points(0.0034) == "+0.3 points" and text.points(-0.01) == "-1.0 points"
+
+
+def test_shares_are_apart_only_where_their_intervals_are() -> None:
+    low, high = intervals.proportion(0.84, 5000), intervals.proportion(0.90, 5000)
+    between = intervals.proportion(0.845, 5000)
+    assert intervals.describe_change(low, high, "up", "down", "same") == "up"
+    assert intervals.describe_change(high, low, "up", "down", "same") == "down"
+    assert intervals.describe_change(low, between, "up", "down", "same") == "same"
+
+
+def test_provenance_names_scale_machine_versions_and_records() -> None:
+    line = markdown.provenance(FULL, QUICK).data
+    for fact in FACTS:
+        assert fact in line
+    assert line.count("Some CPU") == 1  # once a machine, not once a run
+    assert line.startswith("*Where the numbers come from.* **Quick scale")
+    assert "full scale on cifar10" in line and "quick scale on cifar10" in line
+
+
+def test_provenance_warns_of_the_miniature_and_of_small_scales() -> None:
+    assert "**Miniature" in markdown.provenance(MINIATURE).data
+    assert "**Quick scale" in markdown.provenance(QUICK).data
+    assert "**" not in markdown.provenance(FULL).data
+
+
+def test_no_published_figure_stands_beside_the_miniature() -> None:
+    assert "89.5%" in markdown.published_figures("C3") and "89.5%" in markdown.published_figures(
+        "C3", beside=FULL
+    )
+    assert markdown.published_figures("C3", beside=MINIATURE) == ""
+    assert "89.5%" in markdown.at_stake("04_finetune", "cifar10").data
+    assert not re.search(r"\d", markdown.at_stake("04_finetune", "miniature").data.replace("CIFAR-10", ""))
+
+
+def test_published_accuracies_are_named_as_the_studys_table() -> None:
+    assert list(claims.TEST_ACCURACY) == list(experiments.TABLE)
+
+
+@pytest.mark.parametrize("first, second, said", [(0, 40, "better"), (40, 0, "worse"), (21, 20, "neither")])
+def test_a_finding_needs_an_interval_clear_of_zero(first: int, second: int, said: str) -> None:
+    old = [True] * first + [False] * second + [True] * 900
+    new = [False] * first + [True] * second + [True] * 900
+    assert intervals.describe_difference(intervals.paired(old, new), "better", "worse", "neither") == said
+
+
+def test_a_table_escapes_bars_and_refuses_uneven_columns() -> None:
+    text = markdown.table({"a": [1, 2], "b": ["x|y", "z"]}).data
+    assert text.splitlines() == ["| a | b |", "| --- | --- |", r"| 1 | x\|y |", "| 2 | z |"]
+    with pytest.raises(ValueError, match="shorter"):
+        markdown.table({"a": [1, 2], "b": [1]})
+
+
+def test_words_are_counted_and_a_single_run_has_its_word_alone() -> None:
+    assert text.count_words(["worse", "better", "worse"]) == "worse (2 of 3), better (1 of 3)"
+    assert text.count_words(["worse"] * 3) == "worse (all 3)"
+    assert text.count_words(["worse"]) == "worse"
