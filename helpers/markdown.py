@@ -9,6 +9,10 @@ from IPython.display import Markdown
 
 from helpers.records.run import Run, caution
 from helpers.study import claims
+from helpers.text import count_words as count_words
+from helpers.text import percent as percent
+from helpers.text import points as points
+from helpers.text import scientific as scientific
 
 
 def say(text: str) -> Markdown:

@@ -149,9 +149,9 @@ class Run:
         return Experiment(**{name: value for name, value in self.config.items() if name in known})
 
     @property
-    def seed(self) -> int | None:
-        """The random seed; None for a log that does not hold it."""
-        return self.config.get("seed")
+    def seed(self) -> int:
+        """The random seed."""
+        return self.config["seed"]
 
     @property
     def stage1(self) -> Curves:
@@ -192,9 +192,9 @@ class Run:
         return self.metrics["val_loss"]
 
     @property
-    def seconds(self) -> float | None:
-        """Time of the whole run; None for a log that does not hold it."""
-        return self.timing_sec.get("total")
+    def seconds(self) -> float:
+        """Time of the whole run."""
+        return self.timing_sec["total"]
 
     @property
     def storing_seconds(self) -> float:

@@ -1,0 +1,1 @@
+"""Chapter 1: the images, and what the network is given."""

@@ -1,0 +1,1 @@
+"""Chapter 6: averaging over the flip, and calibration."""

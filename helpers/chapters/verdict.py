@@ -1,0 +1,1 @@
+"""Chapter 8: every claim with its verdict."""
