@@ -138,8 +138,8 @@ def _evaluation(runs: Group) -> str:
         "and variances that the head's batch norm evaluates with were estimated anew. New means alone regain "
         f"{percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first "
         f"{experiments.ANATOMY_EPOCHS} passes, the same seeds). What the weights themselves could do was at "
-        f"its lowest {_listed(deepest)} ({_listed(line[0] for line in can)} before), and a fresh classifier on "
-        f"the features fell below its start, {percent(probes[0][0].value)}, in {forgot} of the {len(probes)} "
+        f"its lowest {_listed(deepest)} ({_listed(line[0] for line in can)} before), and a fresh classifier "
+        f"on the features fell below its start, {percent(probes[0][0].value)}, in {forgot} of the {len(probes)} "
         f"({_listed(dimmest)} at the lowest)."
     )
 
