@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from IPython.display import Markdown
 
+from helpers.analysis.intervals import describe_change as describe_change
+from helpers.analysis.intervals import describe_difference as describe_difference
 from helpers.records.run import Run, caution
 from helpers.study import claims
 from helpers.text import count_words as count_words
+from helpers.text import listed as listed
 from helpers.text import percent as percent
 from helpers.text import points as points
 from helpers.text import scientific as scientific
+from helpers.text import span as span
 
 
 def say(text: str) -> Markdown:
@@ -25,8 +29,17 @@ def table(columns: Mapping[str, Iterable[Any]]) -> Markdown:
 
     Raises ValueError where the columns differ in length.
     """
-    lines = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
-    escaped = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)
+    return rows(list(columns), zip(*columns.values(), strict=True))
+
+
+def rows(heads: str | Sequence[str], lines: Iterable[Sequence[Any]]) -> Markdown:
+    """A Markdown table line by line, under heads such as 'run | passes | test'; a bar in a cell is escaped.
+
+    Raises ValueError where a line is shorter or longer than the heads.
+    """
+    names = heads.split(" | ") if isinstance(heads, str) else heads
+    cells = [names, ["---"] * len(names), *lines]
+    escaped = [[str(cell).replace("|", r"\|") for _, cell in zip(names, line, strict=True)] for line in cells]
     return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
 
 

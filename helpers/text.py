@@ -26,6 +26,17 @@ def points(difference: float, digits: int = 1) -> str:
     return f"{100 * difference:+.{digits}f} points"
 
 
+def listed(values: Iterable[float], form: str = ".1%") -> str:
+    """Numbers one by one, in Python's format `form`: '92.4%, 93.0%'; counts in ',' are '1,280, 256'."""
+    return ", ".join(format(value, form) for value in values)
+
+
+def span(values: Iterable[float], form: str = ".1%") -> str:
+    """The lowest and the highest of some numbers, '10.0% to 71.4%'; one where both read the same."""
+    found = list(values)
+    return " to ".join(dict.fromkeys(format(end, form) for end in (min(found), max(found))))
+
+
 def count_words(words: Iterable[str]) -> str:
     """The word of one run, 'worse (all 3)' of several, or 'worse (2 of 3), better (1 of 3)'."""
     counts = Counter(words)

@@ -44,6 +44,19 @@ def test_shares_and_differences_are_text() -> None:
     assert text.points(0.0034) == "+0.3 points" and text.points(-0.01) == "-1.0 points"
 
 
+def test_several_numbers_are_listed_or_given_by_their_ends() -> None:
+    assert text.listed([0.924, 0.93]) == "92.4%, 93.0%" and text.listed([1280, 256], ",") == "1,280, 256"
+    assert text.span([0.5, 0.1, 0.3]) == "10.0% to 50.0%" and text.span([0.101, 0.104], ".0%") == "10%"
+
+
+def test_a_table_is_written_line_by_line_or_column_by_column() -> None:
+    lines = markdown.rows("run | test", [("a|b", 1), ("c", 2)])
+    assert lines.data == markdown.table({"run": ["a|b", "c"], "test": [1, 2]}).data
+    assert lines.data.splitlines()[2] == r"| a\|b | 1 |"
+    with pytest.raises(ValueError):
+        markdown.rows("run | test", [("too short",)])
+
+
 def test_shares_are_apart_only_where_their_intervals_are() -> None:
     low, high = intervals.proportion(0.84, 5000), intervals.proportion(0.90, 5000)
     between = intervals.proportion(0.845, 5000)
