@@ -20,10 +20,9 @@ from typing import Any
 import nbformat
 import papermill
 
-from helpers import markdown
+from helpers import markdown, paths
 from helpers.errors import UserError
 from helpers.experiment import ExperimentError, check, nearest
-from helpers.paths import FIGURES, NOTEBOOKS
 
 KEY_FIGURE = "key-figure"
 """Tag of the cell whose figure opens README.md and the site."""
@@ -41,7 +40,7 @@ class NotebookError(UserError):
 
 def series() -> list[Path]:
     """The report's notebooks, in the order of its chapters."""
-    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    return sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
 def find(name: str) -> Path:
@@ -189,7 +188,7 @@ def key_figure() -> str:
     for path in series():
         for name, (_, alt, tags) in _figures(path).items():
             if KEY_FIGURE in tags:
-                return f"![{alt}]({FIGURES.name}/{name})"
+                return f"![{alt}]({paths.FIGURES.name}/{name})"
     raise NotebookError(f"no figure's cell is tagged {KEY_FIGURE!r}: tag the one that README.md shows")
 
 
@@ -209,11 +208,11 @@ def _figures(path: Path) -> dict[str, tuple[str, str, list[str]]]:
 
 def figures(path: Path) -> None:
     """Write a notebook's figures to FIGURES, in the place of those that it had there."""
-    FIGURES.mkdir(exist_ok=True)
-    for old in FIGURES.glob(f"{path.stem}-*.png"):
+    paths.FIGURES.mkdir(exist_ok=True)
+    for old in paths.FIGURES.glob(f"{path.stem}-*.png"):
         old.unlink()
     for name, content in pictures(path).items():
-        (FIGURES / name).write_bytes(content)
+        (paths.FIGURES / name).write_bytes(content)
 
 
 def parameter_table() -> str:

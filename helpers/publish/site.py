@@ -30,7 +30,6 @@ from helpers.analysis import intervals
 from helpers.data import cifar10, split, weights
 from helpers.errors import UserError
 from helpers.experiment import SCALES, Experiment, changed, nearest
-from helpers.paths import ROOT
 from helpers.publish import notebooks
 from helpers.records import published, store
 from helpers.records.run import Run
@@ -57,7 +56,7 @@ def report(scale: str = "quick") -> Path:
     if scale not in SCALES:
         raise ReportError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
     dataset = "cifar10" if scale == "full" else available()
-    pages = ROOT / "build" / f"{scale}-{dataset}" / "notebooks"
+    pages = paths.ROOT / "build" / f"{scale}-{dataset}" / "notebooks"
     chapters = notebooks.series()
     print(f"{len(chapters)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
     execute(chapters, pages, scale=scale, dataset=dataset)
@@ -78,7 +77,7 @@ def pdf(scale: str = "quick") -> Path:
             f"{', '.join(BROWSERS)}). Install one, for instance `apt install chromium`, or open the site "
             "of `make report` in any browser and print it"
         )
-    executed = sorted((ROOT / "build").glob(f"{scale}-*/notebooks/{PROVENANCE}"), key=os.path.getmtime)
+    executed = sorted((paths.ROOT / "build").glob(f"{scale}-*/notebooks/{PROVENANCE}"), key=os.path.getmtime)
     if not executed:
         report(scale)
         return pdf(scale)
@@ -168,7 +167,7 @@ def environment() -> dict[str, Any]:
     last line a reader sees is the page to open.
     """
     ask = "import json; from helpers.engine.environment import environment; print(json.dumps(environment()))"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, cwd=paths.ROOT)
     if done.returncode:
         raise ReportError(f"Keras could not be asked for its backend:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

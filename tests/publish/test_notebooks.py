@@ -18,8 +18,8 @@ from helpers import paths
 from helpers.publish import notebooks
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-TRAINING_CODE = {"model", "training", "features"}
-"""Rooms of helpers that bring Keras, which a notebook reaches through the runner alone."""
+TRAINING_CODE = {"model", "train", "feature_cache", "apps"}
+"""Rooms of helpers that bring Keras, which a notebook reaches through `run` alone."""
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -127,7 +127,7 @@ def test_every_picture_says_what_it_shows(path: Path) -> None:
     for cell in code(path):
         for output in cell.outputs:
             data = output.get("data", {})
-            assert "image/png" not in data, "plots.display gives a figure its alternative text"
+            assert "image/png" not in data, "style.display gives a figure its alternative text"
             for image in re.findall(r"<img[^>]*>", data.get("text/html", "")):
                 assert re.search(r'alt="[^"]{40,}"', image), image[-200:]
 

@@ -53,7 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nbformat.write(notebook("Verdict", findings, figure, source), folder / "08_verdict.ipynb")
     machine = {"python": "3.12.1", "processor": "a processor", "threads": 2, "platform": "Linux"}
     with pytest.MonkeyPatch.context() as patch:  # the real one imports Keras to ask for its backend
-        patch.setattr(site, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
+        patch.setattr(building, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
         building.describe(folder, scale="quick", dataset="miniature", minutes=3)
     return folder
 
@@ -149,7 +149,7 @@ def test_in_one_long_page_records_are_within_and_files_are_no_links(long_page: P
 
 
 def test_what_tensorflow_says_when_it_starts_is_kept_from_the_reader() -> None:
-    ask = "from helpers import report; print(report.environment()['versions']['keras'])"
+    ask = "from helpers.publish import site; print(site.environment()['versions']['keras'])"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"3\.\d+\.\d+\n", done.stdout) and done.stderr == ""
 
