@@ -106,8 +106,7 @@ def both_splits(group: Group) -> str:
 
 def rate_of_kept_weights(run: Run) -> float:
     """The learning rate of stage 2's epoch of lowest validation loss, whose weights are kept."""
-    curve = run.curves["stage2"]
-    return curve["learning_rate"][curve["val_loss"].index(min(curve["val_loss"]))]
+    return run.stage2.learning_rate[run.stage2.kept_epoch]
 
 
 def train_gap(group: Group, stage: str) -> float:
@@ -129,7 +128,7 @@ def storing_gain(run: Run) -> float:
 
 def best_rate(group: Group) -> list[Run]:
     """The runs at the learning rate whose mean validation accuracy is highest."""
-    rates: dict[float, list[Run]] = {}
+    rates: dict[float | None, list[Run]] = {}
     for run in group:
-        rates.setdefault(run.config["learning_rate"], []).append(run)
+        rates.setdefault(run.learning_rate, []).append(run)
     return max(rates.values(), key=lambda runs: np.mean([run.val_accuracy for run in runs]))

@@ -7,6 +7,7 @@ turn into per cent only as text. Intervals are at 95%.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
+from helpers.analysis.intervals import Proportion, proportion
 from helpers.records.run import Run
 
 Array = NDArray[Any]
@@ -36,9 +38,34 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int = 10)
     return sk.confusion_matrix(labels, predicted, labels=range(classes))
 
 
-def per_class_accuracy(labels: ArrayLike, predicted: ArrayLike, classes: int = 10) -> NDArray[np.float64]:
-    """Share (classes,) of each class's images that were classified right; NaN for a class without images."""
-    return sk.recall_score(labels, predicted, labels=range(classes), average=None, zero_division=np.nan)
+def class_accuracy(matrix: ArrayLike) -> list[Proportion]:
+    """Accuracy of each class, with Wilson's interval, from a confusion matrix (classes, classes)."""
+    counts = np.asarray(matrix)
+    return [proportion(row[true] / row.sum(), int(row.sum())) for true, row in enumerate(counts)]
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes, in the order of their labels, and how often one is called the other."""
+
+    first: str
+    second: str
+    errors: int
+    """Images of either class that were called the other."""
+    share: float
+    """Part of all errors, 0 to 1."""
+
+
+def confused_pairs(matrix: ArrayLike, classes: Sequence[str]) -> list[ConfusedPair]:
+    """All pairs of classes, most confused first, from a confusion matrix; equals in label order."""
+    counts = np.asarray(matrix)
+    both = counts + counts.T
+    all_errors = max(1, int(counts.sum() - counts.trace()))
+    pairs = [
+        ConfusedPair(classes[a], classes[b], int(both[a, b]), float(both[a, b] / all_errors))
+        for a, b in itertools.combinations(range(len(classes)), 2)
+    ]
+    return sorted(pairs, key=lambda pair: -pair.errors)
 
 
 # ---------------------------------------------------------------------------- calibration and loss

@@ -64,15 +64,13 @@ def per_class_accuracy(runs: Mapping[str, Run], title: str = "") -> Figure:
     """Test accuracy of each class with Wilson's 95% interval, the first run's hardest class on top."""
     note, looks = cautions(runs), style.line_styles(runs)
     first, run = next(iter(runs.items()))
-    matrix = _matrix(first, run)
-    share = np.diag(matrix) / matrix.sum(axis=1)
+    share = np.array([each.value for each in metrics.class_accuracy(_matrix(first, run))])
     order = np.argsort(share)
     names = [CLASSES[run.dataset][c] for c in order]
     figure, axes = style.panel(4.2)
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
-        matrix = _matrix(label, runs[label])
-        rows = [intervals.proportion(matrix[c, c] / matrix[c].sum(), matrix[c].sum()) for c in order]
-        middle, low, high = columns(rows, "value low high")
+        rows = metrics.class_accuracy(_matrix(label, runs[label]))
+        middle, low, high = columns([rows[c] for c in order], "value low high")
         style.intervals(axes, middle, low, high, np.arange(len(order)) + shift, label=label, **looks[label])
     style.rows(axes, names)
     style.percent_axis(axes.xaxis, "test accuracy, 95% interval")
@@ -100,10 +98,9 @@ def confusion(run: Run, title: str = "") -> Figure:
     figure, axes = _heatmap(matrix, errors, names, fmt="d", cmap="Blues")
     for place in range(len(names)):
         axes.add_patch(Rectangle((place, place), 1, 1, color="#DDDDDD"))
-    pairs = np.triu(errors + errors.T)
-    a, b = np.unravel_index(pairs.argmax(), pairs.shape)
-    found = f"{names[a]} and {names[b]} are most often taken for each other: "
-    found += f"{pairs[a, b]:,} of {errors.sum():,} errors"
+    pair = metrics.confused_pairs(matrix, names)[0]
+    found = f"{pair.first} and {pair.second} are most often taken for each other: "
+    found += f"{pair.errors:,} of {errors.sum():,} errors"
     if not errors.any():
         found = "No test image is taken for another class"
     described = f"Confusion matrix of {run.name}: {np.trace(matrix):,} of {matrix.sum():,} test images right"

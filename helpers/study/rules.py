@@ -172,11 +172,10 @@ def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
 
 def confusions(groups: Mapping[str, Group]) -> Judgement:
     """C14."""
-    matrix = np.sum([np.array(run.confusion_matrix) for run in groups["headline"]], axis=0)
-    mutual = matrix + matrix.T
-    pairs = sorted(itertools.combinations(range(10), 2), key=lambda pair: -mutual[pair])[:3]
+    matrix = np.sum([run.confusion_matrix for run in groups["headline"]], axis=0)
+    pairs = metrics.confused_pairs(matrix, sources.CLASSES["cifar10"])[:3]
     named = {"cat-dog", "automobile-truck", "airplane-bird"}
-    found = {"-".join(sources.CLASSES["cifar10"][index] for index in pair): mutual[pair] for pair in pairs}
+    found = {f"{pair.first}-{pair.second}": pair.errors for pair in pairs}
     shared = len(named & found.keys())
     outcome: Outcome = "reproduced" if shared == 3 else "partly" if shared else "not reproduced"
     runs = f" in {len(groups['headline'])} runs" if len(groups["headline"]) > 1 else ""

@@ -95,10 +95,26 @@ def test_confusion_matrix_has_true_rows_and_all_classes() -> None:
     assert (matrix[0, 0], matrix[0, 5], matrix[3, 3]) == (1, 1, 1)
 
 
-def test_per_class_accuracy() -> None:
-    shares = metrics.per_class_accuracy([0, 0, 3], [0, 5, 3])
-    assert (shares[0], shares[3]) == (0.5, 1)
-    assert np.isnan(shares[9])
+MATRIX = [[8, 1, 1], [0, 9, 1], [2, 1, 7]]
+
+
+def test_accuracy_by_class_is_of_the_rows() -> None:
+    shares = metrics.class_accuracy(MATRIX)
+    assert [each.value for each in shares] == [0.8, 0.9, 0.7]
+    assert shares[0] == intervals.proportion(0.8, 10)
+
+
+def test_pairs_are_confused_both_ways_and_equals_keep_the_order_of_the_labels() -> None:
+    worst, second, least = metrics.confused_pairs(MATRIX, ("a", "b", "c"))
+    assert worst == metrics.ConfusedPair("a", "c", 3, 0.5)
+    assert (second.first, second.second, second.errors) == ("b", "c", 2)
+    assert least == metrics.ConfusedPair("a", "b", 1, pytest.approx(1 / 6))
+    even = metrics.confused_pairs([[1, 1, 1], [1, 1, 1], [1, 1, 1]], "abc")
+    assert [pair.first + pair.second for pair in even] == ["ab", "ac", "bc"]
+
+
+def test_where_nothing_is_confused_no_pair_has_a_share() -> None:
+    assert {pair.share for pair in metrics.confused_pairs(np.eye(3, dtype=int), "abc")} == {0}
 
 
 # ---------------------------------------------------------------------------- calibration and loss
