@@ -80,7 +80,10 @@ class Diagnosis:
     def of(cls, measured: Mapping[str, Any]) -> Diagnosis:
         """From the JSON of a record."""
         names = {"active_channels": "alive", "kept_channels": "kept"}
-        return cls(**{each.name: measured.get(names.get(each.name, each.name)) for each in fields(cls)})
+        found: dict[str, Any] = {
+            each.name: measured.get(names.get(each.name, each.name)) for each in fields(cls)
+        }
+        return cls(**found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +231,7 @@ class Run:
     def labels(self, split: str) -> NDArray[np.int64]:
         """True classes (n,) of 'val' or 'test', in the order of the stored rows: 0 ... 0, 1 ... 1, ..."""
         if self.is_published_log:
-            raise RecordError(f"{self.path}: a log of the seed study holds no predictions of single images")
+            raise RecordError(f"{self.path}: a log of the original study holds no single predictions")
         return np.repeat(np.arange(CLASSES), self.class_counts[split])
 
     def probabilities(self, split: str, view: str = "plain") -> NDArray[np.float32]:
@@ -256,7 +259,7 @@ class Run:
 
     def _npz(self) -> Any:
         if self.is_published_log:
-            raise RecordError(f"{self.path}: a log of the seed study holds no probabilities")
+            raise RecordError(f"{self.path}: a log of the original study holds no probabilities")
         return np.load(self.path.with_suffix(".npz"), allow_pickle=False)
 
     def _array(self, name: str) -> NDArray[Any]:

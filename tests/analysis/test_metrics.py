@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import COUNTS, arrays_of, content_of, softmax_outputs
+from made import COUNTS, arrays_of, content_of, published_log, softmax_outputs
 from scipy import stats
 from sklearn.metrics import log_loss
 
 from helpers.analysis import batchnorm, intervals, metrics
-from helpers.records import published, store
+from helpers.experiment import Experiment
+from helpers.records import store
 from helpers.records.run import RecordError
 from helpers.text import scientific
 
@@ -178,16 +179,15 @@ def test_a_step_of_decay_arrives_where_float32_can_hold_it() -> None:
 def test_a_records_metrics_come_out_again(tmp_path: Path) -> None:
     arrays = {name: store.compact(array) for name, array in arrays_of(COUNTS).items()}
     found = metrics.from_probabilities(arrays, COUNTS, 0.05)
-    content = content_of(metrics=found, config={"label_smoothing": 0.05})
+    content = content_of(Experiment(), metrics=found)
     run = store.write(content, arrays, tmp_path)
     assert metrics.recompute(run) == run.metrics
     assert run.metrics["test_tta"] == run.correct("test", "tta").mean()
 
 
-def test_a_seed_log_has_nothing_to_recompute_from() -> None:
-    log = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
+def test_a_published_log_has_nothing_to_recompute_from() -> None:
     with pytest.raises(RecordError):
-        metrics.recompute(log)
+        metrics.recompute(published_log())
 
 
 def test_a_channel_is_alive_if_it_varies_more_than_batch_norms_epsilon() -> None:

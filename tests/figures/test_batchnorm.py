@@ -4,60 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
+from made import diagnosed, run_without_files
 from matplotlib.collections import LineCollection
 
 from helpers import figures
 from helpers.analysis import batchnorm
 from helpers.experiment import Experiment
-from helpers.figures.batchnorm import STATISTICS
 from helpers.figures.style import Figure
 from helpers.records.run import Run
 
-KINDS = tuple(STATISTICS)
 
-
-def measured(moving: float, other: float, norm: bool = True) -> dict[str, Any]:
-    """One epoch's diagnosis: `other` with every kind of statistics but the moving ones."""
-    kinds = {kind: moving if kind == "moving" else other for kind in KINDS[: 4 if norm else 1]}
-    return {
-        "accuracy": {"val": kinds, "val_augmented": {kind: value - 0.05 for kind, value in kinds.items()}},
-        "probe": other,
-        "alive": int(1000 * other),
-        "drift": {"block_13_expand": 0.02, "Conv_1": 0.3},
-        "cka": {"block_13_project_BN": 0.98, "out_relu": 0.75},
-        "statistics": {"val": {"mean": 0.5, "mean_alive": 1.5, "variance": 2.0}},
-    }
-
-
-def diagnosed(moving: float, other: float = 0.88, norm: bool = True, **fields: Any) -> Run:
-    """A run of two epochs that starts at 87% and ends as stated."""
-    experiment = Experiment(learning_rate=3e-4, epochs=2, diagnosed=True, **fields)
-    return Run(
-        name=experiment.slug,
-        id="0",
-        config=asdict(experiment),
-        metrics={},
-        curves={},
-        timing_sec={},
-        confusion_matrix=None,
-        path=Path("a-record.json"),
-        format=1,
+def run_of(moving: float, other: float = 0.88, norm: bool = True, **fields: Any) -> Run:
+    """A diagnosed run of two epochs that starts at 87% and ends as stated."""
+    passes = [(0.87, 0.87), (0.8, 0.88), (moving, other)]
+    return run_without_files(
+        Experiment(learning_rate=3e-4, epochs=2, diagnosed=True, **fields),
+        diagnosis=diagnosed(*((seen, able if norm else None, able) for seen, able in passes)),
         class_counts={"val": [500] * 10, "test": [1000] * 10},
-        diagnosis=[measured(0.87, 0.87, norm), measured(0.8, 0.88, norm), measured(moving, other, norm)],
+        name="a-record",
     )
 
 
-FAILED = diagnosed(0.62)
+FAILED = run_of(0.62)
 GROUPS = {
-    "as logged": [FAILED, diagnosed(0.66, seed=0), diagnosed(0.64, seed=1)],
-    "no norm": [diagnosed(0.89, norm=False)],
+    "as logged": [FAILED, run_of(0.66, seed=0), run_of(0.64, seed=1)],
+    "no norm": [run_of(0.89, norm=False)],
 }
-RATES = {1e-5: [diagnosed(0.89)], 3e-4: [FAILED, diagnosed(0.66, seed=0)], 3e-3: [diagnosed(0.1, 0.12)]}
+RATES = {1e-5: [run_of(0.89)], 3e-4: [FAILED, run_of(0.66, seed=0)], 3e-3: [run_of(0.1, 0.12)]}
 FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     "by_statistics": (
         lambda: figures.accuracy_by_statistics(FAILED),
@@ -68,7 +44,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
         ["hides up to 26.0 points (as logged).", "as logged 64.0%, re-estimated 88.0%", "no norm 89.0%"],
     ),
     "interventions, one of which helps": (
-        lambda: figures.interventions({**GROUPS, "frozen": [diagnosed(0.89)]}),
+        lambda: figures.interventions({**GROUPS, "frozen": [run_of(0.89)]}),
         ["hides up to 26.0 points (as logged), and at most 0.0 (frozen)"],
     ),
     "rate_map": (
@@ -76,11 +52,11 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
         ["At 3e-4 evaluation hides 22 to 26 points", "3e-3: 10.0% as evaluated, 12.0% re-estimated"],
     ),
     "alive": (
-        lambda: figures.active_channels({"failed": [FAILED, diagnosed(0.6, 0.44, seed=0)]}),
+        lambda: figures.active_channels({"failed": [FAILED, run_of(0.6, 0.44, seed=0)]}),
         ["Of 870 channels", "(means of 2 seeds): failed 660", "lowest to highest seed"],
     ),
     "alive, and none": (
-        lambda: figures.active_channels({"destroyed": [diagnosed(0.1, 0.0)]}),
+        lambda: figures.active_channels({"destroyed": [run_of(0.1, 0.0)]}),
         ["destroyed 0"],
     ),
     "moved": (lambda: figures.weight_drift({"failed": FAILED}), ["out_relu", "failed 0.75"]),
@@ -138,7 +114,7 @@ def test_several_runs_are_told_one_by_one_and_a_single_one_with_its_interval() -
 def test_a_run_is_compared_with_its_own_start() -> None:
     """87% before; each with its interval of 5,000 images, which is about a point either way."""
     ends = {0.62: "worse", 0.875: "not clearly different", 0.9: "better"}
-    assert {value: batchnorm.since_start(diagnosed(value)) for value in ends} == ends
+    assert {value: batchnorm.since_start(run_of(value)) for value in ends} == ends
     assert batchnorm.since_start(FAILED, "clean") == "not clearly different"
 
 
@@ -150,10 +126,10 @@ def test_what_evaluation_hides_is_what_new_statistics_add() -> None:
 def test_what_new_statistics_regain_is_a_part_of_what_all_do() -> None:
     assert batchnorm.recovered_fraction(FAILED, "clean") == 1.0
     half = {**FAILED.diagnosis[-1].accuracy["val"], "means": (0.62 + 0.88) / 2}
-    last = FAILED.diagnosis[-1] | {"accuracy": {"val": half}}
+    last = dataclasses.replace(FAILED.diagnosis[-1], accuracy={"val": half})
     run = dataclasses.replace(FAILED, diagnosis=[last])
     assert batchnorm.recovered_fraction(run, "means") == pytest.approx(0.5)
-    assert batchnorm.recovered_fraction(diagnosed(0.9, 0.9), "clean") == 0.0
+    assert batchnorm.recovered_fraction(run_of(0.9, 0.9), "clean") == 0.0
 
 
 def test_misfit_is_the_last_epochs() -> None:
@@ -164,12 +140,12 @@ def test_misfit_is_the_last_epochs() -> None:
 
 
 def test_a_run_that_was_not_diagnosed_is_refused() -> None:
-    with pytest.raises(ValueError, match="a-record.json holds no diagnosis.*diagnosed=True"):
+    with pytest.raises(ValueError, match="a-record.*json holds no diagnosis.*diagnosed=True"):
         batchnorm.accuracy(Run(**{**vars(FAILED), "diagnosis": []}))
 
 
 def test_the_lowest_points_are_told_with_their_epochs_and_of_equals_the_first() -> None:
-    lows = batchnorm.lowest_points(diagnosed(0.8, 0.7))
+    lows = batchnorm.lowest_points(run_of(0.8, 0.7))
     assert lows["looked worst, epoch"].startswith("80.0%") and lows["looked worst, epoch"].endswith("after 1")
     assert lows["re-estimated then"].startswith("88.0%")
     assert lows["weights at their worst"].startswith("70.0%")

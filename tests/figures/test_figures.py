@@ -271,7 +271,7 @@ def test_a_figure_is_700_pixels_wide_at_twice_the_density_and_describes_itself()
 
 def test_a_displayed_figure_carries_its_alternative_text(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, str]] = []
-    monkeypatch.setattr("IPython.display.publish_display_data", shown.append)
+    monkeypatch.setattr(style, "publish_display_data", shown.append)
     monkeypatch.setattr(style, "png", lambda figure: b"pixels")
     figure = style.Figure()
     figure.alt_text = 'The "epochs" <28>'
@@ -332,8 +332,9 @@ def test_the_palette_stands_out_from_white() -> None:
 def test_drawing_imports_no_framework_and_no_pyplot_figure() -> None:
     program = """
 import sys
-from helpers import plots, records
-plots.confusion(records.read(records.SEED_LOGS / "run_final_optimized.json"))
+from helpers import figures
+from helpers.records import published, store
+figures.confusion(store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"))
 assert not {"tensorflow", "keras"} & sys.modules.keys(), "a framework was imported"
 import matplotlib.pyplot as plt
 assert not plt.get_fignums(), "a figure was left open"

@@ -1,4 +1,4 @@
-"""Records: what is written comes back, what was altered is refused, the seed's logs tell their facts."""
+"""Records: what is written comes back, what was altered is refused, the published logs tell their facts."""
 
 import json
 import os
@@ -9,12 +9,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import COUNTS, EXPERIMENT, FINGERPRINTS, arrays_of, content_of, softmax_outputs
+from made import arrays_of, published_log, softmax_outputs
+from made import content_of as made_content
 
 from helpers import paths
 from helpers.analysis import metrics
+from helpers.data.sources import data_fingerprint
+from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import VIEWS, RecordError, Run
+
+EXPERIMENT = Experiment(learning_rate=3e-5)
+FINGERPRINTS = {"data": data_fingerprint(EXPERIMENT), "weights": "w" * 64}
+COUNTS = {"val": [30, 20] + [25] * 8, "test": [50] * 10}
+
+
+def content_of(**changes: Any) -> dict[str, Any]:
+    """What no two splits, views or epochs have in common, with a number that is none."""
+    metrics = {"val_end2end": 0.5, "test_end2end": np.float32(0.25), "test_tta": 0.75}
+    steps = {"stage1": [2], "stage2": [4, 1, 4]}
+    content = made_content(EXPERIMENT, metrics=metrics, steps=steps, train_images=250, class_counts=COUNTS)
+    content["curves"] = {"stage1": {"loss": [1.0]}, "stage2": {"loss": [1.0, float("nan"), 0.5]}}
+    return {**content, "confusion_matrix": np.eye(10, dtype=int), **changes}
 
 
 @pytest.fixture
@@ -112,7 +128,7 @@ def test_an_edited_record_is_refused(run: Run) -> None:
         store.read(run.path)
 
 
-def test_a_record_without_its_format_is_not_taken_for_a_seed_log(run: Run) -> None:
+def test_a_record_without_its_format_is_not_taken_for_a_published_log(run: Run) -> None:
     content = json.loads(run.path.read_text())
     del content["format"]
     run.path.write_text(json.dumps(content))
@@ -196,24 +212,20 @@ def test_a_damaged_record_hides_no_other_but_not_itself(run: Run, tmp_path: Path
         store.find(EXPERIMENT, [tmp_path])
 
 
-# ---------------------------------------------------------------------------- the seed's logs
+# ---------------------------------------------------------------------------- the published logs
 
 
-def seed_log(name: str) -> Run:
-    return store.read(published.PUBLISHED_LOGS / f"{name}.json")
-
-
-def test_every_seed_log_is_read() -> None:
+def test_every_published_log_is_read() -> None:
     runs, problems = store.read_folder(published.PUBLISHED_LOGS)
     assert len(runs) == 5 and not problems
     assert all(run.is_published_log and run.scale == "full" for run in runs)
     assert [run.learning_rate for run in runs][:1] == [None]
-    assert seed_log("run_full_tune").learning_rate == pytest.approx(3e-4)
-    with pytest.raises(RecordError, match="seed study holds no"):
+    assert published_log("run_full_tune").learning_rate == pytest.approx(3e-4)
+    with pytest.raises(RecordError, match="original study holds no"):
         runs[0].probabilities("test")
 
 
-def test_a_seed_log_without_curves_times_and_matrix_is_read(tmp_path: Path) -> None:
+def test_a_published_log_without_curves_times_and_matrix_is_read(tmp_path: Path) -> None:
     path = tmp_path / "run_early.json"
     path.write_text(json.dumps({"config": {"n_unfreeze": 10}, "metrics": {"test_end2end": 0.8}}))
     run = store.read(path)
@@ -222,14 +234,14 @@ def test_a_seed_log_without_curves_times_and_matrix_is_read(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("curves", [[1, 2], {"stage2": [0.5]}, {"stage2": {"loss": [1, 2], "accuracy": [1]}}])
-def test_a_seed_log_with_other_curves_is_refused_by_name(curves: object, tmp_path: Path) -> None:
+def test_a_published_log_with_other_curves_is_refused_by_name(curves: object, tmp_path: Path) -> None:
     path = tmp_path / "run_odd.json"
     path.write_text(json.dumps({"config": {}, "metrics": {}, "curves": curves}))
     with pytest.raises(RecordError, match=r"run_odd\.json.*curves"):
         store.read(path)
 
 
-def test_a_seed_log_without_learning_rates_is_read(tmp_path: Path) -> None:
+def test_a_published_log_without_learning_rates_is_read(tmp_path: Path) -> None:
     path = tmp_path / "run_short.json"
     path.write_text(json.dumps({"config": {}, "metrics": {}, "curves": {"stage2": {"learning_rate": []}}}))
     assert store.read(path).learning_rate is None
@@ -245,8 +257,8 @@ def test_a_seed_log_without_learning_rates_is_read(tmp_path: Path) -> None:
         ("run_n0_Adam", 10, 10),
     ],
 )
-def test_one_step_epochs_of_the_seed_logs(name: str, logged: int, real: int) -> None:
-    run = seed_log(name)
+def test_one_step_epochs_of_the_published_logs(name: str, logged: int, real: int) -> None:
+    run = published_log(name)
     assert len(run.curves["stage2"]["loss"]) == logged
     assert len(published.real_epochs(run)) == real
     assert published.one_step_epochs(run) == (list(range(1, logged, 2)) if real < logged else [])
@@ -254,7 +266,7 @@ def test_one_step_epochs_of_the_seed_logs(name: str, logged: int, real: int) -> 
 
 
 def test_what_came_before_counts_in_the_time_and_single_steps_take_none() -> None:
-    run = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
+    run = published_log()
     seconds = published.elapsed(run)
     assert seconds[-1] == pytest.approx(run.timing_sec["total"], rel=0.01)
     assert seconds[0] == seconds[1] < seconds[2]
@@ -262,8 +274,8 @@ def test_what_came_before_counts_in_the_time_and_single_steps_take_none() -> Non
     assert seconds[0] == pytest.approx(before + run.timing_sec["end2end"] / 28)
 
 
-def test_no_real_epoch_of_the_seed_logs_passes_for_one_step() -> None:
-    run = seed_log("run_final_optimized")
+def test_no_real_epoch_of_the_published_logs_passes_for_one_step() -> None:
+    run = published_log("run_final_optimized")
     accuracy = np.array(run.curves["stage2"]["accuracy"]) * 64
     whole = np.abs(accuracy - accuracy.round()) <= 64 * np.finfo(np.float32).eps
     assert np.flatnonzero(whole).tolist() == published.one_step_epochs(run)
@@ -274,19 +286,20 @@ def test_one_step_epochs_of_our_runs_are_counted(run: Run) -> None:
     assert published.real_epochs(run) == [0, 2]
 
 
-def test_the_flip_averaged_accuracy_of_the_seeds_final_run_is_in_its_matrix() -> None:
-    assert published.tta_accuracy(seed_log("run_final_optimized")) == pytest.approx(0.9190)
-    assert seed_log("run_final_optimized").metrics["test_end2end"] == pytest.approx(0.9156)
+def test_the_flip_averaged_accuracy_of_the_original_final_run_is_in_its_matrix() -> None:
+    assert published.tta_accuracy(published_log("run_final_optimized")) == pytest.approx(0.9190)
+    assert published_log("run_final_optimized").metrics["test_end2end"] == pytest.approx(0.9156)
     others = ("run_full_tune", "run_full_tune_low_lr", "run_aug_custom1", "run_n0_Adam")
     for name in others:
-        assert published.tta_accuracy(seed_log(name)) is None
-        plain = seed_log(name).metrics["test_end2end"]
-        assert published.matrix_accuracy(seed_log(name)) == pytest.approx(plain, abs=1e-6)
+        assert published.tta_accuracy(published_log(name)) is None
+        plain = published_log(name).metrics["test_end2end"]
+        assert published.matrix_accuracy(published_log(name)) == pytest.approx(plain, abs=1e-6)
 
 
 def test_reading_records_imports_no_tensorflow_and_no_keras() -> None:
     code = (
-        "import sys; from helpers import records; records.read_folder(records.SEED_LOGS); "
+        "import sys; from helpers.records import published, store; "
+        "assert store.read_folder(published.PUBLISHED_LOGS)[0]; "
         "sys.exit(bool({'tensorflow', 'keras'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,81 +1,18 @@
 """Claims: each verdict is reached by its rule, from the right runs, and never without them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from helpers.analysis import groups, metrics
-from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import RecordError, Run
 from helpers.study import experiments, verdict
 from helpers.study.claims import CLAIMS
 
-COUNTS = {"val": [100] * 10, "test": [200] * 10}
 CLAIM = {claim.id: claim for claim in CLAIMS}
 Make = Callable[..., Run]
-
-
-def answers(counts: list[int], accuracy: float, confused: Mapping[int, int], first: int) -> np.ndarray:
-    """Probabilities that are wrong for a share of each class, from its image `first` on."""
-    rows = []
-    for label, n in enumerate(counts):
-        predicted = np.full(n, label)
-        wrong = (np.arange(round(n * (1 - accuracy))) + first) % n
-        predicted[wrong] = confused.get(label, (label + 1) % 10)
-        rows.append(np.where(np.eye(10)[predicted] > 0, 0.91, 0.01))
-    return np.vstack(rows)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """A function that writes a record of given accuracies and reads it back."""
-
-    def written(
-        test: float,
-        *,
-        val: float | None = None,
-        flipped: float | None = None,
-        confused: Mapping[int, int] | None = None,
-        content: Mapping[str, Any] | None = None,
-        **changes: Any,
-    ) -> Run:
-        experiment = Experiment(**changes)
-        shares = {"val_plain": val or test, "test_plain": test}
-        shares |= {"val_flipped": val or test, "test_flipped": flipped or test}
-        arrays = {
-            name: store.compact(answers(COUNTS[name.split("_")[0]], share, confused or {}, experiment.seed))
-            for name, share in shares.items()
-        }
-        labels = np.repeat(np.arange(10), COUNTS["test"])
-        curve = {"accuracy": [0.9, 0.985], "val_accuracy": [0.86, 0.87], "loss": [1.0, 0.9]}
-        curve |= {"val_loss": [0.8, 0.7], "learning_rate": [experiment.learning_rate, 1e-6]}
-        return store.write(
-            {
-                "name": experiment.slug,
-                "id": experiment.identity({}),
-                "key": experiment.key,
-                "config": dataclasses.asdict(experiment),
-                "metrics": metrics.from_probabilities(arrays, COUNTS, experiment.label_smoothing),
-                "curves": {"stage1": curve, "stage2": curve},
-                "timing_sec": {"feature_extract": 100.0, "top_train": 10.0, "total": 1000.0},
-                "confusion_matrix": metrics.confusion_matrix(labels, arrays["test_plain"].argmax(axis=1)),
-                "environment": {},
-                "fingerprints": {},
-                "steps": {},
-                "train_images": 45000,
-                "class_counts": COUNTS,
-                **(content or {}),
-            },
-            arrays,
-            tmp_path,
-        )
-
-    return written
 
 
 def outcome(claim: str, *runs: Run) -> str:
@@ -94,39 +31,39 @@ def test_all_seventeen_claims_are_there_and_not_yet_run() -> None:
     assert all(claim.rule for claim in CLAIMS)
 
 
-def test_only_full_scale_runs_on_cifar10_are_evidence(make: Make) -> None:
+def test_only_full_scale_runs_on_cifar10_are_evidence(make_run: Make) -> None:
     logs, _ = store.read_folder(published.PUBLISHED_LOGS)
-    small = [make(0.9, n_unfreeze=0, scale=scale) for scale in ("quick", "smoke")]
-    drawn = make(0.9, n_unfreeze=0, dataset="miniature", backbone_weights="miniature")
-    other = make(0.9, n_unfreeze=0, dropout=0.4)
+    small = [make_run(0.9, n_unfreeze=0, scale=scale) for scale in ("quick", "smoke")]
+    drawn = make_run(0.9, n_unfreeze=0, dataset="miniature", backbone_weights="miniature")
+    other = make_run(0.9, n_unfreeze=0, dropout=0.4)
     assert {row["verdict"] for row in verdict.table([*logs, *small, drawn, other])} == {"not yet run"}
-    assert outcome("C1", drawn, other, make(0.9, n_unfreeze=0)) == "reproduced"
+    assert outcome("C1", drawn, other, make_run(0.9, n_unfreeze=0)) == "reproduced"
 
 
-def test_a_row_names_its_evidence_and_the_interval(make: Make) -> None:
-    run = make(0.9, val=0.91, n_unfreeze=0)
+def test_a_row_names_its_evidence_and_the_interval(make_run: Make) -> None:
+    run = make_run(0.9, val=0.91, n_unfreeze=0)
     row = verdict.table([run])[0]
     assert row["evidence"] == f"`{run.name}-{run.id}`"
     assert row["measured"] == "val 91.0% (89.1 to 92.6), test 90.0% (88.6 to 91.2)"
     assert row["shown in"] == "[chapter 2](02_baseline.ipynb)"
 
 
-def test_a_row_counts_the_seeds_of_its_evidence(make: Make) -> None:
-    runs = [make(0.9, n_unfreeze=0, seed=seed) for seed in (42, 0)]
+def test_a_row_counts_the_seeds_of_its_evidence(make_run: Make) -> None:
+    runs = [make_run(0.9, n_unfreeze=0, seed=seed) for seed in (42, 0)]
     assert [verdict.table(some)[0]["seeds"] for some in (runs[:1], runs)] == ["1", "2"]
 
 
-def test_evidence_is_what_was_compared(make: Make) -> None:
+def test_evidence_is_what_was_compared(make_run: Make) -> None:
     """C4 pairs by seed: a baseline with a seed that no other run has bears on C1 alone."""
-    same, lone = make(0.87, n_unfreeze=0), make(0.88, n_unfreeze=0, seed=7)
-    failing = [make(0.4, learning_rate=3e-4, augmentation=name) for name in ("none", "standard")]
+    same, lone = make_run(0.87, n_unfreeze=0), make_run(0.88, n_unfreeze=0, seed=7)
+    failing = [make_run(0.4, learning_rate=3e-4, augmentation=name) for name in ("none", "standard")]
     assert verdict.judge(CLAIM["C4"], [same, lone, *failing]).runs == (same, *failing)
     assert set(verdict.judge(CLAIM["C1"], [same, lone]).runs) == {same, lone}
 
 
-def test_any_order_of_the_runs_gives_the_same_table(make: Make) -> None:
-    runs = [make(0.87, n_unfreeze=0), make(0.92), make(0.5, learning_rate=3e-4)]
-    runs += [make(0.915, seed=7), make(0.4, learning_rate=3e-4, augmentation="none")]
+def test_any_order_of_the_runs_gives_the_same_table(make_run: Make) -> None:
+    runs = [make_run(0.87, n_unfreeze=0), make_run(0.92), make_run(0.5, learning_rate=3e-4)]
+    runs += [make_run(0.915, seed=7), make_run(0.4, learning_rate=3e-4, augmentation="none")]
     tables = [verdict.table(order) for order in (runs, runs[::-1], runs[2:] + runs[:2])]
     verdicts = [[row["verdict"] for row in each] for each in tables]
     assert verdicts[0] == verdicts[1] == verdicts[2]
@@ -145,22 +82,22 @@ def test_any_order_of_the_runs_gives_the_same_table(make: Make) -> None:
         ([0.88, 0.88, 0.885], "reproduced"),
     ],
 )
-def test_c1_needs_the_whole_interval(make: Make, shares: list[float], expected: str) -> None:
-    runs = [make(share, n_unfreeze=0, seed=seed) for seed, share in enumerate(shares)]
+def test_c1_needs_the_whole_interval(make_run: Make, shares: list[float], expected: str) -> None:
+    runs = [make_run(share, n_unfreeze=0, seed=seed) for seed, share in enumerate(shares)]
     assert outcome("C1", *runs) == expected
 
 
 @pytest.mark.parametrize(
     ("train", "expected"), [(0.985, "reproduced"), (0.95, "partly"), (0.88, "not reproduced")]
 )
-def test_c2_and_c12_judge_the_gap(make: Make, train: float, expected: str) -> None:
+def test_c2_and_c12_judge_the_gap(make_run: Make, train: float, expected: str) -> None:
     curve = {"accuracy": [train], "val_accuracy": [0.87]}
-    content = {"curves": {"stage1": curve, "stage2": curve}}
-    assert outcome("C2", make(0.87, n_unfreeze=0, content=content)) == expected
+    curves = {"stage1": curve, "stage2": curve}
+    assert outcome("C2", make_run(0.87, n_unfreeze=0, curves=curves)) == expected
     opposite = {"reproduced": "not reproduced", "partly": "not reproduced", "not reproduced": "reproduced"}
-    assert outcome("C12", make(0.87, content=content)) == opposite[expected]
-    nearer = {"curves": {"stage2": {**curve, "accuracy": [0.905]}}}
-    assert outcome("C12", make(0.87, content=nearer)) == "partly"
+    assert outcome("C12", make_run(0.87, curves=curves)) == opposite[expected]
+    nearer = {"stage2": {**curve, "accuracy": [0.905]}}
+    assert outcome("C12", make_run(0.87, curves=nearer)) == "partly"
 
 
 @pytest.mark.parametrize(
@@ -173,104 +110,111 @@ def test_c2_and_c12_judge_the_gap(make: Make, train: float, expected: str) -> No
     ],
 )
 def test_c5_takes_the_worse_of_validation_and_test(
-    make: Make, val: float, test: float, expected: str
+    make_run: Make, val: float, test: float, expected: str
 ) -> None:
-    assert outcome("C5", make(test, val=val)) == expected
+    assert outcome("C5", make_run(test, val=val)) == expected
 
 
 @pytest.mark.parametrize(
     ("published", "logged", "expected"),
     [(0.14, 0.42, "reproduced"), (0.90, 0.70, "partly"), (0.90, 0.88, "not reproduced")],
 )
-def test_c4_judges_both_versions(make: Make, published: float, logged: float, expected: str) -> None:
-    runs = [make(0.87, n_unfreeze=0), make(published, learning_rate=3e-4, augmentation="none")]
+def test_c4_judges_both_versions(make_run: Make, published: float, logged: float, expected: str) -> None:
+    runs = [make_run(0.87, n_unfreeze=0), make_run(published, learning_rate=3e-4, augmentation="none")]
     assert outcome("C4", *runs) == "not yet run"
-    assert outcome("C4", *runs, make(logged, learning_rate=3e-4)) == expected
+    assert outcome("C4", *runs, make_run(logged, learning_rate=3e-4)) == expected
 
 
 @pytest.mark.parametrize(
     ("mixed", "seed", "expected"),
     [(0.88, 42, "reproduced"), (0.91, 60, "partly"), (0.93, 42, "not reproduced")],
 )
-def test_c6_needs_a_supported_loss(make: Make, mixed: float, seed: int, expected: str) -> None:
-    runs = [make(0.915), make(mixed, augmentation="standard+mixup", seed=seed)]
+def test_c6_needs_a_supported_loss(make_run: Make, mixed: float, seed: int, expected: str) -> None:
+    runs = [make_run(0.915), make_run(mixed, augmentation="standard+mixup", seed=seed)]
     assert outcome("C6", *runs) == expected
 
 
-def test_runs_without_a_common_seed_are_said_to_have_none(make: Make) -> None:
-    gains = [str(groups.gain([make(0.9)], [make(0.95, dropout=0.0, seed=seed)])) for seed in (42, 1)]
+def test_runs_without_a_common_seed_are_said_to_have_none(make_run: Make) -> None:
+    gains = [str(groups.gain([make_run(0.9)], [make_run(0.95, dropout=0.0, seed=seed)])) for seed in (42, 1)]
     assert ["different seeds" in text for text in gains] == [False, True]
 
 
-def test_two_records_of_one_experiment_are_no_two_seeds(make: Make) -> None:
+def test_two_records_of_one_experiment_are_no_two_seeds(make_run: Make) -> None:
     """They differ in their weights: a mean over both would be a mean over nothing that was claimed."""
-    run = make(0.9)
+    run = make_run(0.9)
     other = dataclasses.replace(run, path=run.path.with_name("other.json"))
     with pytest.raises(RecordError, match=r"other\.json are one experiment on different data or"):
         groups.matching_runs([run, other])
 
 
-def test_c7_needs_failure_and_no_cure_at_the_same_rate(make: Make) -> None:
-    runs = [make(0.87, n_unfreeze=0), make(0.92), make(0.42, learning_rate=3e-4)]
+def test_c7_needs_failure_and_no_cure_at_the_same_rate(make_run: Make) -> None:
+    kept_late = {"stage2": {"learning_rate": [3e-4, 1e-6]}}
+    runs = [
+        make_run(0.87, n_unfreeze=0),
+        make_run(0.92),
+        make_run(0.42, learning_rate=3e-4, curves=kept_late),
+    ]
     assert outcome("C7", *runs) == "partly"
-    assert outcome("C7", *runs, make(0.40, learning_rate=3e-4, head_norm="layer")) == "reproduced"
-    cured = verdict.judge(CLAIM["C7"], [*runs, make(0.93, learning_rate=3e-4, head_norm="none")])
+    assert outcome("C7", *runs, make_run(0.40, learning_rate=3e-4, head_norm="layer")) == "reproduced"
+    cured = verdict.judge(CLAIM["C7"], [*runs, make_run(0.93, learning_rate=3e-4, head_norm="none")])
     assert cured.outcome == "partly"
     assert "with no norm in the head" in cured.measured
     assert cured.measured.endswith("the weights that 3e-4 keeps were trained at 1e-6")
-    assert outcome("C7", runs[0], runs[1], make(0.92, learning_rate=3e-4)) == "not reproduced"
+    assert outcome("C7", runs[0], runs[1], make_run(0.92, learning_rate=3e-4)) == "not reproduced"
 
 
 @pytest.mark.parametrize(
     ("flipped", "expected"), [(0.92, "not reproduced"), (0.925, "reproduced"), (0.96, "partly")]
 )
-def test_c8_pairs_the_views_of_the_same_run(make: Make, flipped: float, expected: str) -> None:
-    assert outcome("C8", make(0.92, flipped=flipped)) == expected
+def test_c8_pairs_the_views_of_the_same_run(make_run: Make, flipped: float, expected: str) -> None:
+    assert outcome("C8", make_run(0.92, flipped=flipped)) == expected
 
 
-def test_c9_needs_every_step(make: Make) -> None:
+def test_c9_needs_every_step(make_run: Make) -> None:
     up = {0: 0.85, 10: 0.88, 20: 0.90, 30: 0.92}
-    runs = {depth: make(share, n_unfreeze=depth) for depth, share in up.items()}
+    runs = {depth: make_run(share, n_unfreeze=depth) for depth, share in up.items()}
     assert outcome("C9", *runs.values()) == "reproduced"
-    dip = make(0.84, n_unfreeze=10)
+    dip = make_run(0.84, n_unfreeze=10)
     assert outcome("C9", runs[0], dip, runs[20], runs[30]) == "partly"
-    assert outcome("C9", make(0.93, n_unfreeze=0), dip, runs[20], runs[30]) == "not reproduced"
+    assert outcome("C9", make_run(0.93, n_unfreeze=0), dip, runs[20], runs[30]) == "not reproduced"
 
 
-def test_c9_takes_screening_runs_where_full_ones_are_missing(make: Make) -> None:
+def test_c9_takes_screening_runs_where_full_ones_are_missing(make_run: Make) -> None:
     up = {0: 0.85, 10: 0.88, 20: 0.90, 30: 0.92}
-    screening = [make(share, n_unfreeze=depth, **experiments.SCREENING) for depth, share in up.items()]
-    found = verdict.judge(CLAIM["C9"], [*screening, make(0.7)])
+    screening = [make_run(share, n_unfreeze=depth, **experiments.SCREENING) for depth, share in up.items()]
+    found = verdict.judge(CLAIM["C9"], [*screening, make_run(0.7)])
     assert found.outcome == "reproduced"
     assert "screening: 8 epochs" in found.measured
 
 
-def test_c10_gives_each_optimizer_its_best_rate(make: Make) -> None:
-    adamw, adam = make(0.92), make(0.88, optimizer="adam")
-    slow, fast = (make(a, optimizer="sgd", learning_rate=rate) for a, rate in ((0.80, 1e-5), (0.95, 1e-3)))
+def test_c10_gives_each_optimizer_its_best_rate(make_run: Make) -> None:
+    adamw, adam = make_run(0.92), make_run(0.88, optimizer="adam")
+    slow, fast = (
+        make_run(a, optimizer="sgd", learning_rate=rate) for a, rate in ((0.80, 1e-5), (0.95, 1e-3))
+    )
     assert outcome("C10", adamw, adam, slow) == "reproduced"
     assert outcome("C10", adamw, adam, slow, fast) == "not reproduced"
-    assert outcome("C10", adamw, make(0.92, optimizer="adam"), slow) == "partly"
+    assert outcome("C10", adamw, make_run(0.92, optimizer="adam"), slow) == "partly"
 
 
-def test_c11_compares_batches(make: Make) -> None:
-    runs = [make(0.92), make(0.90, batch_size=32)]
+def test_c11_compares_batches(make_run: Make) -> None:
+    runs = [make_run(0.92), make_run(0.90, batch_size=32)]
     assert outcome("C11", *runs) == "not yet run"
-    assert outcome("C11", *runs, make(0.90, batch_size=128)) == "reproduced"
+    assert outcome("C11", *runs, make_run(0.90, batch_size=128)) == "reproduced"
 
 
-def test_c13_computes_floor_and_likelihood(make: Make) -> None:
-    run = make(0.95)
+def test_c13_computes_floor_and_likelihood(make_run: Make) -> None:
+    run = make_run(0.95)
     found = verdict.judge(CLAIM["C13"], [run])
     assert f"floor {metrics.smoothing_floor(0.05):.3f}" in found.measured
-    assert f"val loss {run.metrics['val_loss']:.3f}" in found.measured
+    assert f"val loss {run.val_loss:.3f}" in found.measured
     assert found.outcome == "reproduced"
-    assert outcome("C13", make(0.60)) == "partly"
+    assert outcome("C13", make_run(0.60)) == "partly"
 
 
-def test_c13_is_judged_on_the_mean_of_the_seeds(make: Make) -> None:
-    runs = [make(0.95), make(0.60, seed=0)]
-    mean = (runs[0].metrics["val_loss"] + runs[1].metrics["val_loss"]) / 2
+def test_c13_is_judged_on_the_mean_of_the_seeds(make_run: Make) -> None:
+    runs = [make_run(0.95), make_run(0.60, seed=0)]
+    mean = (runs[0].val_loss + runs[1].val_loss) / 2
     assert f"val loss {mean:.3f}" in verdict.judge(CLAIM["C13"], runs).measured
 
 
@@ -282,38 +226,34 @@ def test_c13_is_judged_on_the_mean_of_the_seeds(make: Make) -> None:
         ({0: 8, 8: 0, 4: 7, 7: 4, 2: 6, 6: 2}, "not reproduced"),
     ],
 )
-def test_c14_ranks_the_pairs(make: Make, confused: dict[int, int], expected: str) -> None:
-    assert outcome("C14", make(0.92, confused=confused)) == expected
+def test_c14_ranks_the_pairs(make_run: Make, confused: dict[int, int], expected: str) -> None:
+    assert outcome("C14", make_run(0.92, confused=confused)) == expected
 
 
-def test_c15_needs_a_gpu(make: Make) -> None:
-    assert outcome("C15", make(0.92)) == "not yet run"
-    both = [make(0.92, seed=seed, content={"timing_sec": {"total": 3000.0 + seed}}) for seed in (0, 1)]
+def test_c15_needs_a_gpu(make_run: Make) -> None:
+    assert outcome("C15", make_run(0.92)) == "not yet run"
+    both = [make_run(0.92, seed=seed, content={"timing_sec": {"total": 3000.0 + seed}}) for seed in (0, 1)]
     assert "3,000 to 3,001 s" in verdict.judge(CLAIM["C15"], both).measured
     for total, expected in ((900.0, "reproduced"), (2000.0, "not reproduced")):
         content = {"environment": {"accelerator": "a GPU"}, "timing_sec": {"total": total}}
-        assert outcome("C15", make(0.92, content=content)) == expected
+        assert outcome("C15", make_run(0.92, content=content)) == expected
 
 
-def test_c16_compares_with_a_pass_in_every_epoch(make: Make) -> None:
+def test_c16_compares_with_a_pass_in_every_epoch(make_run: Make) -> None:
     """Ten epochs cost ten extractions of the training images; one epoch, less than extracting them all."""
-    curves = {"loss": [1.0] * 10, "accuracy": [0.9], "val_accuracy": [0.8]}
     for epochs, expected in ((10, "reproduced"), (1, "not reproduced")):
-        content = {"curves": {"stage1": {**curves, "loss": [1.0] * epochs}}}
-        assert outcome("C16", make(0.88, n_unfreeze=0, content=content)) == expected
+        curves = {"stage1": {"loss": [1.0] * epochs}}
+        assert outcome("C16", make_run(0.88, n_unfreeze=0, curves=curves)) == expected
 
 
-def test_c16_is_judged_on_the_seed_that_storing_saves_least(make: Make) -> None:
-    curves = {"loss": [1.0] * 10, "accuracy": [0.9], "val_accuracy": [0.8]}
+def test_c16_is_judged_on_the_seed_that_storing_saves_least(make_run: Make) -> None:
     runs = [
-        make(
+        make_run(
             0.88,
             n_unfreeze=0,
             seed=seed,
-            content={
-                "curves": {"stage1": curves},
-                "timing_sec": {"feature_extract": 100.0, "top_train": head, "total": 200.0},
-            },
+            curves={"stage1": {"loss": [1.0] * 10}},
+            content={"timing_sec": {"feature_extract": 100.0, "top_train": head, "total": 200.0}},
         )
         for seed, head in ((0, 10.0), (1, 900.0))
     ]
@@ -322,7 +262,7 @@ def test_c16_is_judged_on_the_seed_that_storing_saves_least(make: Make) -> None:
     assert "900 s head for 10 epochs: at least 0." in found.measured
 
 
-def test_c17_counts_the_parts_that_help(make: Make) -> None:
+def test_c17_counts_the_parts_that_help(make_run: Make) -> None:
     off = {
         "augmentation": "none",
         "batch_size": 128,
@@ -330,11 +270,11 @@ def test_c17_counts_the_parts_that_help(make: Make) -> None:
         "weight_decay": 0.0,
         "label_smoothing": 0.0,
     }
-    runs = [make(0.90, **experiments.SCREENING, **{name: value}) for name, value in off.items()]
-    whole = make(0.92, **experiments.SCREENING)
+    runs = [make_run(0.90, **experiments.SCREENING, **{name: value}) for name, value in off.items()]
+    whole = make_run(0.92, **experiments.SCREENING)
     assert outcome("C17", *runs) == "not yet run"
     assert outcome("C17", *runs, whole) == "reproduced"
-    harmless = make(
+    harmless = make_run(
         0.92, augmentation="none", **experiments.SCREENING
     )  # takes the place of the first on disk
     assert outcome("C17", *runs[1:], harmless, whole) == "partly"
@@ -343,9 +283,9 @@ def test_c17_counts_the_parts_that_help(make: Make) -> None:
 # ---------------------------------------------------------------------------- gains
 
 
-def test_a_gain_over_seeds_pairs_equal_seeds(make: Make) -> None:
-    first = [make(share, seed=seed) for seed, share in ((1, 0.90), (2, 0.91), (3, 0.80))]
-    second = [make(share, seed=seed, dropout=0.0) for seed, share in ((2, 0.92), (1, 0.915))]
+def test_a_gain_over_seeds_pairs_equal_seeds(make_run: Make) -> None:
+    first = [make_run(share, seed=seed) for seed, share in ((1, 0.90), (2, 0.91), (3, 0.80))]
+    second = [make_run(share, seed=seed, dropout=0.0) for seed, share in ((2, 0.92), (1, 0.915))]
     change = groups.gain(first, second)
     assert (change.value, change.seeds) == (pytest.approx(0.0125), 2)
     assert change.low < 0.01 < change.high
