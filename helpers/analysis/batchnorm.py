@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -12,12 +13,12 @@ from helpers.analysis import intervals
 from helpers.analysis.intervals import Proportion, describe_change
 from helpers.analysis.metrics import Array
 from helpers.records.run import Run
-from helpers.text import percent
+from helpers.text import count_words, percent
 
 # ---------------------------------------------------------------------------- features
 
 ACTIVE_VARIANCE = 1e-3
-"""Variance above which a channel is alive: batch norm's epsilon in Keras, which halves such a variance.
+"""Variance above which a channel is active: batch norm's epsilon in Keras, which halves such a variance.
 
 At 160 px the pre-trained network's pooled features have variances of 0.02 to 2.4 on CIFAR-10. A channel whose
 ReLU6 has come to rest at 0 or at 6 for every image has none.
@@ -25,16 +26,16 @@ ReLU6 has come to rest at 0 or at 6 for every image has none.
 
 
 def count_active_channels(features: Array) -> int:
-    """How many channels of features (n, c) vary over the images by more than ALIVE."""
+    """How many channels of features (n, c) vary over the images by more than ACTIVE_VARIANCE."""
     return int(np.sum(features.var(axis=0) > ACTIVE_VARIANCE))
 
 
 KEPT_FRACTION = 0.01
-"""Part of the variance it had before that a channel must have kept to be counted by `kept`."""
+"""Part of the variance it had before that a channel must have kept to be counted as kept."""
 
 
 def count_kept_channels(features: Array, before: Array) -> int:
-    """How many channels of features (n, c) vary by more than KEPT of their variances (c,) before."""
+    """How many channels of features (n, c) vary by more than KEPT_FRACTION of their variances (c,) before."""
     return int(np.sum(features.var(axis=0) > KEPT_FRACTION * before))
 
 
@@ -54,11 +55,6 @@ def accuracy(run: Run, images: str = "val", statistics: str = "moving", epoch: i
 def by_epoch(run: Run, images: str = "val", statistics: str = "moving") -> list[Proportion]:
     """`accuracy` before the first epoch and after each."""
     return [accuracy(run, images, statistics, epoch) for epoch in range(len(run.diagnosis))]
-
-
-def lowest(shares: Sequence[Proportion]) -> int:
-    """The epoch of the lowest of `by_epoch`'s shares, the start left out; of equals the first."""
-    return min(range(1, len(shares)), key=lambda epoch: shares[epoch].value)
 
 
 def best_statistics(run: Run) -> str:
@@ -115,25 +111,130 @@ def statistics_distance(run: Run, measure: str, epoch: int = -1) -> float:
 
 
 def gap_correlation(run: Run, measure: str) -> float:
-    """Spearman's rank correlation, over the epochs, of `misfit` by a measure with what evaluation hides."""
+    """Spearman's rank correlation of `statistics_distance` and `statistics_gap` over the epochs, -1 to 1."""
     epochs = range(1, len(run.diagnosis))
-    off, hides = (
-        [statistics_distance(run, measure, epoch) for epoch in epochs],
-        [statistics_gap(run, epoch) for epoch in epochs],
-    )
-    return float(stats.spearmanr(off, hides).statistic)
+    distances = [statistics_distance(run, measure, epoch) for epoch in epochs]
+    return float(stats.spearmanr(distances, [statistics_gap(run, epoch) for epoch in epochs]).statistic)
 
 
-def lowest_points(run: Run) -> dict[str, str]:
-    """Where a diagnosed run stood lowest: as evaluated, by what its weights could do, by a fresh probe.
+# ---------------------------------------------------------------------------- one run, epoch by epoch
 
-    Each in words, with the epoch; of equals the first. Also what the weights could do when they looked worst.
-    """
-    seen, able, probe = (by_epoch(run, statistics=kind) for kind in ("moving", best_statistics(run), "probe"))
-    looked, deepest, dimmest = map(lowest, (seen, able, probe))
-    return {
-        "looked worst, epoch": f"{seen[looked]} after {looked}",
-        "re-estimated then": str(able[looked]),
-        "weights at their worst": f"{able[deepest]} after {deepest}",
-        "lowest fresh probe": f"{probe[dimmest]} after {dimmest} ({percent(probe[0].value)})",
-    }
+
+@dataclass(frozen=True)
+class Standing:
+    """What a diagnosed run answers of the validation images after an epoch; epoch 0 is before the first."""
+
+    epoch: int
+    moving: Proportion
+    """As Keras evaluates."""
+    reestimated: Proportion
+    """With the statistics estimated anew; as Keras evaluates where the head has none."""
+    probe: Proportion
+    """By a fresh linear classifier on the features."""
+
+    @property
+    def gap(self) -> float:
+        """Accuracy that estimating anew adds, -1 to 1."""
+        return self.reestimated.value - self.moving.value
+
+
+@dataclass(frozen=True)
+class Lows:
+    """Where a diagnosed run stood lowest, by each way to judge it; of equal epochs the first."""
+
+    standings: tuple[Standing, ...]
+    """Before the first epoch and after each."""
+
+    def lowest(self, by: str) -> Standing:
+        """The epoch in which 'moving', 'reestimated' or 'probe' was lowest."""
+        return min(self.standings[1:], key=lambda each: getattr(each, by).value)
+
+    @property
+    def looked(self) -> Standing:
+        """The epoch in which it looked worst: as Keras evaluates."""
+        return self.lowest("moving")
+
+    @property
+    def equally_low(self) -> list[Standing]:
+        """Later epochs in which it looked as bad."""
+        low = self.looked
+        return [each for each in self.standings[low.epoch + 1 :] if each.moving == low.moving]
+
+    @property
+    def weights(self) -> Standing:
+        """The epoch in which its weights could do least."""
+        return self.lowest("reestimated")
+
+    @property
+    def probe(self) -> Standing:
+        """The epoch in which its features told the classes apart least."""
+        return self.lowest("probe")
+
+    @property
+    def most_hidden(self) -> float:
+        """The largest gap after any epoch, -1 to 1."""
+        return max(each.gap for each in self.standings[1:])
+
+    @property
+    def forgot(self) -> bool:
+        """Whether its features ever told the classes apart clearly less well than before the first epoch."""
+        return describe_change(self.standings[0].probe, self.probe.probe, "", "less", "") == "less"
+
+
+def lows(run: Run) -> Lows:
+    """Where a run stood lowest. Raises ValueError for a run that was not diagnosed."""
+    accuracy(run)
+    kinds = "moving", best_statistics(run), "probe"
+    lines = (by_epoch(run, statistics=kind) for kind in kinds)
+    return Lows(tuple(Standing(epoch, *shares) for epoch, shares in enumerate(zip(*lines, strict=True))))
+
+
+class Halves(NamedTuple):
+    """Validation accuracy of the same weights with each half of the norm's statistics estimated anew."""
+
+    moving: Proportion
+    means: Proportion
+    variances: Proportion
+    both: Proportion
+
+
+def halves(run: Run, epoch: int = -1) -> Halves | None:
+    """Accuracy after an epoch by what is estimated anew; None where a record holds no half by itself."""
+    if "means" not in run.diagnosis[epoch].accuracy["val"]:
+        return None
+    kinds = "moving", "means", "variances", "clean"
+    return Halves(*(accuracy(run, statistics=kind, epoch=epoch) for kind in kinds))
+
+
+# ---------------------------------------------------------------------------- runs that differ in their seed
+
+
+class Repeats(tuple[Run, ...]):
+    """Diagnosed runs of one experiment, one a seed: what they stand at after their last epoch."""
+
+    def stood(self, statistics: str = "moving", epoch: int = -1) -> str:
+        """Validation accuracies in words, as `as_text` has them."""
+        return as_text(self, statistics, epoch)
+
+    def change(self, statistics: str = "moving") -> str:
+        """How many are better, worse or not clearly different since before stage 2, in words."""
+        return count_words(since_start(run, statistics) for run in self)
+
+    def count_worse(self, statistics: str = "moving") -> int:
+        """How many are clearly worse than before stage 2."""
+        return sum(since_start(run, statistics) == "worse" for run in self)
+
+    @property
+    def gaps(self) -> list[float]:
+        """Accuracy that estimating the statistics anew adds, -1 to 1, run by run."""
+        return [statistics_gap(run) for run in self]
+
+    @property
+    def active(self) -> list[int]:
+        """Channels of the features that vary, run by run."""
+        return [run.diagnosis[-1].active_channels or 0 for run in self]
+
+    @property
+    def has_moving_norm(self) -> bool:
+        """Whether the head has a batch norm whose statistics move."""
+        return self[0].config["head_norm"] == "batch"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -107,6 +107,39 @@ def both_splits(group: Group) -> str:
 def rate_of_kept_weights(run: Run) -> float:
     """The learning rate of stage 2's epoch of lowest validation loss, whose weights are kept."""
     return run.stage2.learning_rate[run.stage2.kept_epoch]
+
+
+def epochs_by_rate(run: Run) -> dict[float, list[int]]:
+    """Stage 2's learning rates, in their order, to the epochs at each; the first epoch is 1."""
+    found: dict[float, list[int]] = {}
+    for epoch, rate in enumerate(run.stage2.learning_rate, 1):
+        found.setdefault(rate, []).append(epoch)
+    return found
+
+
+def at_first_rate(run: Run) -> list[float]:
+    """Validation accuracy, 0 to 1, after each of stage 2's epochs at its first learning rate."""
+    return run.stage2.val_accuracy[: len(next(iter(epochs_by_rate(run).values())))]
+
+
+class Stop(NamedTuple):
+    """Where a stopping rule ends a training: the last epoch, and the one whose weights it keeps, from 1."""
+
+    epoch: int
+    kept: int
+
+
+def early_stop(losses: Sequence[float], patience: int) -> Stop:
+    """Early stopping, as Keras has it: the end comes after `patience` epochs without a lower loss.
+
+    Without such a wait it comes with the last epoch. Of equal losses the first is kept.
+    """
+    kept = 0
+    for epoch, loss in enumerate(losses):
+        kept = epoch if loss < losses[kept] else kept
+        if epoch - kept >= patience:
+            break
+    return Stop(epoch + 1, kept + 1)
 
 
 def train_gap(group: Group, stage: str) -> float:

@@ -11,7 +11,7 @@ from helpers.analysis.intervals import Proportion, describe_change, describe_dif
 from helpers.experiment import Experiment
 from helpers.records.run import Run
 from helpers.study import claims, experiments, rules, verdict
-from helpers.text import percent, points, scientific
+from helpers.text import percent, points, scientific, span
 
 WAITING = "*Not yet run: {}.*"
 """Stands in the place of a finding whose record is missing."""
@@ -95,16 +95,13 @@ def _failure(runs: Group) -> str:
     failed, published, careful = (_repeated(runs, each) for each in (LOGGED, PUBLISHED, experiments.HEADLINE))
     against, plain = (groups.gain(careful, group) for group in (failed, published))
     words = describe_difference(against, "is better than", "is worse than", "is not shown to differ from")
-    curves = [run.curves["stage2"] for run in failed]
-    pace = curves[0]["learning_rate"][0]
-    steps = [zip(curve["val_accuracy"], curve["learning_rate"], strict=True) for curve in curves]
-    stood = [share for curve in steps for share, rate in curve if rate == pace]
+    stood = [share for run in failed for share in groups.at_first_rate(run)]
     before = [run.stage1_val_accuracy for run in failed]
     kept = sorted({groups.rate_of_kept_weights(run) for run in failed})
     return (
         f"**The run that failed, run to its end, {words} the careful one.** With augmentation, as its log "
-        f"has it, it stands at {percent(min(stood))} to {percent(max(stood))} on validation in its passes "
-        f"at {scientific(pace)} ({percent(min(before))} to {percent(max(before))} before), and ends at "
+        f"has it, it stands at {span(stood)} on validation in its passes "
+        f"at {scientific(failed[0].stage2.learning_rate[0])} ({span(before)} before), and ends at "
         f"{_listed(map(_test, failed))} on test (seeds {SEEDS}), with weights trained at "
         f"{', '.join(map(scientific, kept))}: {against} against careful runs with the same seeds. Without "
         f"augmentation, as its text has it, it ends at {_listed(map(_test, published))}: {plain} against "
@@ -114,33 +111,26 @@ def _failure(runs: Group) -> str:
 
 def _evaluation(runs: Group) -> str:
     failed = _repeated(runs, LOGGED)
-    seen, can, probes = (
-        [batchnorm.by_epoch(run, statistics=kind) for run in failed] for kind in ("moving", "clean", "probe")
-    )
-    worst = [batchnorm.lowest(line) for line in seen]
-    looked, could = ([line[at] for line, at in zip(lines, worst, strict=True)] for lines in (seen, can))
-    deepest, dimmest = ([line[batchnorm.lowest(line)] for line in lines] for lines in (can, probes))
-    lost = [line[0].value - share.value for line, share in zip(can, looked, strict=True)]
-    hidden = [able.value - share.value for able, share in zip(could, looked, strict=True)]
+    lows = [batchnorm.lows(run) for run in failed]
+    starts, looked = [low.standings[0] for low in lows], [low.looked for low in lows]
+    lost = [start.reestimated.value - low.moving.value for start, low in zip(starts, looked, strict=True)]
+    hidden = [low.gap for low in looked]
     much = "Most" if all(a > b / 2 for a, b in zip(hidden, lost, strict=True)) else "Not always most"
     parts = [
         batchnorm.recovered_fraction(run, "means")
         for run in _repeated(runs, experiments.intervention("as logged"))
     ]
-    forgot = sum(
-        describe_change(line[0], least, "more", "less", "") == "less"
-        for line, least in zip(probes, dimmest, strict=True)
-    )
     return (
         f"**{much} of the failure was one of evaluation.** In the epoch in which it looked worst (number "
-        f"{', '.join(map(str, worst))}, the first of equals, with seeds {SEEDS}) the run as logged answered "
-        f"{_listed(looked)} of the validation images, and the same weights {_listed(could)} once the means "
-        "and variances that the head's batch norm evaluates with were estimated anew. New means alone regain "
-        f"{percent(min(parts), 0)} to {percent(max(parts), 0)} of what both do (first "
-        f"{experiments.ANATOMY_EPOCHS} passes, the same seeds). What the weights themselves could do was at "
-        f"its lowest {_listed(deepest)} ({_listed(line[0] for line in can)} before), and a fresh classifier "
-        f"on the features fell below its start, {percent(probes[0][0].value)}, in {forgot} of the {len(probes)} "
-        f"({_listed(dimmest)} at the lowest)."
+        f"{', '.join(str(low.epoch) for low in looked)}, the first of equals, with seeds {SEEDS}) the run as "
+        f"logged answered {_listed(low.moving for low in looked)} of the validation images, and the same "
+        f"weights {_listed(low.reestimated for low in looked)} once the means and variances that the head's "
+        f"batch norm evaluates with were estimated anew. New means alone regain {span(parts, '.0%')} of what "
+        f"both do (first {experiments.ANATOMY_EPOCHS} passes, the same seeds). What the weights themselves "
+        f"could do was at its lowest {_listed(low.weights.reestimated for low in lows)} "
+        f"({_listed(start.reestimated for start in starts)} before), and a fresh classifier on the features "
+        f"fell below its start, {percent(starts[0].probe.value)}, in {sum(low.forgot for low in lows)} of "
+        f"the {len(lows)} ({_listed(low.probe.probe for low in lows)} at the lowest)."
     )
 
 
@@ -173,9 +163,7 @@ def _prevention(runs: Group) -> str:
     ]
     longer = "Neither of the two was run for longer under this schedule."
     if whole:
-        hides = max(
-            batchnorm.statistics_gap(run, epoch) for run in whole for epoch in range(1, len(run.diagnosis))
-        )
+        hides = max(batchnorm.lows(run).most_hidden for run in whole)
         longer = (
             f"To the end of its schedule the frozen one (seeds: "
             f"{', '.join(str(run.seed) for run in whole)}) never hides more than "

@@ -97,12 +97,6 @@ def test_accuracy_is_that_of_the_epoch_images_and_statistics() -> None:
     assert interval.n == 5000
 
 
-def test_the_lowest_epoch_is_looked_for_after_the_start() -> None:
-    """The start, at 87%, is the lowest of all where statistics are estimated anew."""
-    assert batchnorm.lowest(batchnorm.by_epoch(FAILED)) == 2
-    assert batchnorm.lowest(batchnorm.by_epoch(FAILED, statistics="clean")) == 1
-
-
 def test_several_runs_are_told_one_by_one_and_a_single_one_with_its_interval() -> None:
     assert batchnorm.as_text(GROUPS["as logged"]) == "62.0%, 66.0%, 64.0%"
     assert batchnorm.as_text([FAILED]) == str(batchnorm.accuracy(FAILED))
@@ -142,14 +136,6 @@ def test_misfit_is_the_last_epochs() -> None:
 def test_a_run_that_was_not_diagnosed_is_refused() -> None:
     with pytest.raises(ValueError, match="a-record.*json holds no diagnosis.*diagnosed=True"):
         batchnorm.accuracy(Run(**{**vars(FAILED), "diagnosis": []}))
-
-
-def test_the_lowest_points_are_told_with_their_epochs_and_of_equals_the_first() -> None:
-    lows = batchnorm.lowest_points(run_of(0.8, 0.7))
-    assert lows["looked worst, epoch"].startswith("80.0%") and lows["looked worst, epoch"].endswith("after 1")
-    assert lows["re-estimated then"].startswith("88.0%")
-    assert lows["weights at their worst"].startswith("70.0%")
-    assert lows["lowest fresh probe"].endswith("after 2 (87.0%)")
 
 
 def test_what_evaluation_hides_is_told_by_epoch() -> None:
