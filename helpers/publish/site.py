@@ -9,6 +9,7 @@ its row on the page of records, and that to the file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,10 +17,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import nbformat
 from docutils import nodes
 from sphinx import addnodes
@@ -57,12 +59,42 @@ def report(scale: str = "quick") -> Path:
         raise ReportError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
     dataset = "cifar10" if scale == "full" else available()
     pages = paths.ROOT / "build" / f"{scale}-{dataset}" / "notebooks"
-    chapters = notebooks.series()
-    print(f"{len(chapters)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
-    execute(chapters, pages, scale=scale, dataset=dataset)
-    page = site(pages) / "index.html"
+    with _alone(pages.parent):
+        chapters = notebooks.series()
+        print(f"{len(chapters)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
+        beside = pages.with_name("unfinished")
+        execute(chapters, beside, scale=scale, dataset=dataset)
+        site(beside)
+        _swap(beside, pages)
+    page = pages / "_build" / "html" / "index.html"
     print(f"\nThe report is ready. Open it in a browser:\n\n    {page}\n")
     return page
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While this lasts no other process builds in the folder, which is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"Another process builds in {folder}: waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Put the folder `new` in its place; what stood there stands until then."""
+    old = place.with_name("old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def pdf(scale: str = "quick") -> Path:
@@ -82,9 +114,9 @@ def pdf(scale: str = "quick") -> Path:
         report(scale)
         return pdf(scale)
     pages = executed[-1].parent
-    page = site(pages, builder="singlehtml") / "index.html"
     target = pages.parent / "report.pdf"
-    _print(browser, page, target)
+    with _alone(pages.parent):
+        _print(browser, site(pages, builder="singlehtml") / "index.html", target)
     print(f"The report as one file:\n\n    {target}\n")
     return target
 

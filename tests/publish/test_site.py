@@ -7,8 +7,11 @@ import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import kills
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -220,6 +223,59 @@ def test_a_failing_notebook_is_named_with_its_cell(tmp_path: Path) -> None:
             [tmp_path / "01_failing.ipynb"], tmp_path / "pages", scale="smoke", dataset="miniature"
         )
     assert (tmp_path / "pages" / "01_failing.ipynb").is_file()
+
+
+# One report at a time, and never none where one was --------------------------------------------------
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """`building.report` over no real notebook: what it executes and builds is one file."""
+
+    def execute(chapters: object, pages: Path, **parameters: str) -> None:
+        building.prepare(pages)
+
+    def site(pages: Path) -> Path:
+        (pages / "_build" / "html").mkdir(parents=True)
+        (pages / "_build" / "html" / "index.html").write_text("a good site")
+        return pages / "_build" / "html"
+
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(building, "available", lambda: "miniature")
+    monkeypatch.setattr(building, "execute", execute)
+    monkeypatch.setattr(building, "site", site)
+    return lambda: building.report("smoke")
+
+
+@pytest.mark.parametrize("stop", [NotebookError("a chapter failed"), KeyboardInterrupt()], ids=repr)
+def test_the_good_site_stays_where_a_later_report_does_not_end(
+    report: Callable[[], Path], stop: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = report()
+    assert page.read_text() == "a good site"
+
+    def stopped(chapters: object, pages: Path, **parameters: str) -> None:
+        building.prepare(pages)
+        raise stop
+
+    with monkeypatch.context() as patch, pytest.raises(type(stop)):
+        patch.setattr(building, "execute", stopped)
+        report()
+    assert page.read_text() == "a good site"
+    assert report() == page and page.read_text() == "a good site"
+
+
+def test_a_second_report_waits_for_the_first(
+    report: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "build" / "smoke-miniature"
+    with ThreadPoolExecutor() as pool:
+        with building._alone(folder):
+            second = pool.submit(report)
+            assert kills.still_waits(second)
+            assert not (folder / "unfinished").exists()
+        assert second.result(60).read_text() == "a good site"
+    assert f"Another process builds in {folder}: waiting" in capsys.readouterr().out
 
 
 def test_no_browser_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
