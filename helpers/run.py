@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import filelock
 
@@ -62,6 +63,13 @@ def find(experiment: Experiment) -> Run | None:
     found = store.find(experiment, [results_folder(experiment)], known)
     undiagnosed = found and experiment.diagnosed and experiment.epochs_run and not found.diagnosis
     return None if undiagnosed else found
+
+
+def pictures() -> ModuleType:
+    """The door to `engine.pictures`: images as the network is given them. Imports Keras."""
+    from helpers.engine import pictures  # Keras is imported only where images are enlarged or turned
+
+    return pictures
 
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:

@@ -73,6 +73,13 @@ class Gain:
         return f"{100 * self.value:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}{seeds})"
 
 
+def paired(
+    first: Run, second: Run, split: str = "test", views: tuple[str, str] = ("plain", "plain")
+) -> intervals.PairedTest:
+    """The second run against the first on the images of 'val' or 'test', each by its own view's answers."""
+    return intervals.paired(first.correct(split, views[0]), second.correct(split, views[1]))
+
+
 def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain")) -> Gain:
     """What the second experiment's runs gain over the first's on the test images, by seed.
 
@@ -82,13 +89,19 @@ def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain"
     by_seed = [{run.seed: run for run in group} for group in (first, second)]
     both = sorted(by_seed[0].keys() & by_seed[1].keys())
     pairs = [(by_seed[0][seed], by_seed[1][seed]) for seed in both] or [(first[0], second[0])]
-    tests = [
-        intervals.paired(one.correct("test", views[0]), two.correct("test", views[1])) for one, two in pairs
-    ]
+    tests = [paired(*pair, views=views) for pair in pairs]
     if len(tests) == 1:
         return Gain(tests[0].difference, tests[0].low, tests[0].high, len(both))
     mean = intervals.across_seeds([test.difference for test in tests])
     return Gain(mean.value, mean.low, mean.high, len(tests))
+
+
+def accuracy(run: Run, split: str = "test", view: str = "plain") -> Proportion:
+    """A run's accuracy on 'val' or 'test' with Wilson's interval; of a log of the original study, too.
+
+    view: 'plain', or 'tta' with the flip averaged in.
+    """
+    return intervals.proportion(run.accuracy(split, view), run.size(split))
 
 
 def mean_accuracy(group: Group, metric: str) -> Proportion:

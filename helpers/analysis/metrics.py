@@ -111,6 +111,29 @@ def negative_log_likelihood(probabilities: Array, labels: ArrayLike) -> float:
     return smoothed_cross_entropy(probabilities, labels, smoothing=0)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How far a network's probabilities can be believed."""
+
+    confidence: float
+    """Mean of the largest probability, 0 to 1."""
+    accuracy: float
+    error: float
+    """The expected calibration error, 0 to 1."""
+    log_loss: float
+    """Mean negative logarithm of the true class's probability, in nats."""
+
+
+def calibration(probabilities: Array, labels: ArrayLike, bins: int = 15) -> Calibration:
+    """Confidence, accuracy, calibration error and log loss of probabilities (n, classes)."""
+    return Calibration(
+        confidence=float(probabilities.max(axis=1).mean()),
+        accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
+        error=expected_calibration_error(probabilities, labels, bins),
+        log_loss=negative_log_likelihood(probabilities, labels),
+    )
+
+
 def smoothed_cross_entropy(probabilities: Array, labels: ArrayLike, smoothing: float) -> float:
     """Mean cross-entropy, in nats, against labels smoothed as Keras does: the loss that training reports."""
     logs = np.log(np.maximum(np.asarray(probabilities, np.float64), SMALLEST))

@@ -141,11 +141,11 @@ def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
     found = []
     for label, look in style.line_styles(runs).items():
         answers = runs[label].probabilities("test"), runs[label].labels("test")
-        bins, error = metrics.reliability(*answers), metrics.expected_calibration_error(*answers)
-        drawn, name = bins.count >= FEWEST, f"{label}, ECE {100 * error:.1f} points"
+        bins, whole = metrics.reliability(*answers), metrics.calibration(*answers)
+        drawn, name = bins.count >= FEWEST, f"{label}, ECE {100 * whole.error:.1f} points"
         upper.plot(bins.confidence[drawn], bins.accuracy[drawn], label=name, **look)
         lower.plot(bins.confidence[drawn], bins.count[drawn] / bins.count.sum(), **look)
-        surplus = answers[0].max(axis=1).mean() - runs[label].correct("test").mean()
+        surplus = whole.confidence - whole.accuracy
         found += [f"{label} is {100 * abs(surplus):.1f} points {'over' if surplus > 0 else 'under'}confident"]
     style.percent_axis(upper.yaxis, "accuracy")
     style.percent_axis(lower.yaxis, "images")

@@ -137,6 +137,18 @@ def test_calibration_error_by_hand() -> None:
     assert np.isnan(curve.accuracy[0])
 
 
+def test_calibration_is_of_the_bins_that_are_asked_for() -> None:
+    probabilities, labels = two_classes(0.75, 100, 60)
+    found = metrics.calibration(probabilities, labels)
+    assert (found.confidence, found.accuracy) == pytest.approx((0.75, 0.6))
+    assert found.error == pytest.approx(0.15)
+    assert found.log_loss == pytest.approx(-(0.6 * np.log(0.75) + 0.4 * np.log(0.25)))
+    mixed = np.vstack([probabilities, two_classes(0.55, 100, 70)[0]])
+    both = np.concatenate([labels, two_classes(0.55, 100, 70)[1]])
+    assert metrics.calibration(mixed, both).error == pytest.approx(0.15)  # 15 points over, 15 under
+    assert metrics.calibration(mixed, both, bins=1).error == pytest.approx(0, abs=1e-12)
+
+
 def test_bins_are_closed_on_the_right() -> None:
     curve = metrics.reliability(np.array([[0.6, 0.4], [1.0, 0.0]]), [0, 0], bins=5)
     assert curve.count.tolist() == [0, 0, 1, 0, 1]
