@@ -83,9 +83,9 @@ def options(experiment: Experiment) -> list[str]:
 def training(experiment: Experiment) -> str:
     """Python code that runs an experiment."""
     return (
-        "from helpers import runner\n"
+        "from helpers import run\n"
         "from helpers.experiment import Experiment\n"
-        f"runner.run(Experiment(**{asdict(experiment)!r}))\n"
+        f"run.run(Experiment(**{asdict(experiment)!r}))\n"
     )
 
 

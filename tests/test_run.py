@@ -162,7 +162,7 @@ def test_of_two_processes_one_trains(
         waiting = pool.submit(door.run, SMALL, progress=False)
         assert kills.still_waits(waiting)
         with monkeypatch.context() as patch:  # who wants another experiment need not wait
-            patch.setattr(train, "_train", lambda *given: undisturbed)
+            patch.setattr(train, "train", lambda *given: undisturbed)
             another = SMALL.replace(learning_rate=SMALL.learning_rate * 1.5)
             assert door.run(another) is undisturbed
         child.send_signal(signal.SIGCONT)

@@ -343,5 +343,5 @@ def test_a_page_that_is_gone_is_not_taken_for_the_archive(server: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, server: Path) -> None:
     (tmp_path / "cache").write_text("a file is in the folder's place")
-    with pytest.raises(split.DataError, match="REPORT_CACHE"):
+    with pytest.raises(paths.CacheError, match="REPORT_CACHE"):
         sources.load(Experiment())

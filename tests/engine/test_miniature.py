@@ -95,7 +95,7 @@ def test_other_weights_are_refused_with_the_cure(
 
 def test_importing_the_miniature_and_drawing_needs_no_keras() -> None:
     code = (
-        "import sys; from helpers import miniature; miniature.source_images(20, 0); "
+        "import sys; from helpers.data import miniature; miniature.source_images(20, 0); "
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
