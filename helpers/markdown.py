@@ -96,6 +96,6 @@ def at_stake(notebook: str, dataset: str) -> Markdown:
             "id": [claim.id for claim in at_stake_here],
             "claim": [claim.statement for claim in at_stake_here],
             "published": [claim.published for claim in at_stake_here],
-            "how it is decided": [claim.rule for claim in at_stake_here],
+            "how it is decided": [claim.rule.sentence for claim in at_stake_here],
         }
     )

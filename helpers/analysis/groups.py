@@ -20,15 +20,18 @@ Group = Sequence[Run]
 # ---------------------------------------------------------------------------- evidence
 
 
-def matching_runs(runs: Group, free: Sequence[str] = ("seed",), **changes: Any) -> list[Run]:
-    """The runs, by seed, that differ from Experiment(**changes) in the `free` fields at most.
+def matching_runs(
+    runs: Group, experiment: Experiment | None = None, free: Sequence[str] = ("seed",)
+) -> list[Run]:
+    """The runs, by seed, that differ from the experiment (the headline) in the `free` fields at most.
 
     Raises RecordError for two records of one experiment, which differ in their data or weights: a mean over
     both would take them for two seeds.
     """
+    wanted = experiment or Experiment()
 
     def key(run: Run) -> str:
-        return _key(**{**changes, **{name: run.config[name] for name in free}})
+        return _key(wanted, **{name: getattr(run.experiment, name) for name in free})
 
     found = [run for run in runs if run.key and run.key == key(run)]
     first: dict[str, Run] = {}
@@ -52,8 +55,8 @@ def compared_runs(groups: Mapping[str, Group]) -> list[Run]:
 
 
 @functools.cache
-def _key(**fields: Any) -> str:
-    return Experiment(**fields).key
+def _key(experiment: Experiment, **changes: Any) -> str:
+    return experiment.replace(**changes).key
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,21 @@ def accuracy(run: Run, split: str = "test", view: str = "plain") -> Proportion:
     return intervals.proportion(run.accuracy(split, view), run.size(split))
 
 
-def mean_accuracy(group: Group, metric: str) -> Proportion:
-    """An experiment's accuracy: Wilson's interval for a single run, Student's across the seeds of several."""
-    values = [run.metrics[metric] for run in group]
+def mean_accuracy(group: Group, split: str = "test", view: str = "plain") -> Proportion:
+    """An experiment's accuracy: Wilson's interval for a single run, Student's across the seeds of several.
+
+    split and view as in `Run.accuracy`.
+    """
+    split = split.removesuffix("_end2end")
+    values = [run.accuracy(split, view) for run in group]
     if len(values) == 1:
-        return intervals.proportion(values[0], group[0].size(metric.split("_")[0]))
+        return intervals.proportion(values[0], group[0].size(split))
     return intervals.across_seeds(values)
 
 
 def both_splits(group: Group) -> str:
     """'val 92.3% (91.5 to 93.0), test 91.6% (91.0 to 92.1)'."""
-    return f"val {mean_accuracy(group, 'val_end2end')}, test {mean_accuracy(group, 'test_end2end')}"
+    return f"val {mean_accuracy(group, 'val')}, test {mean_accuracy(group, 'test')}"
 
 
 def rate_of_kept_weights(run: Run) -> float:
@@ -157,8 +164,8 @@ def early_stop(losses: Sequence[float], patience: int) -> Stop:
 
 def train_gap(group: Group, stage: str) -> float:
     """Training less validation accuracy, -1 to 1, in a stage's last epoch, averaged over the runs."""
-    curves = [run.curves[stage] for run in group]
-    return float(np.mean([curve["accuracy"][-1] - curve["val_accuracy"][-1] for curve in curves]))
+    curves = [run.stage(stage) for run in group]
+    return float(np.mean([curve.accuracy[-1] - curve.val_accuracy[-1] for curve in curves]))
 
 
 def storing_gain(run: Run) -> float:
@@ -166,10 +173,9 @@ def storing_gain(run: Run) -> float:
 
     Of the stored images the training set alone is passed again; the rest is of both kinds of evaluation.
     """
-    extract, head = run.timing_sec["feature_extract"], run.timing_sec["top_train"]
     stored = run.train_images + 2 * (run.size("val") + run.size("test"))
-    epochs = len(run.stage1.loss)
-    return epochs * extract * run.train_images / stored / (extract + head)
+    a_pass = run.storing_seconds * run.train_images / stored
+    return len(run.stage1) * a_pass / (run.storing_seconds + run.stage1_seconds)
 
 
 def best_rate(group: Group) -> list[Run]:

@@ -64,7 +64,7 @@ def _headline(runs: Group) -> str:
     short = sum(any(run.is_screening for run in each.runs) for each in verdicts.values())
     best = verdicts["C5"]
     seeds = f"over {len(best.runs)} seeds" if len(best.runs) > 1 else "with one seed"
-    reached = groups.mean_accuracy(best.runs, "test_end2end")
+    reached = groups.mean_accuracy(best.runs)
     return (
         f"**The study's best result: {best.outcome}.** Thirty layers unfrozen, at 1e-5 and with "
         f"augmentation, reach {reached} on the test images {seeds}; the "

@@ -48,7 +48,7 @@ class Curves:
 
     def __len__(self) -> int:
         """Epochs, as they were logged; 0 where there was no such stage."""
-        return len(self.val_loss)
+        return len(self.loss)
 
     @property
     def kept_epoch(self) -> int:
@@ -159,15 +159,16 @@ class Run:
     @property
     def stage1(self) -> Curves:
         """Curves of the head on frozen features; empty where there was no such stage."""
-        return self._curves("stage1")
+        return self.stage("stage1")
 
     @property
     def stage2(self) -> Curves:
         """Curves of suffix and head together; empty where there was no such stage."""
-        return self._curves("stage2")
+        return self.stage("stage2")
 
-    def _curves(self, stage: str) -> Curves:
-        logged = self.curves.get(stage, {})
+    def stage(self, name: str) -> Curves:
+        """Curves of 'stage1' or 'stage2'; empty where there was no such stage."""
+        logged = self.curves.get(name, {})
         return Curves(**{each.name: logged.get(each.name, []) for each in fields(Curves)})
 
     def accuracy(self, split: str, view: str = "plain") -> float:

@@ -1,18 +1,16 @@
-"""The seed study's claims, and how each verdict is reached from records.
+"""How a claim is judged: each rule is a sentence for the reader and, beside it, the function that applies it.
 
-Each Claim names the experiments that bear on it and carries its rule of judgement as a sentence and, beside
-it, as a function. Both were written before this report's full-scale runs were looked at, but for two: C16's
-was shortened when records had begun to say what stored features had cost, and C13, judged on the first seed
-alone, takes the mean over the seeds since there are several. The study's text and logs, and some short first
-measurements, were known. Only full-scale runs on CIFAR-10 are evidence: a run
-counts where its key is that of the experiment named, whatever its seed. A claim without its runs says
-what is still to be run. To add one, append it to CLAIMS.
+Every rule was written before the full-scale runs of this report were looked at, except two. C16's rule became
+shorter when records began to say what stored features had cost. C13 was judged on the first seed alone, and
+takes the mean over the seeds since there are several. The study's text and logs, and a few short
+measurements, were known.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
@@ -30,38 +28,55 @@ from helpers.analysis.groups import (
     train_gap,
 )
 from helpers.data import sources
-from helpers.text import scientific
+from helpers.text import scientific, span
 
 Outcome = Literal["reproduced", "partly", "not reproduced", "not yet run"]
 Judgement = tuple[Outcome, str]
-# ---------------------------------------------------------------------------- rules
-
-REACHES = (
-    "Reproduced if validation and test accuracy are at most 1 point below the published ones; partly if at "
-    "most 2; otherwise not."
-)
-BEST_OF = (
-    "Reproduced if the study's choice gains on each alternative by a paired test; partly if no alternative "
-    "gains on it; not if one does."
-)
+"""The outcome, and what was measured, in words."""
+Judge = Callable[[Mapping[str, Group]], Judgement]
+"""From the experiments' names and their runs, one a seed, to a judgement."""
 
 
-def reaches(val: float, test: float) -> Callable[[Mapping[str, Group]], Judgement]:
-    """The rule REACHES for the claim's only experiment."""
+@dataclass(frozen=True)
+class Rule:
+    """A rule of judgement."""
 
+    sentence: str
+    judge: Judge
+
+
+def rule(sentence: str) -> Callable[[Judge], Rule]:
+    """Make a function the Rule that this sentence describes."""
+    return lambda judge: Rule(sentence, judge)
+
+
+# ---------------------------------------------------------------------------- rules of several claims
+
+
+def reaches(val: float, test: float) -> Rule:
+    """Whether the claim's only experiment reaches published accuracies, each in 0 to 1."""
+
+    @rule(
+        "Reproduced if validation and test accuracy are at most 1 point below the published ones; partly if "
+        "at most 2; otherwise not."
+    )
     def judge(groups: Mapping[str, Group]) -> Judgement:
         (group,) = groups.values()
-        ours = mean_accuracy(group, "val_end2end").value, mean_accuracy(group, "test_end2end").value
-        short = round(max(val - ours[0], test - ours[1]), 4)
-        outcome: Outcome = "reproduced" if short <= 0.01 else "partly" if short <= 0.02 else "not reproduced"
+        missing = [val - mean_accuracy(group, "val").value, test - mean_accuracy(group, "test").value]
+        most = round(max(missing), 4)
+        outcome: Outcome = "reproduced" if most <= 0.01 else "partly" if most <= 0.02 else "not reproduced"
         return outcome, both_splits(group)
 
     return judge
 
 
-def best_of(choice: str) -> Callable[[Mapping[str, Group]], Judgement]:
-    """The rule BEST_OF; of runs that differ in their learning rate, those of the best on validation count."""
+def best_of(choice: str, note: str = "") -> Rule:
+    """Whether the study's choice is the best; of several learning rates, the best on validation counts."""
 
+    @rule(
+        "Reproduced if the study's choice gains on each alternative by a paired test; partly if no "
+        "alternative gains on it; not if one does." + note
+    )
     def judge(groups: Mapping[str, Group]) -> Judgement:
         tuned = {name: best_rate(group) for name, group in groups.items()}
         gains = {name: gain(group, tuned[choice]) for name, group in tuned.items() if name != choice}
@@ -74,15 +89,20 @@ def best_of(choice: str) -> Callable[[Mapping[str, Group]], Judgement]:
     return judge
 
 
+# ---------------------------------------------------------------------------- rules of one claim
+
+
+@rule("Reproduced if the test accuracy's whole interval is at or above 87%; partly if its mean is.")
 def target(groups: Mapping[str, Group]) -> Judgement:
     """C1."""
-    test = mean_accuracy(groups["baseline"], "test_end2end")
+    test = mean_accuracy(groups["baseline"])
     outcome: Outcome = (
         "reproduced" if test.low >= 0.87 else "partly" if test.value >= 0.87 else "not reproduced"
     )
     return outcome, both_splits(groups["baseline"])
 
 
+@rule("In the last epoch, reproduced if training is over 10 points above validation, partly if 5.")
 def overfits(groups: Mapping[str, Group]) -> Judgement:
     """C2."""
     gap = train_gap(groups["baseline"], "stage1")
@@ -91,19 +111,27 @@ def overfits(groups: Mapping[str, Group]) -> Judgement:
     return outcome, f"train {train:.1%}, {100 * gap:+.1f} points above validation"
 
 
+@rule(
+    "Reproduced if the run as published (no augmentation) ends at 20% or less on test; partly if it, "
+    "or the run as logged (standard augmentation), ends below the baseline by a paired test."
+)
 def forgets(groups: Mapping[str, Group]) -> Judgement:
     """C4."""
     versions = {name: group for name, group in groups.items() if name != "baseline"}
     losses = {name: gain(groups["baseline"], group) for name, group in versions.items()}
     text = "; ".join(
-        f"{name}: test {mean_accuracy(group, 'test_end2end')}, {losses[name]} against the baseline"
+        f"{name}: test {mean_accuracy(group)}, {losses[name]} against the baseline"
         for name, group in versions.items()
     )
-    if mean_accuracy(groups["3e-4 as published"], "test_end2end").value <= 0.20:
+    if mean_accuracy(groups["3e-4 as published"]).value <= 0.20:
         return "reproduced", text
     return ("partly" if any(loss.high < 0 for loss in losses.values()) else "not reproduced"), text
 
 
+@rule(
+    "Reproduced if mixup loses by a paired test; partly if the interval holds both zero and the "
+    "published -0.6 points; otherwise not."
+)
 def hurts_slightly(groups: Mapping[str, Group]) -> Judgement:
     """C6."""
     change = gain(groups["headline"], groups["headline + mixup"])
@@ -112,6 +140,11 @@ def hurts_slightly(groups: Mapping[str, Group]) -> Judgement:
     return outcome, f"mixup against none {change}"
 
 
+@rule(
+    "With augmentation as logged: not reproduced unless 1e-5 gains on 3e-4 by a paired test. "
+    "Reproduced if 3e-4 then ends below the baseline and no other normalization of the head lifts it "
+    "above at the same rate; otherwise, or while no other normalization was tried, partly."
+)
 def rate_decides(groups: Mapping[str, Group]) -> Judgement:
     """C7."""
     base, high, low = (groups[name] for name in ("baseline", "3e-4 as logged", "headline"))
@@ -127,6 +160,7 @@ def rate_decides(groups: Mapping[str, Group]) -> Judgement:
     return ("reproduced" if failure.high < 0 and cures and not cured else "partly"), text
 
 
+@rule("Partly if the paired gain is above zero; reproduced if its interval holds 0.5 points as well.")
 def averaging_gains(groups: Mapping[str, Group]) -> Judgement:
     """C8."""
     change = gain(groups["headline"], groups["headline"], views=("plain", "tta"))
@@ -135,6 +169,10 @@ def averaging_gains(groups: Mapping[str, Group]) -> Judgement:
     return ("reproduced" if change.low <= 0.005 <= change.high else "partly"), str(change)
 
 
+@rule(
+    "All else equal, reproduced if each step from 0 to 10, 20 and 30 layers gains by a paired test; "
+    "partly if 30 gains on 0."
+)
 def progressive(groups: Mapping[str, Group]) -> Judgement:
     """C9."""
     depths = list(groups)
@@ -146,22 +184,27 @@ def progressive(groups: Mapping[str, Group]) -> Judgement:
     return outcome, f"{text}; 0 is the first stage alone"
 
 
+@rule("In the last epoch, reproduced if training is at most 2 points above validation; partly if 5.")
 def close(groups: Mapping[str, Group]) -> Judgement:
     """C12."""
     gap = train_gap(groups["headline"], "stage2")
     outcome: Outcome = "reproduced" if gap <= 0.02 else "partly" if gap <= 0.05 else "not reproduced"
-    views = groups["headline"][0].config["views"]
+    views = groups["headline"][0].experiment.views
     return (
         outcome,
         f"train ({views} stored views, with dropout) {100 * gap:+.1f} points from validation",
     )
 
 
+@rule(
+    "Reproduced if the loss is above 0.5, at least half of it is the floor that smoothing sets, and "
+    "the loss without smoothing is below 0.5; partly if only the first or only the other two hold."
+)
 def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
     """C13."""
     group = groups["headline"]
     loss = fmean(run.val_loss for run in group)
-    floor = metrics.smoothing_floor(group[0].config["label_smoothing"])
+    floor = metrics.smoothing_floor(group[0].experiment.label_smoothing)
     likelihood = fmean(
         metrics.negative_log_likelihood(run.probabilities("val"), run.labels("val")) for run in group
     )
@@ -170,6 +213,7 @@ def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
     return outcome, f"val loss {loss:.3f}, of which floor {floor:.3f}; without smoothing {likelihood:.3f}"
 
 
+@rule("Reproduced if they are the three pairs confused most often on test; partly if one or two are.")
 def confusions(groups: Mapping[str, Group]) -> Judgement:
     """C14."""
     matrix = np.sum([run.confusion_matrix for run in groups["headline"]], axis=0)
@@ -182,30 +226,35 @@ def confusions(groups: Mapping[str, Group]) -> Judgement:
     return outcome, "most frequent" + runs + ": " + ", ".join(f"{name} {n}" for name, n in found.items())
 
 
+@rule("Reproduced if a run on a GPU took less than 960 s in all; without such a run, not yet run.")
 def fast_enough(groups: Mapping[str, Group]) -> Judgement:
     """C15."""
     fastest = sorted(groups["headline"], key=lambda run: run.seconds)
-    on_gpu = [run for run in fastest if run.environment.get("accelerator")]
+    on_gpu = [run for run in fastest if run.accelerator]
     if not on_gpu:
-        took = " to ".join(dict.fromkeys(f"{fastest[end].timing_sec['total']:,.0f}" for end in (0, -1)))
+        took = span((run.seconds for run in fastest), ",.0f")
         return "not yet run", f"no run on a GPU; without one {took} s"
-    device, seconds = on_gpu[0].environment["accelerator"], on_gpu[0].timing_sec["total"]
+    device, seconds = on_gpu[0].accelerator, on_gpu[0].seconds
     return ("reproduced" if seconds < 16 * 60 else "not reproduced"), f"{seconds:.0f} s on {device}"
 
 
+@rule(
+    "Against a pass through the backbone in every epoch, at the speed of the extraction: reproduced "
+    "if stage 1 is at least twice as fast; partly if faster."
+)
 def storing_pays(groups: Mapping[str, Group]) -> Judgement:
     """C16."""
     slowest = min(groups["baseline"], key=storing_gain)
-    least, seconds = storing_gain(slowest), slowest.timing_sec
-    epochs = len(slowest.stage1.loss)
+    least, epochs = storing_gain(slowest), len(slowest.stage1)
     outcome: Outcome = "reproduced" if least >= 2 else "partly" if least > 1 else "not reproduced"
     at_least = "at least " if len(groups["baseline"]) > 1 else ""
     return outcome, (
-        f"{seconds['feature_extract']:.0f} s features and {seconds['top_train']:.0f} s head for {epochs} "
+        f"{slowest.storing_seconds:.0f} s features and {slowest.stage1_seconds:.0f} s head for {epochs} "
         f"epochs: {at_least}{least:.1f} times faster"
     )
 
 
+@rule("Reproduced if leaving out each one loses by a paired test; partly if some do.")
 def each_helps(groups: Mapping[str, Group]) -> Judgement:
     """C17."""
     parts = {name: gain(group, groups["all"]) for name, group in groups.items() if name != "all"}

@@ -29,11 +29,11 @@ def judge(claim: Claim, runs: Group) -> Verdict:
     lengths: list[Mapping[str, Any]] = [{}, SCREENING] if claim.screening else [{}]
     for length in lengths:
         groups = {
-            name: matching_runs(runs, claim.free, **length, **changes)
-            for name, changes in {**claim.experiments, **claim.optional}.items()
+            name: matching_runs(runs, experiment.replace(**length), claim.free)
+            for name, experiment in {**claim.experiments, **claim.optional}.items()
         }
         if all(groups[name] for name in claim.experiments):
-            outcome, measured = claim.judge(groups)
+            outcome, measured = claim.rule.judge(groups)
             if outcome == "not yet run":
                 return Verdict(outcome, measured)
             note = (

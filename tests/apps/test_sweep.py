@@ -41,10 +41,10 @@ IMPOSSIBLE = kills.small(n_unfreeze=200)
 )
 def test_a_sweep_runs_what_its_claim_asks_for_and_nothing_else(name: str, claim: str) -> None:
     (asking,) = (each for each in claims.CLAIMS if each.id == claim)
-    runs: Any = [SimpleNamespace(key=each.key, config=asdict(each)) for each in SWEEPS[name]]
+    runs: Any = [SimpleNamespace(key=each.key, experiment=each, seed=each.seed) for each in SWEEPS[name]]
     found = [
-        groups.matching_runs(runs, asking.free, **experiments.SCREENING, **changes)
-        for changes in asking.experiments.values()
+        groups.matching_runs(runs, each.replace(**experiments.SCREENING), asking.free)
+        for each in asking.experiments.values()
     ]
     assert all(found)
     assert sum(map(len, found)) == len(runs)

@@ -26,7 +26,7 @@ def test_a_finding_opens_with_what_was_found_and_gives_its_numbers() -> None:
     headline, failure, looks, prevention, beyond = findings.findings(committed())
     run = next(run for run in committed() if run.key == experiments.HEADLINE.key)
     assert headline.startswith("**The study's best result: reproduced.**")
-    assert str(groups.mean_accuracy(groups.matching_runs(committed()), "test_end2end")) in headline
+    assert str(groups.mean_accuracy(groups.matching_runs(committed()))) in headline
     assert "17 claims" in headline
     assert "weight decay changes none of 10,000 answers" in headline
     assert failure.startswith("**The run that failed, run to its end, is not shown to differ")
