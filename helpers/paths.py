@@ -18,6 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
 RESULTS = ROOT / "results"
+PLACES = (
+    "REPORT_BUILD",
+    "REPORT_CACHE",
+    "REPORT_RESULTS",
+    "CIFAR10_DIR",
+    "MOBILENETV2_WEIGHTS",
+    "KERAS_HOME",
+)
+"""The environment variables that hold a path."""
 
 
 class CacheError(UserError):
@@ -27,12 +36,31 @@ class CacheError(UserError):
 def _stated(variable: str) -> Path | None:
     """The absolute path that an environment variable holds; None where it is not set, or empty."""
     value = os.environ.get(variable)
-    return Path(value).expanduser().absolute() if value else None
+    return Path(os.path.expanduser(value)).absolute() if value else None
+
+
+def environment() -> dict[str, str]:
+    """The environment for a child process, wherever it runs: it uses the same places and this very package."""
+    places = {name: str(path) for name in PLACES if (path := _stated(name))}
+    found = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, **places, "PYTHONPATH": os.pathsep.join(found)}
 
 
 def cache_folder() -> Path:
-    """Where downloads, stored activations and checkpoints go: REPORT_CACHE, or the platform's cache."""
-    return _stated("REPORT_CACHE") or Path(platformdirs.user_cache_dir("transfer-report"))
+    """Where downloads, stored activations and checkpoints go: REPORT_CACHE, or the platform's cache.
+
+    Raises CacheError where neither is known: REPORT_CACHE is not set, and the user has no home folder.
+    """
+    try:
+        return _stated("REPORT_CACHE") or Path(platformdirs.user_cache_dir("transfer-report"))
+    except RuntimeError as error:
+        cure = "set HOME, or REPORT_CACHE, to a folder"
+        raise CacheError(f"you have no home folder on this machine: {cure}") from error
+
+
+def build_folder() -> Path:
+    """Where notebooks are executed and the site is built: REPORT_BUILD, or build/ of this checkout."""
+    return _stated("REPORT_BUILD") or ROOT / "build"
 
 
 def cache_gigabytes() -> str:
@@ -51,8 +79,8 @@ def weights_file() -> Path | None:
 
 
 def keras_home() -> Path:
-    """Keras' own folder of downloads: KERAS_HOME, or ~/.keras."""
-    return _stated("KERAS_HOME") or Path.home() / ".keras"
+    """Keras' own folder of downloads: KERAS_HOME, or ~/.keras; without a home a folder that is not there."""
+    return _stated("KERAS_HOME") or Path(os.path.expanduser("~/.keras"))
 
 
 def threads() -> int:

@@ -120,7 +120,7 @@ def run_notebook(
     Args:
         name: A notebook's number, name or path: 04, 04_finetune.
         parameters: A parameter and its value, as in: -p learning_rate 3e-5 -p scale quick.
-        output: Where the executed notebook goes; build/<name>.ipynb unless given.
+        output: Where the executed notebook goes; <name>.ipynb in build/ (or REPORT_BUILD) unless given.
         in_place: Run it with its own parameters and, once all of it ran, put it in its place, tidied;
             at full scale its figures go to figures/.
     """
@@ -133,7 +133,7 @@ def run_notebook(
         example = " ".join(f"-p {parameter} {known[parameter]['written']}" for parameter in list(known)[:2])
         print(f"\nRun it with one of them or more: python -m helpers notebook {name} {example}")
         return
-    target = output or paths.ROOT / "build" / path.name
+    target = output or paths.build_folder() / path.name
     options: dict[str, Any] = {"log_output": True, "progress_bar": {"ncols": 80}}
     if in_place:
         notebooks.execute_in_place(path, target, **options)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import os
 import re
 import shutil
 import sys
@@ -19,6 +18,8 @@ from typing import Any
 
 import nbformat
 import papermill
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
 
 from helpers import markdown, paths
 from helpers.errors import UserError
@@ -32,6 +33,19 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 """The kernel that every machine has; a user's own may be named after a folder."""
 OF_THE_RUN = ("papermill", "execution", "ExecuteTime")
 """What papermill, Jupyter and its timing extension add to a cell's metadata."""
+
+
+class Kernel(AsyncKernelManager):
+    """Runs notebooks with this Python and this package.
+
+    No kernel that the user registered under the same name takes its place, and no `helpers` of the user's.
+    """
+
+    kernel_spec = KernelSpec(argv=[sys.executable, *"-m ipykernel_launcher -f {connection_file}".split()])
+
+    async def start_kernel(self, **options: Any) -> None:
+        """Start it with the environment of all our child processes."""
+        await super().start_kernel(env=paths.environment(), **options)
 
 
 class NotebookError(UserError):
@@ -112,12 +126,15 @@ def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) 
     NotebookError where a cell fails; `output` then holds what ran until there.
     """
     values = checked(path, given)
-    # This environment's own kernel, even where the user has registered another under the same name.
-    os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            str(path), str(output), parameters=values, kernel_name="python3", **options
+            str(path),
+            str(output),
+            parameters=values,
+            kernel_name=KERNEL["name"],
+            kernel_manager_class=Kernel,
+            **options,
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookError(

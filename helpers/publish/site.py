@@ -58,7 +58,7 @@ def report(scale: str = "quick") -> Path:
     if scale not in SCALES:
         raise ReportError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
     dataset = "cifar10" if scale == "full" else available()
-    pages = paths.ROOT / "build" / f"{scale}-{dataset}" / "notebooks"
+    pages = paths.build_folder() / f"{scale}-{dataset}" / "notebooks"
     with _alone(pages.parent):
         chapters = notebooks.series()
         print(f"{len(chapters)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
@@ -74,8 +74,7 @@ def report(scale: str = "quick") -> Path:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """While this lasts no other process builds in the folder, which is made if it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".lock")
+    lock = filelock.FileLock(paths.writable(folder, "REPORT_BUILD") / ".lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -109,7 +108,7 @@ def pdf(scale: str = "quick") -> Path:
             f"{', '.join(BROWSERS)}). Install one, for instance `apt install chromium`, or open the site "
             "of `make report` in any browser and print it"
         )
-    executed = sorted((paths.ROOT / "build").glob(f"{scale}-*/notebooks/{PROVENANCE}"), key=os.path.getmtime)
+    executed = sorted((paths.build_folder()).glob(f"{scale}-*/notebooks/{PROVENANCE}"), key=os.path.getmtime)
     if not executed:
         report(scale)
         return pdf(scale)
@@ -199,7 +198,8 @@ def environment() -> dict[str, Any]:
     last line a reader sees is the page to open.
     """
     ask = "import json; from helpers.engine.environment import environment; print(json.dumps(environment()))"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, cwd=paths.ROOT)
+    command = [sys.executable, "-c", ask]
+    done = subprocess.run(command, capture_output=True, text=True, env=paths.environment())
     if done.returncode:
         raise ReportError(f"Keras could not be asked for its backend:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -213,7 +213,8 @@ def site(pages: Path, builder: str = "html") -> Path:
     # Two levels below the sources: MyST-NB puts its images one above, and Sphinx wants those inside.
     target = pages / "_build" / builder
     command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", builder]
-    result = subprocess.run([*command, str(pages), str(target)], capture_output=True, text=True)
+    command += [str(pages), str(target)]
+    result = subprocess.run(command, capture_output=True, text=True, env=paths.environment())
     if result.returncode:
         raise ReportError(f"The site of {pages} could not be built:\n{result.stderr or result.stdout}")
     return target

@@ -165,6 +165,42 @@ def test_without_parameters_a_chapter_is_explained_and_not_run(
     assert "helpers notebook 07 -p dataset cifar10 -p scale full" in said
 
 
+# The kernel -----------------------------------------------------------------------------------------
+
+
+def said(path: Path, *cells: str) -> list[str]:
+    """What cells print in a notebook executed as ours are, a line each."""
+    book = write(path, *map(new_code_cell, cells))
+    notebooks.execute(book, path.with_name("out.ipynb"), {}, progress_bar=False)
+    outputs = [
+        output for cell in nbformat.read(path.with_name("out.ipynb"), 4).cells for output in cell.outputs
+    ]
+    return "".join(output.get("text", "") for output in outputs).splitlines()
+
+
+def test_a_kernel_has_this_package_and_the_places_of_the_process_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a `helpers` on PYTHONPATH, not a kernel of the user's, and no place below another folder."""
+    (tmp_path / "helpers.py").write_text("raise SystemError('not ours')")
+    spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": ["false"], "display_name": "mine", "language": "python"}))
+    for name, value in {
+        "PYTHONPATH": tmp_path,
+        "JUPYTER_PATH": spec.parents[2],
+        "REPORT_RESULTS": "mine",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    tell = (
+        "import os\nfrom helpers import paths\nos.chdir('/')\nprint(paths.ROOT)\nprint(paths.results_root())"
+    )
+    assert said(tmp_path / "01_it.ipynb", tell) == [str(paths.ROOT), str(tmp_path / "mine")]
+    assert dict(os.environ) == before
+
+
 # The table of parameters --------------------------------------------------------------------------
 
 

@@ -172,9 +172,8 @@ def test_it_runs_live_on_the_miniature_and_says_so(path: Path, own_results: None
     parameters: dict[str, Any] = {"dataset": "miniature", "scale": "smoke"}
     if "seeds" in papermill.inspect_notebook(path):
         parameters["seeds"] = 2
-    kernel = {"kernel_name": "python3", "progress_bar": False}
-    done = papermill.execute_notebook(path, tmp_path / path.name, parameters, **kernel)
-    cells = [cell for cell in done.cells if cell.cell_type == "code"]
+    notebooks.execute(path, tmp_path / path.name, parameters, progress_bar=False)
+    cells = code(tmp_path / path.name)
     assert "miniature" in "\n".join(texts(cell) for cell in cells).lower()
     pictures = [html.unescape(text) for cell in cells for text in re.findall(r'alt="([^"]*)"', texts(cell))]
     assert all("Miniature" in text or "the study's log" in text for text in pictures)

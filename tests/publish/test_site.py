@@ -145,6 +145,24 @@ def test_names_of_records_lead_to_their_rows_and_those_to_the_files(site: Path) 
     assert f"{accuracy:.1%} (" in listed and "n_unfreeze 0" in listed
 
 
+def test_records_are_found_where_the_stated_folder_is_relative(
+    pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is below the folder of the report's process; Sphinx works in another."""
+    sources = shutil.copytree(
+        pages, tmp_path / "build" / "notebooks", ignore=shutil.ignore_patterns("_build")
+    )
+    shutil.copytree(
+        RECORD.parent,
+        tmp_path / "mine",
+        ignore=lambda _, names: set(names) - {RECORD.name, f"{RECORD.stem}.npz"},
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPORT_RESULTS", "mine")
+    listed = building.site(sources) / f"{building.RECORDS}.html"
+    assert f'<a id="{RECORD.stem}">' in listed.read_text()
+
+
 def test_in_one_long_page_records_are_within_and_files_are_no_links(long_page: Path) -> None:
     page = long_page.read_text()
     assert f'href="#{RECORD.stem}"' in page and f'<a id="{RECORD.stem}"></a>' in page
