@@ -40,7 +40,7 @@ def _stated(variable: str) -> Path | None:
 
 
 def environment() -> dict[str, str]:
-    """The environment for a child process, wherever it runs: it uses the same places and this very package."""
+    """The environment for a child process in any folder: the same places, and this package."""
     places = {name: str(path) for name in PLACES if (path := _stated(name))}
     found = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **places, "PYTHONPATH": os.pathsep.join(found)}

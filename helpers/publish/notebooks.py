@@ -43,7 +43,7 @@ class Kernel(AsyncKernelManager):
 
     kernel_spec = KernelSpec(argv=[sys.executable, *"-m ipykernel_launcher -f {connection_file}".split()])
 
-    async def start_kernel(self, **options: Any) -> None:
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # as in its base
         """Start it with the environment of all our child processes."""
         await super().start_kernel(env=paths.environment(), **options)
 
