@@ -178,9 +178,14 @@ def storing_gain(run: Run) -> float:
     return len(run.stage1) * a_pass / (run.storing_seconds + run.stage1_seconds)
 
 
-def best_rate(group: Group) -> list[Run]:
-    """The runs at the learning rate whose mean validation accuracy is highest."""
-    rates: dict[float | None, list[Run]] = {}
+def best_rate(rates: Mapping[float, Group]) -> float:
+    """The learning rate whose runs have the highest mean validation accuracy; of equals the first."""
+    return max(rates, key=lambda rate: np.mean([run.val_accuracy for run in rates[rate]]))
+
+
+def at_best_rate(group: Group) -> list[Run]:
+    """The runs at the best of their learning rates."""
+    rates: dict[float, list[Run]] = {}
     for run in group:
-        rates.setdefault(run.learning_rate, []).append(run)
-    return max(rates.values(), key=lambda runs: np.mean([run.val_accuracy for run in runs]))
+        rates.setdefault(run.experiment.learning_rate, []).append(run)
+    return rates[best_rate(rates)]

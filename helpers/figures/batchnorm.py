@@ -1,7 +1,4 @@
-"""Figures of a failure's anatomy: what `diagnosis` measured between the epochs, from records alone.
-
-They follow the rules of `plots`: a title that states the finding, intervals, alternative text.
-"""
+"""Figures of a diagnosed run: what was measured between its epochs, from records alone."""
 
 from __future__ import annotations
 
@@ -46,27 +43,27 @@ def accuracy_by_statistics(run: Run, title: str = "") -> Figure:
     for axes, (images, words) in zip(
         figure.subplots(2, 1, sharex=True, sharey=True), IMAGES.items(), strict=True
     ):
-        for (kind, label), look in zip(
+        for (kind, label), properties in zip(
             STATISTICS.items(), style.line_styles(STATISTICS).values(), strict=True
         ):
             if kind not in run.diagnosis[0].accuracy[images]:
                 continue
             found = by_epoch(run, images, kind)
             middle, low, high = style.columns(found, "value low high")
-            axes.plot(epochs, middle, label=label, **look)
-            axes.fill_between(epochs, low, high, color=look["color"], alpha=0.12, linewidth=0)
+            axes.plot(epochs, middle, label=label, **properties)
+            axes.fill_between(epochs, low, high, color=properties["color"], alpha=0.12, linewidth=0)
         style.percent_axis(axes.yaxis, f"{words}\naccuracy")
         if images == "val":
             style.legend_above(axes, columns=2)
     axes.set_xlabel(style.EPOCHS + "; 0: before the first")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    seen, can = (
+    moving, reestimated = (
         [each.value for each in by_epoch(run, "val", kind)] for kind in ("moving", best_statistics(run))
     )
-    worst = int(np.argmax(np.subtract(can, seen)))
+    worst = int(np.argmax(np.subtract(reestimated, moving)))
     found_title = (
-        f"After epoch {worst} the same weights give {percent(seen[worst])} with moving averages and "
-        f"{percent(can[worst])} re-estimated"
+        f"After epoch {worst} the same weights give {percent(moving[worst])} with moving averages and "
+        f"{percent(reestimated[worst])} re-estimated"
     )
     note = (
         "Bands: 95% intervals. Weights, images and labels are the same in every line of a panel; where one "
@@ -91,8 +88,12 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
             for number, (kind, fill) in enumerate(marks.items()):
                 if kind in run.diagnosis[-1].accuracy["val"]:
                     middle, low, high = style.columns([accuracy(run, statistics=kind)], "value low high")
-                    look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "mfc": fill}
-                    style.intervals(axes, middle, low, high, [row + offset], **look)
+                    properties: dict[str, Any] = {
+                        "color": PALETTE[number],
+                        "marker": MARKERS[number],
+                        "mfc": fill,
+                    }
+                    style.intervals(axes, middle, low, high, [row + offset], **properties)
         axes.plot([mean(runs, epoch=0)] * 2, [row - 0.4, row + 0.4], color=GREY, linestyle=":")
     style.rows(axes, list(groups))
     style.percent_axis(axes.xaxis, "validation accuracy")
@@ -102,65 +103,64 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
         Line2D([], [], color=GREY, ls=":", label="before fine-tuning"),
     ]
     style.legend_above(axes, legend)
-    said = []
+    accuracies = []
     for name, runs in groups.items():
-        said.append(f"{name} {percent(mean(runs))}")
+        accuracies.append(f"{name} {percent(mean(runs))}")
         if best_statistics(runs[0]) == "clean":
-            said[-1] += f", re-estimated {percent(mean(runs, statistics='clean'))}"
+            accuracies[-1] += f", re-estimated {percent(mean(runs, statistics='clean'))}"
     described = (
         "Validation accuracy after the last epoch, a mark a seed, 95% intervals; averaged over seeds: "
-        f"{'; '.join(said)}"
+        f"{'; '.join(accuracies)}"
     )
-    hides = {
+    gaps = {
         name: max(0.0, *map(statistics_gap, runs))
         for name, runs in groups.items()
         if best_statistics(runs[0]) == "clean"
     }
-    most, least = (end(hides, key=hides.__getitem__) for end in (max, min))
-    found_title = f"Evaluation hides up to {100 * hides[most]:.1f} points ({most})"
+    most, least = (end(gaps, key=gaps.__getitem__) for end in (max, min))
+    found_title = f"Evaluation hides up to {100 * gaps[most]:.1f} points ({most})"
     if least != most:
-        found_title += f", and at most {100 * hides[least]:.1f} ({least})"
+        found_title += f", and at most {100 * gaps[least]:.1f} ({least})"
     return style.finished(figure, title or found_title, described, style.cautions(every))
 
 
 @styled
 def accuracy_by_rate(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
-    """Validation accuracy after the last epoch against the learning rate, by what the weights are judged by.
+    """Validation accuracy after the last epoch against the learning rate, by how the weights are judged.
 
-    groups: learning rate to its runs, one a seed. A filled band between the two upper lines and the one
-    of moving averages is what only looks lost; what falls in all lines is lost.
+    groups: learning rate to its runs, one a seed. The filled band, between re-estimated and moving
+    statistics, is accuracy that only seems lost. What falls in every line is lost.
     """
     rates = sorted(groups)
     labels = {**STATISTICS, "probe": "fresh linear probe on the features"}
     del labels["augmented"]
     figure, axes = style.panel(4.0)
     means = {}
-    for (kind, label), look in zip(labels.items(), style.line_styles(labels).values(), strict=True):
+    for (kind, label), properties in zip(labels.items(), style.line_styles(labels).values(), strict=True):
         means[kind] = np.array([mean(groups[rate], statistics=kind) for rate in rates])
         found = [[accuracy(run, statistics=kind) for run in groups[rate]] for rate in rates]
         low = [min(share.low for share in shares) for shares in found]
         high = [max(share.high for share in shares) for shares in found]
         reach = [means[kind] - low, high - means[kind]]
-        axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **look)
+        axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **properties)
     axes.fill_between(rates, means["moving"], means["clean"], color=PALETTE[0], alpha=0.1, linewidth=0)
     every = _by_seed(groups)
     axes.axhline(mean(list(every.values()), epoch=0), color=GREY, linestyle=":")
-    axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].config['optimizer']})", ylim=(0, 1))
+    axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].experiment.optimizer})", ylim=(0, 1))
     axes.set_xticks(rates, [text.scientific(rate) for rate in rates], minor=False)
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes, columns=2)
     worst = rates[(means["clean"] - means["moving"]).argmax()]
-    parts = [100 * statistics_gap(run) for run in groups[worst]]
-    points = " to ".join(dict.fromkeys(f"{end(parts):.0f}" for end in (min, max)))
+    points = text.span((100 * statistics_gap(run) for run in groups[worst]), ".0f")
     found_title = f"At {text.scientific(worst)} evaluation hides {points} points that the weights still have"
-    said = "; ".join(
-        f"{text.scientific(rate)}: {percent(seen)} as evaluated, {percent(able)} re-estimated"
-        for rate, seen, able in zip(rates, means["moving"], means["clean"], strict=True)
+    described = "; ".join(
+        f"{text.scientific(rate)}: {percent(moving)} as evaluated, {percent(reestimated)} re-estimated"
+        for rate, moving, reestimated in zip(rates, means["moving"], means["clean"], strict=True)
     )
     reaches = "from the lowest to the highest end of the seeds' 95% intervals"
     note = f"Dotted: before fine-tuning. Bars: {reaches}; lines: means"
-    return style.finished(figure, title or found_title, said, note, style.cautions(every))
+    return style.finished(figure, title or found_title, described, note, style.cautions(every))
 
 
 @styled
@@ -169,15 +169,15 @@ def active_channels(groups: Mapping[str, Sequence[Run]], title: str = "") -> Fig
 
     groups: name to its runs, one a seed, of equally many epochs.
     """
-    looks = style.line_styles(groups)
+    properties = style.line_styles(groups)
     figure, axes = style.panel(3.6)
     found = []
     for name, runs in groups.items():
         counts = np.array([[epoch.active_channels for epoch in run.diagnosis] for run in runs])
         epochs, middle = range(counts.shape[1]), counts.mean(axis=0)
-        axes.plot(epochs, middle, label=name, **looks[name])
+        axes.plot(epochs, middle, label=name, **properties[name])
         axes.fill_between(
-            epochs, counts.min(axis=0), counts.max(axis=0), color=looks[name]["color"], alpha=0.12
+            epochs, counts.min(axis=0), counts.max(axis=0), color=properties[name]["color"], alpha=0.12
         )
         found.append(f"{name} {middle[-1]:,.0f}")
     axes.set(ylabel="channels that vary", xlabel=style.EPOCHS + "; 0: before the first")
@@ -205,13 +205,13 @@ def weight_drift(runs: Mapping[str, Run], title: str = "") -> Figure:
     Above: norm of the change over the norm before, layer by layer. Below: linear CKA with the activations
     before stage 2, block by block; 1 means the same up to rotation and scale.
     """
-    looks = style.line_styles(runs)
+    properties = style.line_styles(runs)
     figure = Figure(figsize=(WIDTH, 6.4))
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
     for label, run in runs.items():
         drift, cka = run.diagnosis[-1].drift, run.diagnosis[-1].cka
-        above.plot(list(drift), list(drift.values()), label=label, **looks[label])
-        below.plot(list(cka), list(cka.values()), **looks[label])
+        above.plot(list(drift), list(drift.values()), label=label, **properties[label])
+        below.plot(list(cka), list(cka.values()), **properties[label])
     above.set(yscale="log", ylabel="relative change of the kernel")
     below.set(ylabel="CKA with before (0 to 1)", ylim=(0, 1.05))
     for axes in (above, below):

@@ -6,27 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from helpers.figures import style
-from helpers.figures.style import EPOCHS, GREY, PALETTE, WIDTH, Array, Figure, _setting, cautions, styled
+from helpers.figures.style import EPOCHS, GREY, PALETTE, WIDTH, Array, Figure, cautions, dataset_note, styled
 from helpers.records import published
 from helpers.records.run import Run
 from helpers.text import percent, points
 
-WIDE = 20
-"""How many times its lowest value a loss must reach to be drawn on a logarithmic axis."""
+LOGARITHMIC_FROM = 20
+"""A loss is drawn on a logarithmic axis where its highest value is this many times its lowest, or more."""
 
 
 # ---------------------------------------------------------------------------- training
 
 
 def _curve(label: str, run: Run, stage: str, metric: str) -> Array:
-    curves = run.curves.get(stage, {})
-    if metric not in curves:
-        raise ValueError(f"run {label!r} has no {metric!r} in {stage}, only {', '.join(curves) or 'nothing'}")
-    return np.asarray(curves[metric])
+    values = getattr(run.stage(stage), metric)
+    if not values:
+        raise ValueError(f"run {label!r} has no {metric!r} in {stage}: choose another stage or quantity")
+    return np.asarray(values)
 
 
 @styled
@@ -40,38 +41,24 @@ def learning_curves(
     """Training (dashed) and validation (solid) curves of up to five runs, a panel a quantity.
 
     `quantities` among 'accuracy', 'loss', 'learning_rate'; `levels` adds a line to compare with, as in
-    {'accuracy': ('target', 0.87)}. The x axis counts passes over the training set: what a seed log calls
-    an epoch but was a single optimizer step is a hollow marker at the pass that it follows.
+    {'accuracy': ('target', 0.87)}. The x axis counts passes over the training set: what a published
+    log calls an epoch but was a single optimizer step is a hollow marker at the pass that it follows.
     """
-    note, looks, levels = cautions(runs), style.line_styles(runs), levels or {}
+    note, properties, levels = cautions(runs), style.line_styles(runs), levels or {}
     figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * len(quantities)))
     panels = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
     for axes, quantity in zip(panels, quantities, strict=True):
-        lines = {quantity: "-"} if quantity == "learning_rate" else {quantity: "--", f"val_{quantity}": "-"}
         for label, run in runs.items():
-            real, single = published.real_epochs(run, stage), published.one_step_epochs(run, stage)
-            passes = published.passes(run, stage)
-            for metric, line in lines.items():
-                values = _curve(label, run, stage, metric)
-                every = max(1, len(real) // 8)
-                axes.plot(passes[real], values[real], line, markevery=every, **looks[label])
-                hollow: dict[str, Any] = {"linestyle": "none", "mfc": "white", "ms": 3, "alpha": 0.6}
-                axes.plot(passes[single], values[single], **hollow, **looks[label])
+            _draw_curves(axes, label, run, stage, quantity, properties[label])
         if quantity in levels:
             name, level = levels[quantity]
             axes.axhline(level, color=GREY, linestyle=":")
             place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
             axes.annotate(name, (1, level), color=GREY, **place)
-        if quantity == "accuracy":
-            style.percent_axis(axes.yaxis, quantity)
-        else:
-            axes.set_ylabel("learning rate" if quantity == "learning_rate" else f"{quantity} (nats)")
-            low, high = axes.dataLim.intervaly
-            if quantity == "learning_rate" or high > WIDE * low > 0:
-                axes.set_yscale("log")
+        _scale(axes, quantity)
     panels[-1].set_xlabel(EPOCHS)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    entries = [Line2D([], [], label=label, **look) for label, look in looks.items()]
+    entries = [Line2D([], [], label=label, **each) for label, each in properties.items()]
     entries += [
         Line2D([], [], color=GREY, ls=s, label=n) for n, s in (("training", "--"), ("validation", "-"))
     ]
@@ -82,6 +69,31 @@ def learning_curves(
     best = "; ".join(_best(label, run, stage) for label, run in runs.items())
     described = f"Curves of {', '.join(quantities).replace('_', ' ')} by epoch of {stage}: {', '.join(runs)}"
     return style.finished(figure, title or f"Best validation accuracy: {best}", described, note, hollow_note)
+
+
+def _draw_curves(
+    axes: Axes, label: str, run: Run, stage: str, quantity: str, properties: Mapping[str, Any]
+) -> None:
+    """One run's training and validation curve of a quantity; of the learning rate there is but one."""
+    real, single = published.real_epochs(run, stage), published.one_step_epochs(run, stage)
+    passes, every = published.passes(run, stage), max(1, len(real) // 8)
+    lines = {quantity: "-"} if quantity == "learning_rate" else {quantity: "--", f"val_{quantity}": "-"}
+    for metric, line in lines.items():
+        values = _curve(label, run, stage, metric)
+        axes.plot(passes[real], values[real], line, markevery=every, **properties)
+        hollow: dict[str, Any] = {"linestyle": "none", "mfc": "white", "ms": 3, "alpha": 0.6}
+        axes.plot(passes[single], values[single], **hollow, **properties)
+
+
+def _scale(axes: Axes, quantity: str) -> None:
+    """Name the vertical axis, and make it logarithmic for learning rates and for losses that fall far."""
+    if quantity == "accuracy":
+        style.percent_axis(axes.yaxis, quantity)
+        return
+    axes.set_ylabel("learning rate" if quantity == "learning_rate" else f"{quantity} (nats)")
+    low, high = axes.dataLim.intervaly
+    if quantity == "learning_rate" or high > LOGARITHMIC_FROM * low > 0:
+        axes.set_yscale("log")
 
 
 def _best(label: str, run: Run, stage: str) -> str:
@@ -126,9 +138,9 @@ def time_to_accuracy(
     figure, axes = style.panel(4.2)
     found: list[str] = []
     soonest: dict[float, str] = {}
-    for label, look in style.line_styles(curves).items():
+    for label, properties in style.line_styles(curves).items():
         seconds, accuracy = map(np.asarray, curves[label])
-        axes.plot(seconds / 60, accuracy, label=label, markevery=max(1, len(seconds) // 8), **look)
+        axes.plot(seconds / 60, accuracy, label=label, markevery=max(1, len(seconds) // 8), **properties)
         reached = seconds[accuracy >= target]
         found += [f"by {label} after {reached[0] / 60:.1f} min" if len(reached) else f"not by {label}"]
         soonest |= {reached[0]: found[-1]} if len(reached) else {}
@@ -141,4 +153,4 @@ def time_to_accuracy(
     style.legend_above(axes, columns=2)
     title = title or f"{percent(target)} is reached soonest {soonest[min(soonest)] if soonest else 'by none'}"
     described = f"Validation accuracy by time. {percent(target)} is reached: {'; '.join(found)}"
-    return style.finished(figure, title, described, _setting(dataset))
+    return style.finished(figure, title, described, dataset_note(dataset))

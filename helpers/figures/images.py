@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.data.sources import CLASSES
 from helpers.figures import style
-from helpers.figures.style import PALETTE, WIDTH, Array, Figure, _setting, styled
+from helpers.figures.style import PALETTE, WIDTH, Array, Figure, dataset_note, styled
 from helpers.text import percent
 
 ERRORS = 18
@@ -35,7 +35,7 @@ def contact_sheet(images: Array, labels: Array, dataset: str, title: str = "") -
     axes.set_yticks(y, names)
     title = title or f"{len(classes)} classes in {images.shape[1]} by {images.shape[2]} pixels"
     described = f"{columns} images of each class: {', '.join(names)}"
-    return style.finished(figure, title, described, _setting(dataset))
+    return style.finished(figure, title, described, dataset_note(dataset))
 
 
 @styled
@@ -51,7 +51,7 @@ def augmentation_sheet(originals: Array, views: Array, dataset: str, title: str 
     axes.xaxis.tick_top()
     title = title or "Augmentation moves, turns and scales an image, and leaves its class plain to see"
     description = f"{len(originals)} images in rows: the original, then {views.shape[1]} augmented views"
-    return style.finished(figure, title, description, _setting(dataset))
+    return style.finished(figure, title, description, dataset_note(dataset))
 
 
 @styled
@@ -68,7 +68,7 @@ def network_view(images: Array, resized: Array, dataset: str, title: str = "") -
     factor = (sides[1] / sides[0]) ** 2
     title = title or f"The network sees {factor:.0f} times as many pixels, and not one detail more"
     description = f"{len(images)} images at {sides[0]} pixels a side, and interpolated to {sides[1]}"
-    return style.finished(figure, title, description, _setting(dataset))
+    return style.finished(figure, title, description, dataset_note(dataset))
 
 
 @styled
@@ -79,8 +79,10 @@ def split_balance(labels: Mapping[str, Array], dataset: str, title: str = "") ->
     figure, axes = style.panel(3.8)
     start = np.zeros(len(names), int)
     for (split, count), colour, hatch in zip(counts.items(), PALETTE, ("", "///", "..."), strict=False):
-        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-        axes.barh(range(len(names)), count, left=start, label=f"{split}, {count.sum():,} images", **look)
+        properties: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        axes.barh(
+            range(len(names)), count, left=start, label=f"{split}, {count.sum():,} images", **properties
+        )
         start += count
     style.rows(axes, names)
     axes.grid(False, axis="y")
@@ -93,7 +95,7 @@ def split_balance(labels: Mapping[str, Array], dataset: str, title: str = "") ->
     if spread:
         found = f"Within a split, the classes' shares differ by at most {100 * spread:.1f} points"
     described = "Images by class: " + ", ".join(f"{split} {count.sum():,}" for split, count in counts.items())
-    return style.finished(figure, title or found, described, _setting(dataset))
+    return style.finished(figure, title or found, described, dataset_note(dataset))
 
 
 @styled
@@ -105,21 +107,22 @@ def confident_errors(
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, 10), of the same
     images in the same order. Raises ValueError where there is no error.
     """
-    said, sure, names = probabilities.argmax(axis=1), probabilities.max(axis=1), CLASSES[dataset]
-    wrong = np.flatnonzero(said != labels)
+    predicted, confidence, names = probabilities.argmax(axis=1), probabilities.max(axis=1), CLASSES[dataset]
+    wrong = np.flatnonzero(predicted != labels)
     if not len(wrong):
         raise ValueError(f"all {len(labels)} images are right: there is no error to show")
-    chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS]
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:ERRORS]
     rows = -(-len(chosen) // 6)
     figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows))
     for axes, image in itertools.zip_longest(figure.subplots(rows, 6, squeeze=False).flat, chosen):
         axes.set_axis_off()
         if image is not None:
             axes.imshow(images[image].astype(np.uint8), interpolation="nearest")
-            caption = f"{names[said[image]]} {percent(sure[image], 0)}\nlabel: {names[labels[image]]}"
+            caption = (
+                f"{names[predicted[image]]} {percent(confidence[image], 0)}\nlabel: {names[labels[image]]}"
+            )
             axes.set_title(caption, fontsize=8.5)
-    title = title or (
-        f"Of {len(wrong):,} errors, {np.sum(sure[wrong] > 0.9):,} were made with a probability above 90%"
-    )
+    above = np.sum(confidence[wrong] > 0.9)
+    title = title or f"Of {len(wrong):,} errors, {above:,} were made with a probability above 90%"
     described = f"The {len(chosen)} surest errors, each with what it was taken for and its label"
-    return style.finished(figure, title, described, _setting(dataset))
+    return style.finished(figure, title, described, dataset_note(dataset))

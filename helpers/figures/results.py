@@ -1,12 +1,11 @@
-"""One function a figure, from Run records and arrays alone, in one style.
+"""Figures of results: accuracy, confusion, calibration, and what one run gains on another.
 
-Every figure has a title that states its finding: `title`, or else one computed from the numbers, which the
-alternative text repeats. `runs` is always a mapping from the name that the figure shows to the Run.
+`runs` is always a mapping from the name that the figure shows to the Run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from helpers.analysis import intervals, metrics
+from helpers.analysis.groups import best_rate
 from helpers.analysis.intervals import describe_difference
 from helpers.data.sources import CLASSES
 from helpers.figures import style
@@ -26,8 +26,6 @@ from helpers.figures.style import (
     WIDTH,
     Array,
     Figure,
-    _refuse_published,
-    _two,
     cautions,
     columns,
     styled,
@@ -36,21 +34,30 @@ from helpers.records import published
 from helpers.records.run import Run
 from helpers.text import percent, points, scientific
 
-FEWEST = 10
-"""Images in a bin of the reliability curve that is drawn."""
-ASIDE = (0.93, 1.0, 1.07)
-"""Factors that set marks of the same rate side by side on a logarithmic axis; a group each."""
+SMALLEST_BIN = 10
+"""Images that a bin of the reliability curve must hold to be drawn."""
+SIDE_BY_SIDE = (0.93, 1.0, 1.07)
+"""A factor a group, which sets its marks beside those of equal rates on a logarithmic axis."""
 
 
-def _matrix(label: str, run: Run) -> Array:
-    """The confusion matrix, int (10, 10)."""
-    if run.confusion_matrix is None:
-        raise ValueError(f"run {label!r} holds no confusion matrix: run it again, or choose another")
-    return np.asarray(run.confusion_matrix)
+def _two_runs(runs: Mapping[str, Run]) -> tuple[tuple[str, Run], tuple[str, Run]]:
+    """The only two runs, each with its name. Raises ValueError where there are more or fewer."""
+    if len(runs) != 2:
+        raise ValueError(f"this figure compares two runs and was given {len(runs)}: {', '.join(runs)}")
+    first, second = runs.items()
+    return first, second
+
+
+def _refuse_published(published: object, runs: Iterable[Run]) -> None:
+    """Raise ValueError where published figures would stand beside runs on the miniature."""
+    if published and any(run.dataset == "miniature" for run in runs):
+        raise ValueError(
+            "the published figures are CIFAR-10's and do not compare with the miniature: leave them out"
+        )
 
 
 def _matrix_note(runs: Mapping[str, Run]) -> str:
-    """Which matrices count predictions averaged over the flip: a seed log's may."""
+    """Which matrices count predictions averaged over the flip, as a published log's may."""
     logs = {label: published.tta_accuracy(run) for label, run in runs.items() if run.is_published_log}
     averaged = [f"{label}, {percent(accuracy)} right" for label, accuracy in logs.items() if accuracy]
     return f"Matrix of predictions averaged over the flip: {'; '.join(averaged)}" if averaged else ""
@@ -62,16 +69,18 @@ def _matrix_note(runs: Mapping[str, Run]) -> str:
 @styled
 def per_class_accuracy(runs: Mapping[str, Run], title: str = "") -> Figure:
     """Test accuracy of each class with Wilson's 95% interval, the first run's hardest class on top."""
-    note, looks = cautions(runs), style.line_styles(runs)
+    note, properties = cautions(runs), style.line_styles(runs)
     first, run = next(iter(runs.items()))
-    share = np.array([each.value for each in metrics.class_accuracy(_matrix(first, run))])
+    share = np.array([each.value for each in metrics.class_accuracy(run.matrix())])
     order = np.argsort(share)
     names = [CLASSES[run.dataset][c] for c in order]
     figure, axes = style.panel(4.2)
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
-        rows = metrics.class_accuracy(_matrix(label, runs[label]))
+        rows = metrics.class_accuracy(runs[label].matrix())
         middle, low, high = columns([rows[c] for c in order], "value low high")
-        style.intervals(axes, middle, low, high, np.arange(len(order)) + shift, label=label, **looks[label])
+        style.intervals(
+            axes, middle, low, high, np.arange(len(order)) + shift, label=label, **properties[label]
+        )
     style.rows(axes, names)
     style.percent_axis(axes.xaxis, "test accuracy, 95% interval")
     style.legend_above(axes)
@@ -93,7 +102,7 @@ def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any
 @styled
 def confusion(run: Run, title: str = "") -> Figure:
     """The confusion matrix in images; only the errors, off the diagonal, are coloured."""
-    matrix, names = _matrix(run.name, run), CLASSES[run.dataset]
+    matrix, names = run.matrix(), CLASSES[run.dataset]
     errors = matrix * ~np.eye(len(names), dtype=bool)
     figure, axes = _heatmap(matrix, errors, names, fmt="d", cmap="Blues")
     for place in range(len(names)):
@@ -111,9 +120,9 @@ def confusion(run: Run, title: str = "") -> Figure:
 @styled
 def confusion_difference(runs: Mapping[str, Run], title: str = "") -> Figure:
     """The second run's confusion matrix minus the first's, in images."""
-    (first, before), (second, after) = _two(runs)
+    (first, before), (second, after) = _two_runs(runs)
     note, names = cautions(runs), CLASSES[after.dataset]
-    change = _matrix(second, after) - _matrix(first, before)
+    change = after.matrix() - before.matrix()
     if change.sum(axis=1).any():
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
     reach = max(1, np.abs(change).max())
@@ -139,12 +148,12 @@ def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], ":", color=GREY, label="perfect calibration")
     found = []
-    for label, look in style.line_styles(runs).items():
+    for label, properties in style.line_styles(runs).items():
         answers = runs[label].probabilities("test"), runs[label].labels("test")
         bins, whole = metrics.reliability(*answers), metrics.calibration(*answers)
-        drawn, name = bins.count >= FEWEST, f"{label}, ECE {100 * whole.error:.1f} points"
-        upper.plot(bins.confidence[drawn], bins.accuracy[drawn], label=name, **look)
-        lower.plot(bins.confidence[drawn], bins.count[drawn] / bins.count.sum(), **look)
+        drawn, name = bins.count >= SMALLEST_BIN, f"{label}, ECE {100 * whole.error:.1f} points"
+        upper.plot(bins.confidence[drawn], bins.accuracy[drawn], label=name, **properties)
+        lower.plot(bins.confidence[drawn], bins.count[drawn] / bins.count.sum(), **properties)
         surplus = whole.confidence - whole.accuracy
         found += [f"{label} is {100 * abs(surplus):.1f} points {'over' if surplus > 0 else 'under'}confident"]
     style.percent_axis(upper.yaxis, "accuracy")
@@ -152,7 +161,7 @@ def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
     style.percent_axis(lower.xaxis, "confidence: probability of the predicted class")
     style.legend_above(upper, columns=2)
     described = "Accuracy of the test images by confidence, beside the diagonal"
-    few = f"Bins of fewer than {FEWEST} images are not drawn"
+    few = f"Bins of fewer than {SMALLEST_BIN} images are not drawn"
     return style.finished(figure, title or "; ".join(found), described, few, note)
 
 
@@ -179,25 +188,25 @@ def error_intervals(
     note = cautions({f"{name} ({run.name})": run for name, group in runs.items() for run in group})
     _refuse_published(published, [run for group in runs.values() for run in group])
     figure, axes = style.panel(1.5 + 0.6 * len(runs))
-    told, below = {}, {}
+    labels, below = {}, {}
     for row, (name, group) in enumerate(runs.items()):
         measured = [intervals.proportion(run.test_accuracy, run.size("test")) for run in group]
         middle, high, low = (1 - share for share in columns(measured, "value low high"))
         rows = row + np.linspace(-0.3, 0.3, len(group) + 2)[1:-1]
         style.intervals(axes, middle, low, high, rows, color=PALETTE[0], marker="o")
-        told[name] = percent(1 - middle.mean())
+        labels[name] = percent(1 - middle.mean())
         if name in published:
             axes.plot(1 - published[name], row, **PUBLISHED)
-            told[name] += f", published {percent(published[name])}"
+            labels[name] += f", published {percent(published[name])}"
             below[name] = middle.mean() / (1 - published[name])
-    style.rows(axes, [f"{name}\n{share}" for name, share in told.items()])
+    style.rows(axes, [f"{name}\n{share}" for name, share in labels.items()])
     axes.set(xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     style.percent_axis(axes.xaxis, "test error")
     axes.minorticks_off()
     dot = Line2D([], [], color=PALETTE[0], marker="o", label="measured, 95% interval, one a run")
     style.legend_above(axes, [dot, Line2D([], [], label="published", **PUBLISHED)] if published else [dot])
-    shares = "; ".join(f"{name} {share}" for name, share in told.items())
+    shares = "; ".join(f"{name} {share}" for name, share in labels.items())
     found = shares
     if below:
         least = min(below, key=lambda name: below[name])
@@ -219,26 +228,26 @@ def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
         name: intervals.paired(reference.correct("test"), run.correct("test")) for name, run in runs.items()
     }
     figure, axes = style.panel(1.4 + 0.3 * len(runs))
-    looks: dict[str, dict[str, Any]] = {
+    properties: dict[str, dict[str, Any]] = {
         "gains": {"color": PALETTE[0], "marker": "^"},
         "loses": {"color": PALETTE[1], "marker": "v"},
         "no difference shown": {"color": GREY, "marker": "o", "mfc": "none"},
     }
-    words = [describe_difference(test, *looks) for test in tests.values()]
+    words = [describe_difference(test, *properties) for test in tests.values()]
     for row, (word, test) in enumerate(zip(words, tests.values(), strict=True)):
         middle, low, high = ([100 * end] for end in (test.difference, test.low, test.high))
-        style.intervals(axes, middle, low, high, [row], **looks[word])
+        style.intervals(axes, middle, low, high, [row], **properties[word])
     axes.axvline(0, color=GREY, linestyle=":")
     style.rows(axes, list(runs))
     axes.set_xlabel("test accuracy less the reference's (points)")
-    entries = [Line2D([], [], ls="none", label=word, **look) for word, look in looks.items()]
+    entries = [Line2D([], [], ls="none", label=word, **each) for word, each in properties.items()]
     style.legend_above(axes, entries)
     found = f"Of {len(runs)} changes {words.count('gains')} gain and {words.count('loses')} lose"
-    said = "; ".join(f"{name} {test}" for name, test in tests.items())
+    differences = "; ".join(f"{name} {test}" for name, test in tests.items())
     spurious = (
         "Each interval stands for itself: of twenty changes that do nothing one would seem to do something"
     )
-    return style.finished(figure, title or found, f"Paired differences: {said}", spurious, note)
+    return style.finished(figure, title or found, f"Paired differences: {differences}", spurious, note)
 
 
 @styled
@@ -252,24 +261,26 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
         {f"{name} {scientific(rate)}": run for name, runs in groups.items() for rate, run in runs.items()}
     )
     figure, axes = style.panel(4.2)
-    found, told = [], []
-    series = zip(groups.items(), style.line_styles(groups).values(), ASIDE[: len(groups)], strict=True)
-    for (name, runs), look, shift in series:
+    found, measured = [], []
+    series = zip(groups.items(), style.line_styles(groups).values(), SIDE_BY_SIDE[: len(groups)], strict=True)
+    for (name, runs), properties, shift in series:
         rates = sorted(runs)
         beside = np.multiply(rates, shift)
         right = [intervals.accuracy(runs[rate].correct("test")) for rate in rates]
         middle, high, low = (1 - share for share in columns(right, "value low high"))
-        axes.errorbar(beside, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **look)
-        best = max(range(len(rates)), key=lambda at: runs[rates[at]].metrics["val_end2end"])
-        axes.plot(beside[best], middle[best], "o", ms=13, mfc="none", color=look["color"])
+        axes.errorbar(beside, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **properties)
+        best = rates.index(best_rate({rate: [runs[rate]] for rate in rates}))
+        axes.plot(beside[best], middle[best], "o", ms=13, mfc="none", color=properties["color"])
         found.append(f"{name} {percent(right[best].value)} at {scientific(rates[best])}")
-        told += [f"{name} at {scientific(rate)} {share}" for rate, share in zip(rates, right, strict=True)]
+        measured += [
+            f"{name} at {scientific(rate)} {share}" for rate, share in zip(rates, right, strict=True)
+        ]
     axes.set(xscale="log", yscale="log", xlabel="learning rate")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     style.percent_axis(axes.yaxis, "test error")
     axes.minorticks_off()
     style.legend_above(axes)
-    described = f"Test accuracy: {'; '.join(told)}"
+    described = f"Test accuracy: {'; '.join(measured)}"
     rings = "Rings: best on validation. Bars: 95% intervals, one seed. Equal rates stand side by side"
     found_title = f"At the rate that validation chooses: {', '.join(found)}"
     return style.finished(figure, title or found_title, described, rings, note)
@@ -284,7 +295,7 @@ def paired_outcomes(
     `views` of the two runs' predictions: to see what averaging over the flip does, give one run under
     two names and views ('plain', 'tta').
     """
-    (first, before), (second, after) = _two(runs)
+    (first, before), (second, after) = _two_runs(runs)
     note, names, labels = cautions(runs), CLASSES[after.dataset], after.labels("test")
     if not np.array_equal(labels, before.labels("test")):
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
@@ -292,8 +303,8 @@ def paired_outcomes(
     lost, gained = (np.bincount(labels[only], minlength=len(names)) for only in (old & ~new, new & ~old))
     figure, axes = style.panel(4.0)
     for counts, sign, who, colour, hatch in ((lost, -1, first, 1, "///"), (gained, 1, second, 0, "")):
-        look: dict[str, Any] = {"color": PALETTE[colour], "hatch": hatch, "edgecolor": "white"}
-        bars = axes.barh(range(len(names)), sign * counts, label=f"only {who} is right", **look)
+        properties: dict[str, Any] = {"color": PALETTE[colour], "hatch": hatch, "edgecolor": "white"}
+        bars = axes.barh(range(len(names)), sign * counts, label=f"only {who} is right", **properties)
         axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
     style.rows(axes, names)
     axes.axvline(0, color=GREY, linewidth=1)
@@ -312,17 +323,17 @@ def paired_outcomes(
 def tta_gain(runs: Mapping[str, Run], published: float | None = None, title: str = "") -> Figure:
     """What averaging over the flip adds to each run's test accuracy, with its paired bootstrap interval.
 
-    `published`: the seed study's gain, as a share.
+    `published`: the original study's gain, as a share.
     """
     note = cautions(runs)
-    _refuse_published(published, list(runs.values()))
+    _refuse_published(published, runs.values())
     gains = {
         name: intervals.paired(run.correct("test"), run.correct("test", "tta")) for name, run in runs.items()
     }
     middle, low, high = columns(list(gains.values()), "difference low high")
     figure, axes = style.panel(1.5 + 0.4 * len(runs))
-    look: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "label": "measured, 95% interval"}
-    style.intervals(axes, 100 * middle, 100 * low, 100 * high, range(len(runs)), **look)
+    properties: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "label": "measured, 95% interval"}
+    style.intervals(axes, 100 * middle, 100 * low, 100 * high, range(len(runs)), **properties)
     axes.axvline(0, color=GREY, linewidth=1)
     if published is not None:
         label = f"published, {points(published)}"

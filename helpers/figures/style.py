@@ -8,17 +8,18 @@ kept open, or changed for the rest of a notebook.
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 import seaborn as sns
 from IPython.display import publish_display_data
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter
@@ -31,7 +32,8 @@ EPOCHS = "epoch (passes over the training images)"
 # ---------------------------------------------------------------------------- shared pieces
 
 
-def _setting(dataset: str) -> str:
+def dataset_note(dataset: str) -> str:
+    """What a figure of images must say of their data set; empty for CIFAR-10."""
     return "Miniature: drawn images, not CIFAR-10" if dataset == "miniature" else ""
 
 
@@ -43,32 +45,17 @@ def cautions(runs: Mapping[str, Run]) -> str:
             f"{', '.join(runs)} are runs on {' and '.join(datasets)}, whose numbers do not compare: "
             "draw a figure for each data set"
         )
-    said: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
     for label, run in runs.items():
-        said.setdefault(caution(run), []).append(label)
-    whose = len(said) > 1
-    return ". ".join(
-        f"{', '.join(labels)}: {text}" if whose else text for text, labels in said.items() if text
-    )
-
-
-def _refuse_published(published: object, runs: Sequence[Run]) -> None:
-    if published and any(run.dataset == "miniature" for run in runs):
-        raise ValueError(
-            "the published figures are CIFAR-10's and do not compare with the miniature: leave them out"
-        )
+        labels.setdefault(caution(run), []).append(label)
+    if len(labels) == 1:
+        return next(iter(labels))
+    return ". ".join(f"{', '.join(whose)}: {text}" for text, whose in labels.items() if text)
 
 
 def columns(results: Sequence[Any], names: str) -> list[Array]:
     """An array (n,) for each of the named attributes of n results: 'value low high' of a Proportion."""
     return [np.array([getattr(result, name) for result in results]) for name in names.split()]
-
-
-def _two(runs: Mapping[str, Run]) -> tuple[tuple[str, Run], tuple[str, Run]]:
-    if len(runs) != 2:
-        raise ValueError(f"this figure compares two runs and was given {len(runs)}: {', '.join(runs)}")
-    first, second = runs.items()
-    return first, second
 
 
 Array = np.ndarray[Any, Any]
@@ -95,7 +82,18 @@ STYLE = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.w_pad": 0.1,
 }
-styled = rc_context(STYLE)
+
+
+@contextlib.contextmanager
+def _settings(changes: Mapping[str, Any]) -> Iterator[None]:
+    """Matplotlib's own defaults with these changes: a user's matplotlibrc decides nothing of our figures."""
+    with rc_context():
+        rcdefaults()
+        rcParams.update(changes)
+        yield
+
+
+styled = _settings(STYLE)
 """Decorates a function that draws, so that it draws in this style and changes no other."""
 
 
@@ -105,10 +103,13 @@ class Figure(matplotlib.figure.Figure):
     alt_text: str = ""
 
 
+@_settings({})
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file, 1400 pixels wide, that describes itself."""
     content = io.BytesIO()
-    figure.savefig(content, dpi=200, metadata={"Description": figure.alt_text, "Software": None})
+    figure.savefig(
+        content, format="png", dpi=200, metadata={"Description": figure.alt_text, "Software": None}
+    )
     return content.getvalue()
 
 
@@ -134,12 +135,12 @@ def panel(height: float) -> tuple[Figure, Axes]:
 def finished(figure: Figure, title: str, description: str, *notes: str) -> Figure:
     """Add the title, which is the finding, and the notes; all of it is the alternative text."""
     parts = [part[0].upper() + part[1:] for part in (title, description, *notes) if part]
-    said = [f"{part.rstrip('.')}." for part in parts]
+    sentences = [f"{part.rstrip('.')}." for part in parts]
     figure.suptitle(textwrap.fill(parts[0], 68), x=0.01, ha="left", fontsize=11.5, weight="bold")
-    note = textwrap.fill(" ".join(said[2:]), 112)
+    note = textwrap.fill(" ".join(sentences[2:]), 112)
     if note:
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
-    figure.alt_text = " ".join(said)
+    figure.alt_text = " ".join(sentences)
     return figure
 
 
@@ -170,10 +171,10 @@ def rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def intervals(axes: Axes, middle: Any, low: Any, high: Any, rows: Any, **look: Any) -> None:
+def intervals(axes: Axes, middle: Any, low: Any, high: Any, rows: Any, **properties: Any) -> None:
     """Points at `middle`, with horizontal intervals from `low` to `high`, on `rows`."""
     reach = [np.subtract(middle, low), np.subtract(high, middle)]
-    axes.errorbar(middle, rows, xerr=reach, linestyle="none", elinewidth=1.8, capsize=3, **look)
+    axes.errorbar(middle, rows, xerr=reach, linestyle="none", elinewidth=1.8, capsize=3, **properties)
 
 
 def image_grid(axes: Axes, tiles: Array) -> tuple[Array, Array]:

@@ -225,6 +225,12 @@ class Run:
         """Accelerators that it used; empty where there was none."""
         return self.environment.get("accelerator", "")
 
+    def matrix(self) -> NDArray[np.int64]:
+        """The confusion matrix (10, 10) in test images. Raises RecordError for a log that holds none."""
+        if self.confusion_matrix is None:
+            raise RecordError(f"{self.path}: holds no confusion matrix: run it again, or choose another")
+        return np.asarray(self.confusion_matrix)
+
     def size(self, split: str) -> int:
         """Number of images in 'val' or 'test'."""
         return PUBLISHED_SPLIT[split] if self.is_published_log else sum(self.class_counts[split])

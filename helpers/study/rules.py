@@ -19,7 +19,7 @@ import numpy as np
 from helpers.analysis import metrics
 from helpers.analysis.groups import (
     Group,
-    best_rate,
+    at_best_rate,
     both_splits,
     gain,
     mean_accuracy,
@@ -78,7 +78,7 @@ def best_of(choice: str, note: str = "") -> Rule:
         "alternative gains on it; not if one does." + note
     )
     def judge(groups: Mapping[str, Group]) -> Judgement:
-        tuned = {name: best_rate(group) for name, group in groups.items()}
+        tuned = {name: at_best_rate(group) for name, group in groups.items()}
         gains = {name: gain(group, tuned[choice]) for name, group in tuned.items() if name != choice}
         if all(each.low > 0 for each in gains.values()):
             outcome: Outcome = "reproduced"
@@ -216,7 +216,7 @@ def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
 @rule("Reproduced if they are the three pairs confused most often on test; partly if one or two are.")
 def confusions(groups: Mapping[str, Group]) -> Judgement:
     """C14."""
-    matrix = np.sum([run.confusion_matrix for run in groups["headline"]], axis=0)
+    matrix = np.sum([run.matrix() for run in groups["headline"]], axis=0)
     pairs = metrics.confused_pairs(matrix, sources.CLASSES["cifar10"])[:3]
     named = {"cat-dog", "automobile-truck", "airplane-bird"}
     found = {f"{pair.first}-{pair.second}": pair.errors for pair in pairs}

@@ -242,7 +242,7 @@ def test_what_cannot_be_drawn_is_refused_by_name(runs: dict[str, Run], tmp_path:
         results.confusion_difference({"first": first})
     with pytest.raises(ValueError, match="6 series in one figure"):
         curves.learning_curves({str(number): first for number in range(6)})
-    with pytest.raises(ValueError, match="'bare' holds no confusion matrix"):
+    with pytest.raises(RecordError, match="json: holds no confusion matrix"):
         results.per_class_accuracy({"bare": dataclasses.replace(first, confusion_matrix=None)})
     with pytest.raises(ValueError, match="'bare' has no 'accuracy' in stage2"):
         curves.learning_curves({"bare": dataclasses.replace(first, curves={})})
@@ -340,3 +340,13 @@ import matplotlib.pyplot as plt
 assert not plt.get_fignums(), "a figure was left open"
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "setting", ["savefig.format: pdf", "text.usetex: True", "axes.labelpad: 40", "savefig.bbox: tight"]
+)
+def test_a_users_matplotlibrc_changes_no_figure(setting: str, runs: dict[str, Run], tmp_path: Path) -> None:
+    plain = style.png(results.confusion(runs["first"]))
+    (tmp_path / "matplotlibrc").write_text(setting)
+    with mpl.rc_context(fname=tmp_path / "matplotlibrc"):
+        assert style.png(results.confusion(runs["first"])) == plain
