@@ -85,7 +85,7 @@ STYLE = {
 
 
 @contextlib.contextmanager
-def _settings(changes: Mapping[str, Any]) -> Iterator[None]:
+def _settings(changes: dict[Any, Any]) -> Iterator[None]:
     """Matplotlib's own defaults with these changes: a user's matplotlibrc decides nothing of our figures."""
     with rc_context():
         rcdefaults()
