@@ -366,8 +366,8 @@ def load(
     `stage2` are fields of the Experiment. Raises ExperimentError where there is nothing to fine-tune.
     """
     common.refuse_below(1, n_unfreeze=stage2["n_unfreeze"], epochs=stage2["epochs"])
-    place = {"dataset": dataset, "scale": scale, "seed": seed}
-    head = {"dropout": dropout, "label_smoothing": label_smoothing}
+    place: dict[str, Any] = {"dataset": dataset, "scale": scale, "seed": seed}
+    head: dict[str, Any] = {"dropout": dropout, "label_smoothing": label_smoothing}
     careful = experiments.for_notebook(experiments.HEADLINE, **place, **head, **stage2)
     networks = {
         "frozen": experiments.for_notebook(experiments.BASELINE, **place, **head),

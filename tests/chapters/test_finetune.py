@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import made
@@ -13,14 +14,13 @@ from helpers.analysis import groups, metrics
 from helpers.chapters import finetune
 from helpers.chapters.finetune import SHORT, Finetune
 from helpers.experiment import Experiment, ExperimentError
+from helpers.publish import notebooks
 from helpers.records.run import Run
 from helpers.study import experiments
 
 Make = Callable[..., Run]
-PARAMETERS: dict[str, Any] = {"dataset": "cifar10", "scale": "full", "seed": 42}
-PARAMETERS |= {name: getattr(Experiment(), name) for name in ("n_unfreeze", "optimizer", "learning_rate")}
-PARAMETERS |= {name: getattr(Experiment(), name) for name in ("weight_decay", "augmentation", "batch_size")}
-PARAMETERS |= {name: getattr(Experiment(), name) for name in ("epochs", "dropout", "label_smoothing")}
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "04_finetune.ipynb"
+PARAMETERS = {name: known["default"] for name, known in notebooks.parameters(NOTEBOOK).items()}
 
 
 @pytest.fixture
@@ -64,11 +64,9 @@ def test_the_studys_numbers_stand_beside_its_own_images_alone(make: Make) -> Non
     chapter = load()
     assert chapter.on_study_images
     assert {len(each) for each in chapter.seconds.values()} == {2}
-    place = {"dataset": "miniature", "scale": "smoke"}
-    for base in (experiments.BASELINE, experiments.HEADLINE):
-        make(0.9, experiments.for_notebook(base, **place))
-    drawn = load(**place)
-    assert not drawn.on_study_images and not drawn.shown
+    elsewhere = replace(chapter.tuned, config={**chapter.tuned.config, "dataset": "miniature"})
+    drawn = replace(chapter, tuned=elsewhere)
+    assert not drawn.on_study_images
     assert drawn.seconds == {part: [seconds] for part, seconds in made.SECONDS.items()}
 
 
@@ -122,12 +120,15 @@ def test_classes_are_ranked_by_what_was_right_and_by_what_was_gained(make: Make)
     right, later = ([[0] * 10 for _ in range(10)] for _ in range(2))
     for label in range(10):
         right[label][label], later[label][label] = 100 + label, 150 - label * label
-    frozen, tuned = replace(chapter.frozen, confusion_matrix=right), replace(chapter.tuned, confusion_matrix=later)
+    frozen, tuned = (
+        replace(chapter.frozen, confusion_matrix=right),
+        replace(chapter.tuned, confusion_matrix=later),
+    )
     ranked = replace(chapter, frozen=frozen, tuned=tuned)
     assert [each.name for each in ranked.weakest_classes] == ["airplane", "automobile", "bird"]
     assert ranked.most_gained_classes[0] == finetune.ClassChange("airplane", 100, 50)
     assert [each.gained for each in ranked.most_gained_classes] == [50, 48, 44]
-    assert chapter.confused_pairs[0].errors == 32
+    assert chapter.confused_pairs[0].errors == 16
 
 
 def test_without_the_reference_no_short_run_is_shown(make: Make) -> None:
@@ -138,7 +139,7 @@ def test_without_the_reference_no_short_run_is_shown(make: Make) -> None:
     chapter = load()
     assert chapter.reference and [each.id for each in chapter.shown][0] == reference.id
     parts, rates = chapter.kinds
-    assert list(parts.runs) == ["dropout 0.0"] and (parts.planned, rates.planned) == (13, 14)
+    assert list(parts.runs) == ["n_unfreeze 0", "dropout 0.0"] and (parts.planned, rates.planned) == (13, 14)
     assert chapter.by_rate == {"adamw": {1e-5: chapter.reference}}
     assert chapter.sweeps[0] == "precision" and chapter.sweeps[-1] == "optimizer"
 
