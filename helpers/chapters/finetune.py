@@ -22,11 +22,9 @@ from helpers.text import scientific
 
 SHORT = experiments.screening()
 """The reference of the short runs: each of them changes one part of it."""
-KINDS = {
-    "parts of the recipe": ("precision", "depth", "batch", "regularizers", "views"),
-    "optimizers and rates": ("optimizer",),
-}
-"""The sweeps of short runs that the chapter shows, by kind."""
+SWEPT = ("precision", "depth", "batch", "regularizers", "views", "optimizer")
+"""The sweeps of short runs that the chapter shows."""
+KINDS = {"parts of the recipe": SWEPT[:-1], "optimizers and rates": SWEPT[-1:]}
 JUDGED = ("C9", "C10", "C11", "C17")
 """The claims that these sweeps decide."""
 TIMED = {
@@ -74,18 +72,6 @@ class Kind:
     name: str
     runs: Mapping[str, Run]
     planned: int
-
-
-@dataclass(frozen=True)
-class DecayStep:
-    """One step of weight decay: what it asks of a weight, and what float32 makes of it. All are shares."""
-
-    rate: float
-    asked: float
-    changed: float
-    """Of the weights, those that change at all."""
-    arrives: float
-    """Of the decay, what arrives."""
 
 
 @dataclass(frozen=True)
@@ -225,26 +211,14 @@ class Finetune:
         return self._short()
 
     @property
-    def sweeps(self) -> list[str]:
-        """The names of the sweeps that make the short runs."""
-        return [name for sweeps in KINDS.values() for name in sweeps]
-
-    @property
     def kinds(self) -> list[Kind]:
         """The short runs by kind."""
         found = []
         for kind, sweeps in KINDS.items():
-            swept = [each for name in sweeps for each in experiments.SWEEPS[name]]
-            planned = experiments.varying(SHORT, swept)
+            planned = experiments.varying(SHORT, [e for name in sweeps for e in experiments.SWEEPS[name]])
             runs = {name: self.short[each.key] for name, each in planned.items() if each.key in self.short}
             found.append(Kind(kind, runs, len(planned)))
         return found
-
-    @property
-    def shown(self) -> list[Run]:
-        """The short runs, the reference first, once each."""
-        of_kinds = [each for kind in self.kinds for each in kind.runs.values()]
-        return list(dict.fromkeys([self.reference, *of_kinds])) if self.reference else []
 
     @property
     def judged(self) -> list[tuple[Claim, Verdict]]:
@@ -290,22 +264,16 @@ class Finetune:
 
     # ------------------------------------------------------------------------ weight decay
 
-    def decay(self, rate: float) -> DecayStep:
-        """A step of this chapter's weight decay at a learning rate."""
-        asked = self.careful.weight_decay
-        return DecayStep(rate, rate * asked, *metrics.decay_step(rate, asked))
-
     @property
-    def decays(self) -> list[DecayStep]:
-        """A step at this chapter's rate and at all that AdamW was tried at."""
-        return [
-            self.decay(rate) for rate in sorted({self.careful.learning_rate, *experiments.RATES["adamw"]})
-        ]
+    def decays(self) -> dict[float, tuple[float, float]]:
+        """What float32 leaves of a step of decay, at this chapter's rate and all that AdamW was tried at."""
+        rates = sorted({self.careful.learning_rate, *experiments.RATES["adamw"]})
+        return {rate: metrics.decay_step(rate, self.careful.weight_decay) for rate in rates}
 
     @property
     def decay_arrives(self) -> bool:
         """Whether a step at this chapter's rate changes any weight."""
-        return self.decay(self.careful.learning_rate).changed > 0
+        return self.decays[self.careful.learning_rate][0] > 0
 
     @property
     def steps(self) -> int:
@@ -379,8 +347,8 @@ def load(
         name: [each for runs in common.by_seed(network).values() for each in runs]
         for name, network in networks.items()
     }
-    swept = [each for sweeps in KINDS.values() for name in sweeps for each in experiments.SWEEPS[name]]
-    wanted = {each.key: each for each in swept} if dataset == "cifar10" and run.find(SHORT) else {}
+    wanted = {each.key: each for name in SWEPT for each in experiments.SWEEPS[name]}
+    shown = dataset == "cifar10" and run.find(SHORT) is not None
     return Finetune(
         careful=careful,
         frozen=frozen,
@@ -388,7 +356,7 @@ def load(
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
         second_log=store.read(published.PUBLISHED_LOGS / "run_full_tune_low_lr.json"),
         repeated={name: runs for name, runs in repeated.items() if runs},
-        short={key: found for key, each in wanted.items() if (found := run.find(each))},
+        short={key: found for key, each in wanted.items() if shown and (found := run.find(each))},
         evidence=store.read_folder(paths.results_folder(experiments.HEADLINE))[0],
         bench=speed.read(),
     )

@@ -181,7 +181,9 @@ def test_the_floor_of_the_smoothed_loss_is_the_one_that_the_facts_state() -> Non
 
 def test_a_step_of_decay_arrives_where_float32_can_hold_it() -> None:
     """Half the spacing of float32 is 2**-24 of 1 and half of that of 2: below both nothing changes."""
-    assert metrics.decay_step(1e-5, 1e-4) == metrics.decay_step(1, 2**-26) == (0, 0)
+    assert (
+        metrics.decay_step(1e-5, 1e-4) == metrics.decay_step(1, 2**-26) == metrics.decay_step(1, 0) == (0, 0)
+    )
     changed, arrived = metrics.decay_step(1, 2**-24.5)
     assert 0.1 < changed < 0.9 and 0 < arrived < 2
     changed, arrived = metrics.decay_step(1, 2**-10)

@@ -134,14 +134,13 @@ def test_classes_are_ranked_by_what_was_right_and_by_what_was_gained(make: Make)
 def test_without_the_reference_no_short_run_is_shown(make: Make) -> None:
     make(0.9, short(dropout=0.0))
     chapter = load()
-    assert not chapter.shown and not chapter.by_rate and not any(kind.runs for kind in chapter.kinds)
+    assert not chapter.short and not chapter.by_rate and not any(kind.runs for kind in chapter.kinds)
     reference = make(0.9, SHORT)
     chapter = load()
-    assert chapter.reference and [each.id for each in chapter.shown][0] == reference.id
+    assert chapter.reference and next(iter(chapter.short.values())).id == reference.id
     parts, rates = chapter.kinds
     assert list(parts.runs) == ["n_unfreeze 0", "dropout 0.0"] and (parts.planned, rates.planned) == (13, 14)
     assert chapter.by_rate == {"adamw": {1e-5: chapter.reference}}
-    assert chapter.sweeps[0] == "precision" and chapter.sweeps[-1] == "optimizer"
 
 
 def test_rates_are_compared_with_the_reference_which_is_not_compared_with_itself(make: Make) -> None:
@@ -185,8 +184,8 @@ def test_decay_arrives_where_float32_can_hold_it(rate: float, arrives: bool, mak
     make(0.9, experiments.HEADLINE.replace(learning_rate=rate))
     chapter = load(learning_rate=rate)
     assert chapter.decay_arrives is arrives
-    assert chapter.decays[0].rate == 1e-5 and len(chapter.decays) == 5
-    assert chapter.decay(rate).asked == pytest.approx(rate * 1e-4)
+    assert list(chapter.decays) == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3]
+    assert chapter.decays[rate] == metrics.decay_step(rate, 1e-4)
     assert chapter.shrinkage == pytest.approx(chapter.steps * rate * 1e-4, rel=1e-3)
 
 
