@@ -6,6 +6,7 @@ import ast
 import html
 import itertools
 import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,17 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.
 TRAINING_CODE = {"model", "train", "feature_cache", "apps"}
 """Rooms of helpers that bring Keras, which a notebook reaches through `run` alone."""
 
+FACES = {"chapters", "figures", "markdown", "run", "study"}
+"""What a reader of a notebook meets of helpers."""
+SHORT = ("04_finetune",)
+"""Notebooks whose cells keep within the limits; those of the others are still to be rewritten."""
+MOST_LINES = 450
+"""Of all the notebooks' code together, once all of them are SHORT."""
+
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+short = pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if path.stem in SHORT], ids=lambda path: path.stem
+)
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -81,10 +92,49 @@ def test_it_runs_on_the_common_kernel_and_keeps_no_trace_of_the_machine(path: Pa
 @each
 def test_cells_are_short_and_define_nothing(path: Path) -> None:
     for cell in code(path):
-        assert len(cell.source.splitlines()) <= 15, cell.source
+        assert count_lines(cell.source) <= 15, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))  # a magic is no Python and fails here
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
         assert not [node for node in nodes if isinstance(node, kinds)], cell.source
+
+
+def count_lines(source: str) -> int:
+    """Lines of code; a text literal counts as one, however many it spans."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Constant, ast.JoinedStr))]
+    within = {line for node in nodes for line in range(node.lineno + 1, (node.end_lineno or 0) + 1)}
+    return len(source.splitlines()) - len(within)
+
+
+def test_a_text_literal_counts_as_one_line() -> None:
+    assert count_lines('say(f"""one {two}\nthree\n{four}""")') == 1
+    assert count_lines('one = 1\nsay("""two\nthree""", four=[\n    5,\n])') == 4
+
+
+COMPREHENSIONS = ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
+
+
+@short
+def test_a_cell_is_something_to_learn_from(path: Path) -> None:
+    for cell in code(path):
+        source, nodes = cell.source, list(ast.walk(ast.parse(cell.source)))
+        assert sum(isinstance(node, COMPREHENSIONS) for node in nodes) <= 1, source
+        if "parameters" not in tags(cell):
+            assert count_lines(source) <= 6, source
+            assert max(map(len, source.splitlines())) <= 88, source
+
+
+@short
+def test_it_meets_nothing_but_the_face(path: Path) -> None:
+    nodes = [node for cell in code(path) for node in ast.walk(ast.parse(cell.source))]
+    (line,) = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert isinstance(line, ast.ImportFrom) and line.module == "helpers"
+    assert {alias.name for alias in line.names} <= FACES
+
+
+@pytest.mark.skipif(len(SHORT) < len(NOTEBOOKS), reason="some notebooks are still to be rewritten")
+def test_all_cells_together_are_short() -> None:
+    counts = [count_lines(cell.source) for path in NOTEBOOKS for cell in code(path)]
+    assert sum(counts) <= MOST_LINES and statistics.median(counts) <= 3
 
 
 @each
