@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
 from helpers import cache as stored
 from helpers import paths
 from helpers import run as door
 from helpers.analysis import intervals
-from helpers.apps import predict as predicting
 from helpers.apps import sweep as sweeping
 from helpers.data import cifar10, weights
+from helpers.data.pictures import PictureError
 from helpers.data.sources import CLASSES
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError
@@ -51,15 +51,12 @@ def predict(
         experiment: Which run; the headline unless its fields are given, as to `run`.
         more: More such files.
     """
-    paths = [picture, *more]
-    from helpers.engine import trained  # Keras takes seconds: other commands do without
+    from helpers.apps import predict as predicting  # brings Keras, which takes seconds
 
-    images = np.stack([predicting.picture(path) for path in paths])
-    probabilities = predicting.classify(trained.load(experiment), images)
-    names = CLASSES[experiment.dataset]
-    for path, row in zip(paths, probabilities, strict=True):
-        likeliest = row.argsort()[::-1][:3]
-        print(f"{path}: " + ", ".join(f"{names[label]} {row[label]:.1%}" for label in likeliest))
+    answers, refused = predicting.describe([picture, *more], experiment)
+    print("\n".join(answers), flush=True)
+    if refused:
+        raise PictureError("\n".join(refused))
 
 
 def export(
@@ -221,6 +218,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     """Run one command; an expected error is one line on stderr and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a name that the terminal cannot print
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
     except UserError as error:

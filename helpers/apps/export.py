@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from helpers.engine.trained import PredictionError, load
+from helpers.apps.predict import PredictionError, load
 from helpers.experiment import Experiment
 
 

@@ -1,77 +1,104 @@
-"""A trained run as a network: load it, classify pictures with it, export it.
+"""A trained run as a network: find its weights, and classify pictures with it.
 
-picture ──► 32 px ──► resize, backbone, pooling, head ──► probabilities of the ten classes
+picture ──► 32 px ──► resize, backbone, pooling, head ──► probabilities of the classes
 """
 
 from __future__ import annotations
 
+import shlex
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from helpers import cache, cost, run
+from helpers.data import pictures, sources
+from helpers.engine import model
 from helpers.errors import UserError
-
-if TYPE_CHECKING:
-    import keras
-
-SIDE = 32
-"""Side of the pictures that every run was trained on, in pixels."""
+from helpers.experiment import Experiment
 
 
 class PredictionError(UserError):
-    """A picture cannot be read, or a trained run cannot be loaded or exported."""
+    """A trained run cannot be loaded or exported."""
 
 
-# Pictures -----------------------------------------------------------------------------------------
+def load(experiment: Experiment) -> keras.Model:
+    """The network that a run trained: pictures (n, 32, 32, 3) in [0, 255] to probabilities (n, classes).
 
-
-def picture(path: str | Path) -> np.ndarray:
-    """A picture file as the networks' images are, uint8 (32, 32, 3): RGB, upright, on white.
-
-    Turned as its EXIF orientation says; of several frames the first. The shorter side is resized to
-    32 px, antialiased, and the longer one cut to its middle, so that nothing is stretched.
-    Raises PredictionError, which names the file, for what is not a whole picture or is too large.
+    Raises PredictionError where the trained weights are not on this machine or do not fit, WeightsError
+    where the backbone's are not or do not.
     """
+    path = _weights_file(experiment)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as one of a strange EXIF tag
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                upright = ImageOps.exif_transpose(_eight_bits(file)).convert("RGBA")
-    except UnidentifiedImageError as error:
-        raise PredictionError(f"{path} is no picture of a known format; give a PNG or JPEG file") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        most = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise PredictionError(f"{path} has more than {most} million pixels; save it smaller") from error
-    except Exception as error:  # Pillow's formats raise a dozen types for a damaged file
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise PredictionError(
-            f"{path} cannot be read ({reason}); correct the path, or save the picture again as PNG or JPEG"
-        ) from error
-    white = Image.new("RGBA", upright.size, "white")
-    flat = Image.alpha_composite(white, upright).convert("RGB")
-    return np.asarray(ImageOps.fit(flat, (SIDE, SIDE), Image.Resampling.BICUBIC))
+        with np.load(path, allow_pickle=False) as stored:  # every member is checked against its CRC-32
+            values = [stored[f"w{i}"] for i in range(len(stored))]
+        return model.classifier(experiment, values)
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for a damaged file
+        reason = " ".join(str(error).split())
+        raise PredictionError(f"{path} cannot be used ({reason}); {_training(experiment)}") from error
 
 
-def _eight_bits(file: Image.Image) -> Image.Image:
-    """The picture, of which Pillow would clip 16-bit greys at 255; ValueError for floating point."""
-    if file.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, which have no stated white")
-    if not file.mode.startswith("I"):
-        return file
-    greys = Image.fromarray((np.asarray(file).clip(0, 65535) // 257).astype(np.uint8))
-    greys.info = file.info  # and with it the EXIF orientation
-    return greys
+def classify(network: keras.Model, images: np.ndarray, flip: bool = True) -> np.ndarray:
+    """Probabilities of each class, float32 (n, classes), for images in [0, 255], (n, 32, 32, 3).
 
-
-def classify(network: keras.Model, pictures: np.ndarray, flip: bool = True) -> np.ndarray:
-    """Probabilities of each class, float32 (n, 10), for pictures in [0, 255], (n, 32, 32, 3), n at least 1.
-
-    flip: the mean of those of each picture and of its mirror image, the report's test-time augmentation.
+    flip: the mean of those of each image and of its mirror image, the report's test-time augmentation.
     """
-    images = np.asarray(pictures, np.float32)
-    views = [images, images[:, :, ::-1]] if flip else [images]
+    pixels = np.asarray(images, np.float32)
+    views = [pixels, pixels[:, :, ::-1]] if flip else [pixels]
     return np.mean([network.predict(view, verbose=0) for view in views], axis=0)
+
+
+def describe(paths: Sequence[Path], experiment: Experiment) -> tuple[list[str], list[str]]:
+    """A line for each picture with its three likeliest classes, and one for each that cannot be read.
+
+    Before the former come the assumptions on which pictures were read.
+    """
+    images: dict[Path, np.ndarray] = {}
+    notes: list[str] = []
+    refused: list[str] = []
+    for path in paths:
+        try:
+            with warnings.catch_warnings(record=True) as assumed:
+                images[path] = pictures.read(path)
+            notes += [str(warning.message) for warning in assumed]
+        except pictures.PictureError as error:
+            refused.append(str(error))
+    if not images:
+        return [], refused
+    answers = classify(load(experiment), np.stack(list(images.values())))
+    names = sources.CLASSES[experiment.dataset]
+    lines: list[str] = notes
+    for path, shares in zip(images, answers, strict=True):
+        likeliest = ", ".join(f"{names[label]} {shares[label]:.1%}" for label in shares.argsort()[:-4:-1])
+        lines.append(f"{path}: {likeliest}")
+    return lines, refused
+
+
+def _weights_file(experiment: Experiment) -> Path:
+    """The file of a run's trained weights; whether it was diagnosed and its engine make no difference."""
+    found = run.fingerprints(experiment)
+    asked = [experiment.replace(engine="bank", diagnosed=diagnosed) for diagnosed in (False, True)]
+    places = [cache.run_folder(each, found) / "weights.npz" for each in asked]
+    for place in places:
+        if place.is_file():
+            return place
+    name = f"{experiment.slug} ({experiment.dataset}, {experiment.scale} scale)"
+    raise PredictionError(
+        f"{name} left no trained weights on this machine: there is no {places[0]}; {_training(experiment)}"
+    )
+
+
+def _training(experiment: Experiment) -> str:
+    """The command that trains a run here, and what it costs."""
+    plain = experiment.replace(diagnosed=False)
+    options = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in plain.changes.items()
+    ]
+    command = " ".join(["python -m helpers run", *options])
+    if run.find(plain):  # `run` would show that record and train nothing
+        command = f"REPORT_RESULTS=$(mktemp -d) {command}"
+    return f"train it, which takes {cost.cost(plain)}, with: {command}"

@@ -7,10 +7,13 @@ Sandler et al. 2018 (arXiv:1801.04381) describe the backbone; the seed study's s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 from keras import layers
 
-from helpers.engine.backbones import POOLED, cut, unfrozen
+from helpers.engine.backbones import POOLED, backbone, cut, unfrozen
 from helpers.engine.fused_conv import _joined
 from helpers.experiment import Experiment
 
@@ -97,3 +100,25 @@ def whole(network: keras.Model, top: keras.Model, experiment: Experiment) -> ker
     prefix.trainable = False
     images = keras.Input((32, 32, 3), name="pixels")
     return keras.Model(images, above(prefix(images, training=False)), name="whole")
+
+
+def classifier(experiment: Experiment, values: Sequence[np.ndarray]) -> keras.Model:
+    """A trained run's network: images (n, 32, 32, 3) in [0, 255] to probabilities (n, classes).
+
+    values: the weights of what was trained, in Keras' order. It consists of Keras' own layers: those that
+    train inside `above_cut` are the backbone's, so that the backbone, left as it is, computes what was
+    trained. Raises ValueError where the values are not this network's.
+    """
+    network = backbone(experiment)
+    top = head(experiment, network.output_shape[-1])
+    parts = [top]
+    if experiment.epochs_run:
+        end_to_end = whole(network, top, experiment)
+        parts = [end_to_end.get_layer("above_cut"), end_to_end]  # what either engine leaves
+    shapes = [value.shape for value in values]
+    fitting = [part for part in parts if [tuple(weight.shape) for weight in part.weights] == shapes]
+    if not fitting:
+        raise ValueError("its arrays are not this network's")
+    fitting[0].set_weights(values)
+    pooled = pixels_to(network, POOLED)
+    return keras.Model(pooled.input, top(pooled.output), name="classifier")

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from PIL import Image
 from helpers import cache
 from helpers import run as door
 from helpers.apps import export, predict
-from helpers.apps.predict import PredictionError
+from helpers.apps.predict import PredictionError, load
 from helpers.data import sources
-from helpers.engine.trained import load
 from helpers.experiment import Experiment
 from helpers.records.run import VIEWS
 
@@ -121,114 +119,21 @@ def test_the_command_line_names_the_three_likeliest_classes(store: Path, tmp_pat
         assert classes[0] == probabilities.argmax()
 
 
-# ---------------------------------------------------------------------------- pictures
+def test_one_bad_file_leaves_no_other_unanswered(store: Path, tmp_path: Path) -> None:
+    good = [saved(PIXELS, tmp_path / name) for name in ("a.png", "b.png")]
+    (tmp_path / "text.png").write_text("a picture")
+    done = command("predict", good[0], tmp_path / "text.png", good[1], *kills.options(FINE_TUNED))
+    assert [line.split(": ")[0] for line in done.stdout.splitlines()] == list(map(str, good))
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("PictureError: ") and "text.png is no picture" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "stored", "seen"),
-    [
-        ("rgb.png", PIXELS, PIXELS),
-        ("rgb.bmp", PIXELS, PIXELS),
-        ("grey.png", GREY, np.stack([GREY] * 3, axis=2)),
-        ("grey.gif", GREY, np.stack([GREY] * 3, axis=2)),
-        ("grey16.png", GREY.astype(np.uint16) * 257, np.stack([GREY] * 3, axis=2)),
-        ("grey16.tif", GREY.astype(np.int32) * 257, np.stack([GREY] * 3, axis=2)),
-        ("two_colours.png", GREY > 127, np.stack([255 * (GREY > 127)] * 3, axis=2)),
-        ("opaque.png", np.dstack([PIXELS, np.full_like(GREY, 255)]), PIXELS),
-        ("clear.png", np.dstack([PIXELS, np.zeros_like(GREY)]), np.full_like(PIXELS, 255)),
-    ],
-)
-def test_a_picture_of_32_pixels_is_seen_as_it_is(
-    name: str, stored: np.ndarray, seen: np.ndarray, tmp_path: Path
-) -> None:
-    found = predict.picture(saved(stored, tmp_path / name))
-    assert found.dtype == np.uint8
-    assert np.array_equal(found, seen)
-
-
-def test_what_is_half_transparent_is_seen_on_white(tmp_path: Path) -> None:
-    path = saved(np.dstack([PIXELS, np.full_like(GREY, 128)]), tmp_path / "half.png")
-    np.testing.assert_allclose(predict.picture(path), 127.5 + PIXELS / 2, rtol=0, atol=1.5)
-
-
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "L", "RGB"])
-def test_a_jpeg_is_seen_about_as_it_was(mode: str, tmp_path: Path) -> None:
-    Image.new("RGB", (90, 60), (200, 100, 50)).convert(mode).save(tmp_path / "a.jpg", quality=95)
-    expected = Image.new("RGB", (32, 32), (200, 100, 50)).convert(mode).convert("RGB")
-    np.testing.assert_allclose(predict.picture(tmp_path / "a.jpg"), np.asarray(expected), rtol=0, atol=4)
-
-
-def test_of_an_animation_the_first_frame_is_seen(tmp_path: Path) -> None:
-    red, blue = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue"))
-    red.save(tmp_path / "a.gif", save_all=True, append_images=[blue])
-    assert (predict.picture(tmp_path / "a.gif") == (255, 0, 0)).all()
-
-
-@pytest.mark.parametrize("pixels", [PIXELS, GREY.astype(np.uint16) * 257], ids=["colour", "16 bits"])
-def test_a_picture_taken_sideways_is_seen_upright(pixels: np.ndarray, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera's: to be turned clockwise by a quarter
-    plain = predict.picture(saved(pixels, tmp_path / "plain.png"))
-    turned = predict.picture(saved(pixels, tmp_path / "turned.png", exif=exif))
-    assert np.array_equal(turned, np.rot90(plain, -1))
-
-
-@pytest.mark.parametrize("upright", [False, True])
-def test_the_middle_square_of_a_long_picture_is_seen(upright: bool, tmp_path: Path) -> None:
-    stripes = np.zeros((50, 150, 3), np.uint8)
-    for third, channel in enumerate((0, 1, 2)):
-        stripes[:, 50 * third : 50 * (third + 1), channel] = 255
-    path = saved(stripes.transpose(1, 0, 2) if upright else stripes, tmp_path / "long.png")
-    inner = predict.picture(path)[2:-2, 2:-2]  # at the very edges, its neighbours shine in
-    assert (inner == (0, 255, 0)).all()
-
-
-def test_a_large_picture_is_averaged_not_sampled(tmp_path: Path) -> None:
-    board = np.indices((330, 330)).sum(0).astype(np.uint8) % 2 * 255
-    np.testing.assert_allclose(predict.picture(saved(board, tmp_path / "a.png")), 127.5, rtol=0, atol=8)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (31, 33)])
-def test_any_size_will_do(size: tuple[int, int], tmp_path: Path) -> None:
-    Image.new("RGB", size, "red").save(tmp_path / "a.png")
-    assert (predict.picture(tmp_path / "a.png") == (255, 0, 0)).all()
-
-
-def short(path: Path) -> None:
-    """A picture file that lacks its end."""
-    saved(PIXELS, path)
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "text.png": (lambda path: path.write_text("a picture"), "no picture of a known format; give a PNG"),
-    "empty.png": (lambda path: path.touch(), "no picture of a known format; give a PNG"),
-    "missing.png": (lambda path: None, "No such file or directory.*correct the path"),
-    "folder.png": (lambda path: path.mkdir(), "Is a directory.*correct the path"),
-    "short.png": (short, "truncated.*save the picture again"),
-    "short.jpg": (short, "truncated.*save the picture again"),
-    "float.tif": (
-        lambda path: saved((GREY / 255).astype(np.float32), path),
-        "floating-point.*as PNG or JPEG",
-    ),
-    "bomb.png": (lambda path: Image.new("1", (20_000, 20_000)).save(path), "89 million pixels.*smaller"),
-    "large.png": (lambda path: Image.new("1", (10_000, 9_000)).save(path), "89 million pixels.*smaller"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_whole_picture_is_refused_by_name(name: str, tmp_path: Path) -> None:
-    make, reason = REFUSED[name]
-    make(tmp_path / name)
-    with pytest.raises(PredictionError, match=f"{name} .*{reason}"):
-        predict.picture(tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ["text.png", "missing.png", "folder.png", "short.jpg", "large.png"])
-def test_the_command_line_refuses_in_one_line(name: str, tmp_path: Path) -> None:
-    REFUSED[name][0](tmp_path / name)
-    good = saved(PIXELS, tmp_path / "good.png")
-    assert_refused(command("predict", good, tmp_path / name, *kills.options(FINE_TUNED)), name)
+def test_a_name_that_the_terminal_cannot_print_is_answered(store: Path, tmp_path: Path) -> None:
+    path = saved(PIXELS, tmp_path / "caf\u00e9.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONIOENCODING", "ascii")
+        done = command("predict", path, *kills.options(FINE_TUNED))
+    assert done.returncode == 0 and "caf\\xe9.png: " in done.stdout, done.stderr
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], name: str) -> None:
