@@ -24,11 +24,13 @@ import streamlit as st
 from helpers.analysis import intervals
 from helpers.analysis.intervals import PairedTest, describe_difference
 from helpers.data.sources import CLASSES
+from helpers.errors import UserError
 from helpers.experiment import changed
 from helpers.figures.style import PALETTE
 from helpers.paths import RESULTS
 from helpers.records import published, store
 from helpers.records.run import Run, caution
+from helpers.study.experiments import TABLE
 from helpers.text import percent
 
 # Comments, not docstrings: Streamlit writes a bare string at the top level onto the page.
@@ -39,6 +41,7 @@ FILTERS = ("depth", "optimizer", "augmentation", "learning rate", "batch", "scal
 COSTS = {"minutes": "time (minutes, on each run's machine)", "passes": "passes over the training images"}
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down")
 NO_VALUE = "no value"
+TABLE_KEYS = {row.key for row in TABLE.values()}
 BOUND: dict[str, Any] = {"bind": "query-params"}  # what keeps a choice in the page's address
 Stamps = tuple[tuple[str, int, int], ...]
 
@@ -72,16 +75,21 @@ def labelled(runs: Iterable[Run]) -> dict[str, Run]:
             for name, value in own.items()
             if any(other.config.get(name) != value for other in called[run.name])
         ]
-        kind = " (seed log)" if run.is_published_log else "" if run.scale == "full" else f" ({run.scale})"
-        names.setdefault(f"{run.name} {run.id[:4]}".strip() + "".join(telling) + kind, []).append(run)
-    alike = {f"{name}, {run.path}": run for name, same in names.items() for run in same[1:]}
+        kind = (
+            " (published log)" if run.is_published_log else "" if run.scale == "full" else f" ({run.scale})"
+        )
+        names.setdefault(printable(f"{run.name} {run.id[:4]}".strip()) + "".join(telling) + kind, []).append(
+            run
+        )
+    alike = {printable(f"{name}, {run.path}"): run for name, same in names.items() for run in same[1:]}
     return {name: same[0] for name, same in names.items()} | alike
 
 
 def options(run: Run) -> dict[str, Any]:
-    """The choices that the page filters by; None where a seed log is silent or a run had no stage 2.
+    """The choices that the page filters by; None where a published log is silent or a run had no stage 2.
 
-    A seed log says 'augment' where we say 'augmentation', with other values: it is shown in its own words.
+    A published log says 'augment' where we say 'augmentation', with other values; it is shown in its
+    own words.
     """
     config, rate = run.config, run.learning_rate
     chosen = {
@@ -101,7 +109,7 @@ def options(run: Run) -> dict[str, Any]:
 def table(runs: Mapping[str, Run]) -> pd.DataFrame:
     """One row a run: its choices, accuracies as shares in 0 to 1 (test with Wilson's interval), and costs.
 
-    The last column but one holds a seed log's own options, all, and of ours what is not the default.
+    The last column but one holds a published log's own options, all, and of ours what is not the default.
     """
     rows = []
     for label, run in runs.items():
@@ -112,7 +120,8 @@ def table(runs: Mapping[str, Run]) -> pd.DataFrame:
         rows.append(
             {
                 "run": label,
-                "source": "seed log" if run.is_published_log else "record",
+                "of the table": run.key in TABLE_KEYS,
+                "source": "published log" if run.is_published_log else "record",
                 "dataset": run.dataset,
                 **options(run),
                 "seed": run.config.get("seed"),
@@ -124,11 +133,16 @@ def table(runs: Mapping[str, Run]) -> pd.DataFrame:
                 "minutes": None if seconds is None else seconds / 60,
                 "passes": sum(len(published.real_epochs(run, stage)) for stage in run.curves) or None,
                 "log, or not default": ", ".join(f"{name}={value}" for name, value in sorted(said.items())),
-                "file": str(run.path),
+                "file": printable(str(run.path)),
             }
         )
     whole = dict.fromkeys(("depth", "batch", "seed", "passes"), "Int64")
     return pd.DataFrame(rows).astype(whole)
+
+
+def printable(text: str) -> str:
+    """The text, with bytes of a file's name that are no UTF-8 written as \\xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def as_text(value: Any) -> str:
@@ -174,8 +188,9 @@ def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
     `rows`: of `table`, of one data set; those without accuracy or cost are left out.
     """
     drawn = rows.dropna(subset=["test accuracy", cost])
-    kind = drawn["scale"] + drawn["source"].map({"seed log": " scale, seed log", "record": " scale"})
-    group = f"{colour} " + drawn[colour].map(as_text) + ", " + kind if colour != "scale" else kind
+    logs = drawn["source"].eq("published log").map({True: " scale, published log", False: " scale"})
+    kind = drawn["scale"].astype(str) + logs.astype(str)
+    group = f"{colour} " + drawn[colour].map(as_text).astype(str) + ", " + kind if colour != "scale" else kind
     figure = go.Figure()
     for place, name in enumerate(dict.fromkeys(group)):
         part, (tone, symbol) = drawn[group == name], look(place)
@@ -201,7 +216,7 @@ def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
 def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figure:
     """One metric's training (dashed) and validation (solid) curves; runs without it are left out.
 
-    The x axis counts passes over the training images: what a seed log calls an epoch but was a single
+    The x axis counts passes over the training images: what a published log calls an epoch but was a single
     optimizer step is a hollow marker at the pass that it follows.
     """
     figure = go.Figure()
@@ -323,6 +338,13 @@ def watch(folders: Sequence[Path], seen: Stamps) -> None:
         st.rerun()
 
 
+def offered(key: str, choices: Iterable[str]) -> None:
+    """Say which values of a choice in the page's address do not exist; Streamlit drops them in silence."""
+    for value in st.query_params.get_all(key):
+        if value not in (known := list(choices)):
+            st.warning(f"{key}={value} in the address is none of: {', '.join(known)}. It is passed over.")
+
+
 def draw(figure: go.Figure) -> None:
     """Show a figure below its title, which wraps there where a figure's own would be cut off on a phone."""
     title, config = figure.layout.title.text, {"displayModeBar": False}
@@ -341,27 +363,35 @@ def given_folders() -> list[Path]:
 
 def choose_folders(roots: Sequence[Path], seen: Stamps) -> dict[str, Run]:
     """Runs by their labels, of the folders chosen in the sidebar; says what could not be read."""
-    folders = sorted({str(Path(path).parent) for path, *_ in seen if path.endswith(".json")})
+    parents = {str(Path(path).parent) for path, *_ in seen if path.endswith(".json")}
+    places = {printable(parent): parent for parent in parents}
+    folders = sorted(places)
     opened = [str(root) for root in roots if str(root) in folders] or folders
+    offered("folder", folders)
     chosen = st.sidebar.multiselect("folders", folders, opened, key="folder", **BOUND) or opened
-    read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in chosen]
+    opened_now = [places[name] for name in chosen]
+    read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in opened_now]
     if problems := [problem for _, unread in read for problem in unread]:
         count = "1 file" if len(problems) == 1 else f"{len(problems)} files"
         with st.expander(f"{count} could not be read", icon="⚠️", expanded=True):
-            st.table(pd.DataFrame(problems, columns=["file", "reason"]).astype(str))
+            table = pd.DataFrame(problems, columns=["file", "reason"]).astype(str)
+            st.table(table.map(printable))
     return labelled(run for runs, _ in read for run in runs)
 
 
 def choose_runs(everything: Mapping[str, Run]) -> pd.DataFrame:
     """The rows of the runs that pass the sidebar's filters, all of one data set."""
     datasets = sorted({run.dataset for run in everything.values()})
+    offered("dataset", datasets)
     dataset = st.sidebar.radio("data set", datasets, key="dataset", **BOUND)
     rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
     wanted = {}
     for name in FILTERS:
         key, texts = name.replace(" ", "_"), values(rows[name])
+        offered(key, texts)
         wanted[name] = st.sidebar.multiselect(name, texts, key=key, placeholder="all", **BOUND)
-    passing = filtered(rows, wanted)
+    passing = filtered(rows, wanted).sort_values(["of the table", "test accuracy"], ascending=False)
+    passing = passing.drop(columns="of the table")
     st.markdown(f"**{len(passing)} of {len(rows)} runs on {DATASETS.get(dataset, dataset)}**")
     return passing
 
@@ -370,7 +400,9 @@ def show_costs(rows: pd.DataFrame) -> None:
     """Accuracy against cost."""
     st.header("Accuracy against cost")
     left, right = st.columns(2)
+    offered("cost", COSTS)
     cost = left.selectbox("cost", list(COSTS), key="cost", **BOUND)
+    offered("colour", FILTERS)
     colour = right.selectbox("colour", FILTERS, key="colour", **BOUND)
     draw(accuracy_by_cost(rows, cost, colour))
     if lacking := rows[rows[["test accuracy", cost]].isna().any(axis=1)]["run"].tolist():
@@ -382,9 +414,11 @@ def show_curves(runs: Mapping[str, Run]) -> None:
     st.header("Learning curves")
     left, middle, right = st.columns([3, 1, 1])
     stages = {stage for run in runs.values() for stage in run.curves if run.curves[stage]}
+    offered("stage", stages)
     stage = middle.selectbox("stage", sorted(stages, reverse=True), key="stage", **BOUND)
     having = [label for label, run in runs.items() if run.curves.get(stage)]
     hint: dict[str, Any] = {"placeholder": "the first three", "max_selections": 10}
+    offered("runs", having)
     several = left.multiselect("runs", having, key="runs", **hint, **BOUND)
     drawn = {label: runs[label] for label in several or having[:3]}
     metrics = sorted({name.removeprefix("val_") for run in drawn.values() for name in run.curves[stage]})
@@ -403,6 +437,7 @@ def show_confusion(runs: Mapping[str, Run]) -> None:
     """The confusion matrix of a run, or the difference of two."""
     st.header("Confusion matrix")
     left, right = st.columns(2)
+    offered("matrix", runs)
     one = left.selectbox("run", list(runs), key="matrix", **BOUND)
     other = right.selectbox("less", list(runs), index=None, placeholder="nothing", key="less", **BOUND)
     chosen = {label: runs[label] for label in (one, other) if label}
@@ -423,12 +458,14 @@ def show_pair(runs: Mapping[str, Run]) -> None:
         return
     left, middle, right = st.columns([2, 2, 1])
     labels = list(runs)
+    offered("first", runs)
     a = left.selectbox("first", labels, key="first", **BOUND)
+    offered("second", runs)
     b = middle.selectbox("second", labels, index=1, key="second", **BOUND)
     view = right.selectbox("predictions", ["plain", "tta"], key="view", **BOUND)
     try:
         test = paired(runs[a], runs[b], view)
-    except (ValueError, OSError) as error:
+    except (UserError, ValueError, OSError) as error:
         st.warning(f"{a} and {b} cannot be paired: {error}")
         return
     verdict = describe_difference(

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
 from helpers.paths import RESULTS
@@ -15,21 +17,56 @@ PUBLISHED_LOGS = RESULTS / "published"
 """The seed study's five published logs."""
 
 
+CORRECT = "Correct the file, or move it to another folder"
+_NUMBER = {"type": "number"}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_WHOLE = {"type": "integer", "minimum": 0}
+_CURVES = {"type": ["object", "null"], "additionalProperties": {"type": "array", "items": _NUMBER}}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["config", "metrics"],
+    "properties": {
+        "config": {
+            "type": "object",
+            "properties": {
+                **dict.fromkeys(("n_unfreeze", "seed", "batch_size", "patience"), _WHOLE),
+                **dict.fromkeys(("learning_rate", "lr_stage2"), {"type": "number", "minimum": 0}),
+                **dict.fromkeys(("dataset", "scale", "optimizer"), {"type": "string"}),
+            },
+        },
+        "metrics": {
+            "type": "object",
+            "patternProperties": {"^(val|test)_(end2end|tta)$": _SHARE},
+            "additionalProperties": _NUMBER,
+        },
+        "curves": {"type": ["object", "null"], "additionalProperties": _CURVES},
+        "timing_sec": {"type": ["object", "null"], "additionalProperties": {"type": "number", "minimum": 0}},
+        "confusion_matrix": {
+            "type": ["array", "null"],
+            **{"minItems": CLASSES, "maxItems": CLASSES},
+            "items": {"type": "array", "items": _WHOLE, "minItems": CLASSES, "maxItems": CLASSES},
+        },
+    },
+}
+"""What a log of the original study holds; its first versions left out curves, times and matrix."""
+
+
 def read_log(path: Path, content: dict[str, Any]) -> Run:
-    """A Run from a log of the seed's schema; its first versions left out curves, times and matrix."""
-    for name in ("config", "metrics"):
-        if not isinstance(content.get(name), dict):
-            raise refused(path, f"{name!r} is missing: it is no record and no log of the seed's schema")
-    logged = content.get("curves") or {}
-    if not isinstance(logged, dict) or not all(isinstance(curve or {}, dict) for curve in logged.values()):
-        raise refused(path, "'curves' does not hold a stage's metrics by name")
-    curves = {stage: curve or {} for stage, curve in logged.items()}
+    """A Run from a log of the original study's schema.
+
+    Raises RecordError, which names the place and the value, for what is no such log.
+    """
+    if wrong := best_match(Draft202012Validator(SCHEMA).iter_errors(content)):
+        place = wrong.json_path.removeprefix("$.")
+        reason = f"it is no record and no log of the original study: {place}: {wrong.message}"
+        raise refused(path, reason, CORRECT)
+    for name, value in content["metrics"].items():
+        if not np.isfinite(value):
+            raise refused(path, f"metrics.{name} is {value}: the run diverged, or was not measured", CORRECT)
+    curves = {stage: curve or {} for stage, curve in (content.get("curves") or {}).items()}
     for stage, curve in curves.items():
         if len({len(values) for values in curve.values()}) > 1:
-            raise refused(path, f"the curves of {stage} differ in length")
-    matrix = content.get("confusion_matrix")
-    if matrix is not None and np.shape(matrix) != (CLASSES, CLASSES):
-        raise refused(path, f"its confusion matrix has shape {np.shape(matrix)}, not (10, 10)")
+            raise refused(path, f"the curves of {stage} differ in length", CORRECT)
     return Run(
         name=path.stem,
         id="",
@@ -37,7 +74,7 @@ def read_log(path: Path, content: dict[str, Any]) -> Run:
         metrics=content["metrics"],
         curves=curves,
         timing_sec=content.get("timing_sec") or {},
-        confusion_matrix=matrix,
+        confusion_matrix=content.get("confusion_matrix"),
         path=path,
     )
 

@@ -28,12 +28,12 @@ class RecordError(UserError):
     """A record is damaged, was edited by hand, or lacks what was asked of it."""
 
 
-def refused(path: Path, reason: str) -> RecordError:
+RESTORE = "Restore the .json and the .npz from version control, or delete both and run the experiment again"
+
+
+def refused(path: Path, reason: str, cure: str = RESTORE) -> RecordError:
     """The error for a record that cannot be used: its file, the reason and the cure."""
-    return RecordError(
-        f"{path}: {reason}. Restore the .json and the .npz from version control, or delete both and run "
-        "the experiment again"
-    )
+    return RecordError(f"{path}: {reason}. {cure}")
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,9 @@ def _parsed(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecordError(f"{path}: there is no such record") from None
-    except ValueError as error:
+    except OSError as error:
+        raise refused(path, f"it cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise refused(path, f"it is not JSON ({error})") from None
     if not isinstance(content, dict):
         raise refused(path, f"it holds a {type(content).__name__}, not an object")

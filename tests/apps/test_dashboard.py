@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -121,8 +122,8 @@ def test_table_holds_each_runs_numbers(runs: dict[str, Run]) -> None:
 
 
 def test_seed_logs_keep_their_own_words(runs: dict[str, Run]) -> None:
-    row = dashboard.table(runs).set_index("run").loc["run_n0_Adam (seed log)"]
-    assert (row["source"], row["augmentation"], row["optimizer"]) == ("seed log", "augment=none", "Adam")
+    row = dashboard.table(runs).set_index("run").loc["run_n0_Adam (published log)"]
+    assert (row["source"], row["augmentation"], row["optimizer"]) == ("published log", "augment=none", "Adam")
     assert "lr_stage2=0.0003" in row["log, or not default"]
 
 
@@ -135,7 +136,7 @@ def test_filters_narrow_and_an_empty_one_lets_all_pass(runs: dict[str, Run]) -> 
     table = dashboard.table(runs)
     assert len(dashboard.filtered(table, {"depth": []})) == len(table)
     slow = dashboard.filtered(table, {"depth": ["30"], "learning rate": ["1e-05"]})
-    assert set(slow["source"]) == {"record", "seed log"}
+    assert set(slow["source"]) == {"record", "published log"}
     unsaid = dashboard.filtered(table, {"optimizer": [dashboard.NO_VALUE]})
     assert len(unsaid) == 5  # the head alone, and four logs
 
@@ -160,7 +161,7 @@ def test_what_tells_runs_of_one_name_apart_is_in_their_labels(tmp_path: Path) ->
 def test_cost_chart_draws_every_run_and_labels_scales(runs: dict[str, Run], cost: str) -> None:
     figure = dashboard.accuracy_by_cost(dashboard.table(runs), cost, "depth")
     assert sum(len(trace.x) for trace in figure.data) == len(runs)
-    assert {"depth 30, quick scale", "depth 30, full scale, seed log"} <= {t.name for t in figure.data}
+    assert {"depth 30, quick scale", "depth 30, full scale, published log"} <= {t.name for t in figure.data}
 
 
 def test_one_step_epochs_are_hollow() -> None:
@@ -179,7 +180,7 @@ def test_confusion_and_its_difference(runs: dict[str, Run]) -> None:
     gain = round((runs[strong].metrics["test_end2end"] - runs[weak].metrics["test_end2end"]) * n)
     both = dashboard.confusion({strong: runs[strong], weak: runs[weak]})
     assert np.trace(both.data[0].z) == gain > 0
-    log = "run_full_tune (seed log)"
+    log = "run_full_tune (published log)"
     with pytest.raises(ValueError, match="different images"):
         dashboard.confusion({weak: runs[weak], log: runs[log]})
 
@@ -188,7 +189,7 @@ def test_pairs_only_what_was_tested_on_the_same_images(runs: dict[str, Run], tmp
     weak, strong, *_, log = runs.values()
     test = dashboard.paired(weak, strong, "tta")
     assert test == intervals.paired(weak.correct("test", "tta"), strong.correct("test", "tta"))
-    with pytest.raises(RecordError, match="holds no predictions"):
+    with pytest.raises(RecordError, match="holds no single predictions"):
         dashboard.paired(weak, log, "plain")
     with pytest.raises(ValueError, match="120 .* and 200 "):
         dashboard.paired(weak, record(tmp_path, 1.0, per_class=20, scale="full"), "plain")
@@ -209,7 +210,7 @@ def test_a_screening_record_is_shown_like_any_other(
 
 
 def test_imports_no_keras() -> None:
-    code = "import sys; from helpers import dashboard; print({'keras', 'tensorflow'} & set(sys.modules))"
+    code = "import sys; from helpers.apps import dashboard; print({'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -239,11 +240,84 @@ def test_page_takes_its_state_from_the_address(monkeypatch: pytest.MonkeyPatch, 
     assert (test.selectbox("colour").value, test.multiselect("folder").value) == ("batch", [str(folder)])
 
 
+def test_a_value_of_the_address_that_does_not_exist_is_said(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    test = page(monkeypatch, folder, colour="mood", optimizer="magic", runs="nobody")
+    said = [warning.value for warning in test.warning]
+    for wrong in ("colour=mood", "optimizer=magic", "runs=nobody"):
+        assert any(line.startswith(f"{wrong} in the address is none of: ") for line in said), said
+
+
+def test_page_opens_on_the_tables_runs_and_the_best_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record(tmp_path, 1.0, scale="full")
+    for strength, rate in ((2.0, 2e-4), (3.0, 1e-4)):
+        record(tmp_path, strength, learning_rate=rate, scale="full")
+    shown = rows(page(monkeypatch, tmp_path))
+    assert "of the table" not in shown and shown["run"].iloc[0].startswith("n30_standard_adamw_lr1e-05")
+    assert shown["test accuracy"].iloc[1] > shown["test accuracy"].iloc[2]
+
+
+GOOD: dict[str, Any] = {"config": {"n_unfreeze": 10}, "metrics": {"test_end2end": 0.9}}
+MATRIX = [[1] * 10] * 10
+ODD: dict[str, Any] = {
+    **{f"config of {value!r}": {"config": value} for value in (None, [], "text", 1)},
+    **{f"depth {value!r}": {"config": {"n_unfreeze": value}} for value in ("all", None, -1, 1.5, [], True)},
+    **{f"seed {value!r}": {"config": {"seed": value}} for value in ("abc", None, {}, 1.5)},
+    **{f"rate {value!r}": {"config": {"learning_rate": value}} for value in ("1e-5", None, -1, [1])},
+    **{f"log's rate {value!r}": {"config": {"lr_stage2": value}} for value in ("1e-5", {})},
+    **{f"optimizer {value!r}": {"config": {"optimizer": value}} for value in (1, None, ["adam"])},
+    **{f"data {value!r}": {"config": {"dataset": value}} for value in (1, None)},
+    **{
+        f"accuracy {value!r}": {"metrics": {"test_end2end": value}} for value in ("0.91", None, 1.2, -0.1, [])
+    },
+    **{f"diverged {value!r}": {"metrics": {"test_end2end": value}} for value in (float("nan"), float("inf"))},
+    **{f"time {value!r}": {"timing_sec": {"total": value}} for value in ("12 min", None, -1, [])},
+    **{f"times {value!r}": {"timing_sec": value} for value in (1, "x", [])},
+    **{
+        f"matrix {value!r}"[:20]: {"confusion_matrix": value}
+        for value in ([1], [[1], [1, 2]], "x", [[0.5] * 10] * 10)
+    },
+    "unequal rows": {"confusion_matrix": [*MATRIX[:9], [1] * 9]},
+    **{f"curves {value!r}": {"curves": value} for value in (1, [], {"stage2": 1}, {"stage2": {"loss": 1}})},
+    "curve of text": {"curves": {"stage2": {"loss": ["low"]}}},
+    "unequal curves": {"curves": {"stage2": {"loss": [1.0], "accuracy": [0.5, 0.6]}}},
+}
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every odd log at once, a folder named like one, a name that is no UTF-8, and one good log."""
+    for number, (name, changes) in enumerate(ODD.items()):
+        text = json.dumps({**GOOD, **changes, "note": name})
+        (tmp_path / f"odd{number}.json").write_text(text)
+    (tmp_path / "folder.json").mkdir()
+    os.mkdir(os.fsencode(tmp_path) + b"/caf\xe9")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9/a.json")).write_text(json.dumps(GOOD))
+    (tmp_path / "good.json").write_text(json.dumps(GOOD))
+    for path in store.paths(tmp_path):
+        if path.name.startswith("odd"):
+            with pytest.raises(RecordError, match=path.name):
+                store.read(path)
+    test = page(monkeypatch, tmp_path)
+    assert list(rows(test)["run"]) == ["good (published log)"]
+    listed = test.table[0].value
+    assert len(listed) == len(ODD) + 1 and listed["reason"].str.len().min() > 20
+
+
+def test_a_page_without_any_time_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_text(json.dumps(GOOD))
+    assert "No run has both an accuracy and this cost" in words(page(monkeypatch, tmp_path))
+
+
 def test_page_opens_on_the_studys_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     test = page(monkeypatch, SEED)
     assert "5 of 5 runs on CIFAR-10" in words(test)
     assert "single optimizer step" in words(test) and "cannot be paired" in words(test)
-    assert set(rows(test)["source"]) == {"seed log"}
+    assert set(rows(test)["source"]) == {"published log"}
 
 
 def test_page_picks_up_and_drops_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
