@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import warnings
+from pathlib import Path
 
+import h5py
 import keras
 from keras import layers
 
@@ -31,7 +35,7 @@ def backbone(experiment: Experiment) -> keras.Model:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one a layer, before the error that says it all
-            network.load_weights(path)
+            _load(network, path)
     except Exception as error:  # Keras and h5py raise a dozen types for a file that does not fit
         raise WeightsError(
             f"{path} does not hold the weights of MobileNetV2 1.0 without its top "
@@ -39,6 +43,15 @@ def backbone(experiment: Experiment) -> keras.Model:
             "a file, or unset it to download Keras' own"
         ) from error
     return network
+
+
+def _load(network: keras.Model, path: Path) -> None:
+    """Load a file of weights by its contents: Keras' own judges it by the end of its name."""
+    with h5py.File(path) as file:
+        old = "layer_names" in file.attrs or "model_weights" in file
+        end = ".h5" if old else ".weights.h5"
+    with tempfile.TemporaryDirectory() as folder:
+        network.load_weights(shutil.copyfile(path, Path(folder, f"backbone{end}")))
 
 
 def unfrozen(network: keras.Model, n_unfreeze: int) -> list[keras.layers.Layer]:

@@ -71,13 +71,16 @@ def cached(folder: Path, name: str, content: bytes = b"weights") -> Path:
 # ---------------------------------------------------------------------------- the right file
 
 
+@pytest.mark.parametrize("name", ["right.h5", "right.weights.h5", "right"])
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
-def test_the_weights_of_this_network_are_loaded_at_any_image_size(tmp_path: Path, suffix: str) -> None:
+def test_the_weights_of_this_network_are_loaded_whatever_their_name(
+    tmp_path: Path, suffix: str, name: str
+) -> None:
     """Keras' own download is of the old format (.h5), what it saves today of the new one."""
     original = network(input_shape=(64, 64, 3))
-    path = tmp_path / f"right{suffix}"
     save = original.save_weights if suffix == ".weights.h5" else original.save
-    save(path)
+    save(tmp_path / f"saved{suffix}")
+    path = (tmp_path / f"saved{suffix}").rename(tmp_path / name)
     loaded = backbones.backbone(with_file(path))
     assert loaded.input_shape == (None, SIZE, SIZE, 3)
     for ours, theirs in zip(loaded.get_weights(), original.get_weights(), strict=True):
