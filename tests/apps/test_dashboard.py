@@ -262,28 +262,29 @@ def test_page_opens_on_the_tables_runs_and_the_best_first(
 
 GOOD: dict[str, Any] = {"config": {"n_unfreeze": 10}, "metrics": {"test_end2end": 0.9}}
 MATRIX = [[1] * 10] * 10
+
+
+def odd(part: str, name: str, *values: Any) -> dict[str, Any]:
+    """Logs in which one value of a part is odd."""
+    return {f"{part} {name} {value!r}": {part: {**GOOD.get(part, {}), name: value}} for value in values}
+
+
 ODD: dict[str, Any] = {
-    **{f"config of {value!r}": {"config": value} for value in (None, [], "text", 1)},
-    **{f"depth {value!r}": {"config": {"n_unfreeze": value}} for value in ("all", None, -1, 1.5, [], True)},
-    **{f"seed {value!r}": {"config": {"seed": value}} for value in ("abc", None, {}, 1.5)},
-    **{f"rate {value!r}": {"config": {"learning_rate": value}} for value in ("1e-5", None, -1, [1])},
-    **{f"log's rate {value!r}": {"config": {"lr_stage2": value}} for value in ("1e-5", {})},
-    **{f"optimizer {value!r}": {"config": {"optimizer": value}} for value in (1, None, ["adam"])},
-    **{f"data {value!r}": {"config": {"dataset": value}} for value in (1, None)},
-    **{
-        f"accuracy {value!r}": {"metrics": {"test_end2end": value}} for value in ("0.91", None, 1.2, -0.1, [])
-    },
-    **{f"diverged {value!r}": {"metrics": {"test_end2end": value}} for value in (float("nan"), float("inf"))},
-    **{f"time {value!r}": {"timing_sec": {"total": value}} for value in ("12 min", None, -1, [])},
-    **{f"times {value!r}": {"timing_sec": value} for value in (1, "x", [])},
-    **{
-        f"matrix {value!r}"[:20]: {"confusion_matrix": value}
-        for value in ([1], [[1], [1, 2]], "x", [[0.5] * 10] * 10)
-    },
+    **{f"{part} of {text!r}": {part: text} for part in GOOD for text in (None, [0], "text", 1)},
+    **odd("config", "n_unfreeze", "all", None, -1, 1.5, [], True),
+    **odd("config", "seed", "abc", None, {}, 1.5),
+    **odd("config", "learning_rate", "1e-5", None, -1, [1]),
+    **odd("config", "lr_stage2", "1e-5", {}),
+    **odd("config", "optimizer", 1, None, ["adam"]),
+    **odd("config", "dataset", 1, None),
+    **odd("metrics", "test_end2end", "0.91", None, 1.2, -0.1, [], float("nan"), float("inf")),
+    **odd("timing_sec", "total", "12 min", None, -1, []),
+    **odd("curves", "stage2", 1, {"loss": 1}, {"loss": ["low"]}, {"loss": [1.0], "accuracy": [0.5, 0.6]}),
+    **{f"{part} {value!r}": {part: value} for part in ("curves", "timing_sec") for value in (1, "x", [0])},
+    "short matrix": {"confusion_matrix": [[1], [1, 2]]},
+    "matrix of text": {"confusion_matrix": "x"},
+    "matrix of shares": {"confusion_matrix": [[0.5] * 10] * 10},
     "unequal rows": {"confusion_matrix": [*MATRIX[:9], [1] * 9]},
-    **{f"curves {value!r}": {"curves": value} for value in (1, [], {"stage2": 1}, {"stage2": {"loss": 1}})},
-    "curve of text": {"curves": {"stage2": {"loss": ["low"]}}},
-    "unequal curves": {"curves": {"stage2": {"loss": [1.0], "accuracy": [0.5, 0.6]}}},
 }
 
 
