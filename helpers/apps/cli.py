@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from helpers.data.sources import CLASSES
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError
 from helpers.publish import notebooks, readme, site
+from helpers.publish.console import Console
 from helpers.study import experiments
 
 
@@ -131,11 +133,11 @@ def run_notebook(
         print(f"\nRun it with one of them or more: python -m helpers notebook {name} {example}")
         return
     target = output or paths.build_folder() / path.name
-    options: dict[str, Any] = {"log_output": True, "progress_bar": {"ncols": 80}}
-    if in_place:
-        notebooks.execute_in_place(path, target, **options)
-    else:
-        notebooks.execute(path, target, dict(parameters), **options)
+    with contextlib.closing(Console([path])) as console:
+        if in_place:
+            notebooks.execute_in_place(path, target, **console.begin(path))
+        else:
+            notebooks.execute(path, target, dict(parameters), **console.begin(path))
     print(f"\nexecuted: {path if in_place else target}")
 
 
@@ -217,15 +219,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Run one command; an expected error is one line on stderr and exit status 1."""
+    """Run one command. An expected error is one line on stderr.
+
+    Exit status: 0 done, 1 failed, 2 asked wrongly; 130 interrupted, see helpers/__main__.py.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for a name that the terminal cannot print
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
     except UserError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ExperimentError) else 1)

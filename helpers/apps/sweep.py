@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from helpers import cost, files, paths
+from helpers import cost, files, paths, progress
 from helpers import run as door
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError, nearest
@@ -146,7 +146,7 @@ def run(
     here = ((each, _attempt(partial(door.run, screening=screening), each)) for each in missing)
     trained = _on_cluster(missing, workers, scheduler, screening) if scheduler or workers > 1 else here
     failed = []
-    with tqdm(total=len(outcomes), initial=len(stored), desc="sweep", unit="run") as bar:
+    with progress.bar(f"{len(outcomes)} experiments", len(outcomes), "run", done=len(stored)) as bar:
         for each, outcome in itertools.chain(stored, trained if missing else ()):
             if output and isinstance(outcome, Run):
                 outcome = _attempt(publish, outcome, output)

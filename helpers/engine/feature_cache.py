@@ -23,13 +23,13 @@ from typing import Any
 
 import filelock
 import numpy as np
-from tqdm import tqdm
 
 from helpers import cache, files
 from helpers.data.split import Split
 from helpers.engine import augment
 from helpers.engine.forward import REQUEST, Compute, Prefix, _requests, _through
 from helpers.experiment import Experiment
+from helpers.progress import bar
 
 STRETCH = 64 * REQUEST
 """Images between two notes of progress on disk; at most this many are computed again after a kill."""
@@ -137,16 +137,10 @@ def _build(prefix: Prefix, item: ViewSpec, compute: Compute, progress: bool) -> 
         spent, begun = _state(path).get("seconds", 0.0), time.perf_counter()
         mode = "r+" if start else "w+"
         rows = np.lib.format.open_memmap(path, mode, np.float16, (n, *prefix.shape))
-        with tqdm(
-            total=n,
-            initial=start,
-            unit="img",
-            desc=f"storing {item.name} at {prefix.cut}",
-            disable=not progress,
-        ) as bar:
+        with bar(f"storing {item.name} at {prefix.cut}", n, "img", done=start, shown=progress) as shown:
             for low in range(start, n, STRETCH):
                 high = min(low + STRETCH, n)
-                compute(_requests(inputs, low, high), rows, bar.update)
+                compute(_requests(inputs, low, high), rows, shown.update)
                 rows.flush()
                 crc = zlib.crc32(rows[low:high].data, crc)
                 elapsed = spent + time.perf_counter() - begun

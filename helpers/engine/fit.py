@@ -15,11 +15,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from helpers.engine.checkpoint import Progress, restore, save
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source, batches
 from helpers.engine.schedule import Stage, compile_for
+from helpers.progress import bar
 
 Watch = Callable[[Rows], dict[str, Any]]
 """Measures the network as it is, given the inputs of the epoch's training images."""
@@ -50,13 +50,8 @@ def fit(
         return done
     if watch and not done.watched:
         done.watched.append(watch(source(0).rows))
-    with tqdm(
-        total=stage.epochs,
-        initial=len(done.steps),
-        unit="epoch",
-        desc=f"{stage.name}: at most {stage.epochs} epochs of {count:,} images",
-        disable=not progress,
-    ) as bar:
+    what = f"{stage.name}: at most {stage.epochs} epochs of {count:,} images"
+    with bar(what, stage.epochs, "epoch", done=len(done.steps), shown=progress) as shown:
         for epoch in range(len(done.steps), stage.epochs):
             if network.stop_training:
                 break
@@ -75,8 +70,8 @@ def fit(
                 done.watched.append(watch(data.rows))
             del data  # and with it a mapped view
             save(checkpoint, network, watchers, done)
-            bar.update()
-            bar.set_postfix_str(f"val_accuracy {logs['val_accuracy']:.4f}, val_loss {logs['val_loss']:.4f}")
+            shown.update()
+            shown.set_postfix_str(f"val_accuracy {logs['val_accuracy']:.4f}, val_loss {logs['val_loss']:.4f}")
     listeners.on_train_end()
     done.finished = True
     save(checkpoint, network, watchers, done)

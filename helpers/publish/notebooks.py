@@ -31,8 +31,8 @@ KEPT = ("kernelspec", "language_info")
 """What stays of a tidy notebook's own metadata."""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 """The kernel that every machine has; a user's own may be named after a folder."""
-OF_THE_RUN = ("papermill", "execution", "ExecuteTime")
-"""What papermill, Jupyter and its timing extension add to a cell's metadata."""
+KEPT_OF_A_CELL = ("tags", "mystnb")
+"""What stays of a cell's metadata. The rest is papermill's, or how somebody's JupyterLab showed the cell."""
 
 
 class Kernel(AsyncKernelManager):
@@ -74,19 +74,24 @@ def parameters(path: Path) -> dict[str, dict[str, Any]]:
     """A notebook's parameters by name: 'default', 'type' and 'help', as its tagged cell states them.
 
     'written' is the default as the cell writes it, but for quotes: 1e-5, where Python would show 1e-05.
-    Raises ExperimentError for a file that is no notebook.
+    Raises NotebookError for a file that is no notebook, or whose parameters are no plain literals.
     """
     _read(path)
-    found = papermill.inspect_notebook(str(path)).items()
-    return {
-        name: {
-            "default": ast.literal_eval(entry["default"]),
-            "written": entry["default"].strip("\"'"),
-            "type": type(ast.literal_eval(entry["default"])).__name__,
+    found = {}
+    for name, entry in papermill.inspect_notebook(str(path)).items():
+        written = entry["default"]
+        try:
+            default = ast.literal_eval(written)
+        except (ValueError, SyntaxError):
+            raise NotebookError(f"{path}: write {name} as a plain value, and not as {written}") from None
+        kind = type(default).__name__
+        found[name] = {
+            "default": default,
+            "written": written.strip("\"'"),
+            "type": kind,
             "help": entry["help"],
         }
-        for name, entry in found
-    }
+    return found
 
 
 def checked(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,17 +168,17 @@ def execute_in_place(path: Path, output: Path, **options: Any) -> None:
 def tidy(path: Path) -> bool:
     """Take out of a notebook what tells of one run or one machine; returns whether there was anything.
 
-    Removed are papermill's marks, the times of execution, the state of widgets and all else but KEPT in the
-    notebook's own metadata, the name of somebody's kernel, and everything that was written to stderr:
-    start-up lines, progress bars, warnings. All other outputs stay, and so do tags and ids. A tidy notebook
-    is not written again. Raises ExperimentError for a file that is no notebook, as one amid a merge is not.
+    Removed are the metadata but for KEPT and KEPT_OF_A_CELL, the name of somebody's kernel, and everything
+    that was written to stderr: start-up lines, progress bars, warnings. All other outputs stay, and so do ids.
+    A tidy notebook is not written again. Raises NotebookError for a file that is no notebook, as one amid a
+    merge is not.
     """
     before, book = path.read_bytes(), _read(path)
     kept = {name: book.metadata[name] for name in KEPT if name in book.metadata}
     book.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL})
     for cell in book.cells:
-        for name in OF_THE_RUN:
-            cell.metadata.pop(name, None)
+        kept = {name: cell.metadata[name] for name in KEPT_OF_A_CELL if name in cell.metadata}
+        cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     after = f"{nbformat.writes(book)}\n".encode()
@@ -187,7 +192,7 @@ def _read(path: Path) -> Any:
     try:
         return nbformat.reads(path.read_bytes().decode(), as_version=4)
     except (ValueError, nbformat.ValidationError) as error:
-        raise ExperimentError(
+        raise NotebookError(
             f"{path} is no notebook ({error}); restore it from version control and execute it again"
         ) from error
 

@@ -25,14 +25,14 @@ import filelock
 import nbformat
 from docutils import nodes
 from sphinx import addnodes
-from tqdm.auto import tqdm
 
 from helpers import paths
 from helpers.analysis import intervals
 from helpers.data import cifar10, split, weights
 from helpers.errors import UserError
-from helpers.experiment import SCALES, Experiment, changed, nearest
+from helpers.experiment import SCALES, Experiment, ExperimentError, changed, nearest
 from helpers.publish import notebooks
+from helpers.publish.console import Console
 from helpers.records import published, store
 from helpers.records.run import Run
 
@@ -56,7 +56,7 @@ def report(scale: str = "quick") -> Path:
     them. At the others the data is searched for and downloaded; failing that, all runs on the miniature.
     """
     if scale not in SCALES:
-        raise ReportError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
+        raise ExperimentError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
     dataset = "cifar10" if scale == "full" else available()
     pages = paths.build_folder() / f"{scale}-{dataset}" / "notebooks"
     with _alone(pages.parent):
@@ -147,18 +147,10 @@ def execute(chapters: Iterable[Path], pages: Path, scale: str, dataset: str) -> 
     if not chapters:
         raise ReportError(f"{paths.NOTEBOOKS} holds no notebook: restore it from version control")
     prepare(pages)
-    start = time.monotonic()
-    for done, path in enumerate(chapters):
-        bar = {"desc": f"{path.stem:<14}", "bar_format": _BAR + _left(done, len(chapters), start)}
-        notebooks.execute(
-            path,
-            pages / path.name,
-            {"scale": scale, "dataset": dataset},
-            progress_bar=bar,
-            stdout_file=_Notices(),
-            stderr_file=_Bars(),
-            extra_arguments=["--log-level=ERROR"],  # the kernel's remarks on its transport
-        )
+    start, given = time.monotonic(), {"scale": scale, "dataset": dataset}
+    with contextlib.closing(Console(chapters)) as console:
+        for path in chapters:
+            notebooks.execute(path, pages / path.name, given, **console.begin(path))
     describe(pages, scale, dataset, minutes=(time.monotonic() - start) / 60)
 
 
@@ -254,38 +246,6 @@ def theme_options(pages: Path) -> dict[str, str]:
     """What every page says of itself: below, how it came about; above, whether it is less than the report."""
     facts = json.loads((pages / PROVENANCE).read_text())
     return {"extra_footer": f'<p class="report-footer">{facts["line"]}</p>', "announcement": facts["notice"]}
-
-
-_BAR = "{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} cells, {elapsed}"
-
-
-def _left(done: int, total: int, start: float) -> str:
-    """What the bar of notebook number `done` says about the whole, by the mean time of those before it."""
-    if not done:
-        return ""
-    seconds = (time.monotonic() - start) / done * (total - done)
-    return f"  (notebook {done + 1} of {total}, about {seconds / 60:.0f} min left)"
-
-
-class _Notices:
-    """Shows what a notebook prints, above the bar of its cells."""
-
-    def write(self, text: str) -> None:
-        if text.strip():
-            tqdm.write(text.rstrip("\n"))
-
-    def flush(self) -> None:
-        sys.stdout.flush()
-
-
-class _Bars:
-    """Shows the progress bars of a notebook's kernel, and nothing else that it writes to stderr."""
-
-    def write(self, text: str) -> None:
-        sys.stderr.write("".join(re.findall(r"\r[^\r\n]*", text)))
-
-    def flush(self) -> None:
-        sys.stderr.flush()
 
 
 def _quote(tag: str, notebooks: dict[Path, nbformat.NotebookNode]) -> str:

@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from helpers import paths
 from helpers.data import cifar10
 from helpers.data.split import DataError
+from helpers.experiment import ExperimentError
 from helpers.publish import site as building
 from helpers.publish.notebooks import NotebookError
 
@@ -228,7 +229,7 @@ def test_the_committed_notebooks_hold_what_the_landing_page_quotes() -> None:
 
 
 def test_an_unknown_scale_is_refused_before_anything_runs() -> None:
-    with pytest.raises(building.ReportError, match="unknown scale 'fulll'; did you mean 'full'"):
+    with pytest.raises(ExperimentError, match="unknown scale 'fulll'; did you mean 'full'"):
         building.report("fulll")
 
 
