@@ -32,7 +32,7 @@ class Console:
     def begin(self, book: Path) -> dict[str, Any]:
         """Say that the next notebook begins; papermill's options to run it with."""
         where = f"{book.stem} ({self._begun + 1} of {self._count}{self._left()})"
-        self._begun += 1
+        self._begun, self._stage = self._begun + 1, ""
         self._bar.set_description_str(where)
         if not self._live:
             print(where, flush=True)

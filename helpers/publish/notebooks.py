@@ -11,6 +11,7 @@ import ast
 import base64
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 
 from helpers import markdown, paths
 from helpers.errors import UserError
@@ -44,8 +46,8 @@ class Kernel(AsyncKernelManager):
     kernel_spec = KernelSpec(argv=[sys.executable, *"-m ipykernel_launcher -f {connection_file}".split()])
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]  # as in its base
-        """Start it with the environment of all our child processes."""
-        await super().start_kernel(env=paths.environment(), **options)
+        """Start it as all our child processes; start-up lines that it writes itself go nowhere."""
+        await super().start_kernel(env=paths.environment(), stderr=subprocess.DEVNULL, **options)
 
 
 class NotebookError(UserError):
@@ -146,6 +148,10 @@ def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) 
             f"{path.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
             f"What ran until then is in {output}"
         ) from error
+    except DeadKernelError as error:
+        raise NotebookError(
+            f"{path.name}: its process ended by itself, perhaps for want of memory"
+        ) from error
 
 
 def execute_in_place(path: Path, output: Path, **options: Any) -> None:
@@ -169,9 +175,9 @@ def tidy(path: Path) -> bool:
     """Take out of a notebook what tells of one run or one machine; returns whether there was anything.
 
     Removed are the metadata but for KEPT and KEPT_OF_A_CELL, the name of somebody's kernel, and everything
-    that was written to stderr: start-up lines, progress bars, warnings. All other outputs stay, and so do ids.
-    A tidy notebook is not written again. Raises NotebookError for a file that is no notebook, as one amid a
-    merge is not.
+    that was written to stderr: start-up lines, progress bars, warnings. All other outputs stay, and the
+    ids. A tidy notebook is not written again. Raises NotebookError for a file that is no notebook, as one
+    amid a merge is not.
     """
     before, book = path.read_bytes(), _read(path)
     kept = {name: book.metadata[name] for name in KEPT if name in book.metadata}

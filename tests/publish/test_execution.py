@@ -1,7 +1,14 @@
 """One notebook at a time: tidied, executed in its place, its parameters listed."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import nbformat
@@ -12,6 +19,7 @@ from helpers import paths
 from helpers.apps.cli import run_notebook
 from helpers.experiment import ExperimentError
 from helpers.publish import notebooks
+from helpers.publish.console import Console
 from helpers.publish.notebooks import NotebookError
 
 TIMES = {"iopub.execute_input": "2025-11-01T10:00:00.000000Z", "shell.execute_reply": "2025-11-01T10:00:01Z"}
@@ -43,6 +51,12 @@ def traces(tmp_path: Path) -> Path:
         "ExecuteTime": {"start_time": TIMES["iopub.execute_input"]},
         "tags": ["nbval-check-output"],
         "mystnb": {"number_source_lines": True},
+        "scrolled": True,
+        "collapsed": False,
+        "editable": True,
+        "slideshow": {"slide_type": ""},
+        "jupyter": {"outputs_hidden": True, "source_hidden": False},
+        "trusted": True,
     }
     text = new_markdown_cell("*Text.*", id="text", metadata={"papermill": {}, "tags": []})
     return write(
@@ -104,7 +118,7 @@ def test_the_committed_notebooks_are_tidy(path: Path, tmp_path: Path) -> None:
 def test_tidy_refuses_by_name_what_is_no_notebook(content: str, tmp_path: Path) -> None:
     path = tmp_path / "merged.ipynb"
     path.write_text(content)
-    with pytest.raises(ExperimentError, match=r"(?s)merged\.ipynb is no notebook \(.*restore it"):
+    with pytest.raises(NotebookError, match=r"(?s)merged\.ipynb is no notebook \(.*restore it"):
         notebooks.tidy(path)
     assert path.read_text() == content
 
@@ -199,6 +213,60 @@ def test_a_kernel_has_this_package_and_the_places_of_the_process_that_started_it
     )
     assert said(tmp_path / "01_it.ipynb", tell) == [str(paths.ROOT), str(tmp_path / "mine")]
     assert dict(os.environ) == before
+
+
+def test_a_computed_default_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "computed.ipynb", parameters("rate: float = 10 ** -5  # computed"))
+    with pytest.raises(NotebookError, match=r"computed\.ipynb: write rate as a plain value, .* 10 \*\* -5"):
+        notebooks.execute(path, tmp_path / "out.ipynb", {"rate": "1e-5"})
+
+
+def test_a_kernel_that_dies_is_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "01_it.ipynb", new_code_cell("import os\nos._exit(1)"))
+    with pytest.raises(NotebookError, match=r"01_it\.ipynb: its process ended by itself"):
+        notebooks.execute(path, tmp_path / "out.ipynb", {}, progress_bar=False)
+
+
+# What a user sees meanwhile ---------------------------------------------------------------------------
+
+TRAIN = "from helpers.progress import bar\nwith bar('storing x', 2, 'img') as b: b.update()"
+WARN = "import os\nos.write(2, b'I0000 00:00 cpu_feature_guard.cc ...\\n')\nprint('It takes 1 min')"
+
+
+def test_a_pipe_gets_a_line_a_notebook_and_a_stage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "01_it.ipynb", *map(new_code_cell, (WARN, TRAIN, TRAIN)))
+    with contextlib.closing(Console([path, path])) as console:
+        for _ in range(2):
+            notebooks.execute(path, tmp_path / "out.ipynb", {}, **console.begin(path))
+    out, err = capfd.readouterr()
+    first, second = (["It takes 1 min", "  storing x"],) * 2
+    left = "about 1 min left"
+    assert out.splitlines() == ["01_it (1 of 2)", *first, f"01_it (2 of 2, {left})", *second]
+    assert err == ""
+
+
+def test_a_terminal_gets_one_bar_on_one_line(tmp_path: Path) -> None:
+    """Nothing scrolls but what a notebook has to say; the bar is gone in the end."""
+    path = write(tmp_path / "01_it.ipynb", *map(new_code_cell, (WARN, TRAIN)))
+    ask = (
+        "import contextlib; from pathlib import Path; from helpers.publish import console, notebooks\n"
+        f"path = Path({str(path)!r})\n"
+        "with contextlib.closing(console.Console([path])) as shown:\n"
+        f"    notebooks.execute(path, path.with_name('out.ipynb'), {{}}, **shown.begin(path))"
+    )
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    done = subprocess.Popen([sys.executable, "-c", ask], stdout=end, stderr=end, env=paths.environment())
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # as Linux says that nobody writes to it any more
+        while read := os.read(terminal, 4096):
+            shown += read
+    assert done.wait(60) == 0
+    text = shown.decode()
+    assert "01_it (1 of 1) |" in text and "storing x 0%" in text
+    assert [line.split("\r")[-1] for line in text.split("\r\n")] == ["It takes 1 min", ""]
+    assert "\x1b[A" not in text and "cpu_feature" not in text
 
 
 # The table of parameters --------------------------------------------------------------------------

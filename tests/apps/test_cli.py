@@ -1,0 +1,84 @@
+"""The command line: its exit codes, and one line for whatever goes wrong."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import kills
+import pytest
+
+from helpers import paths
+from helpers.apps import cli
+from helpers.errors import UserError
+from helpers.experiment import ExperimentError
+
+SMALL = ["run", "--dataset", "miniature", "--backbone-weights", "miniature", "--image-size", "48"]
+
+
+@pytest.mark.parametrize(("error", "code"), [(UserError("it failed"), 1), (ExperimentError("no such"), 2)])
+def test_a_failure_is_one_line_and_its_exit_code_says_whose(
+    error: UserError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "COMMANDS", {"fail": failing, "other": failing})
+    monkeypatch.setattr(sys, "argv", ["helpers", "fail"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"{type(error).__name__}: {error}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "--learning-rate", "99"], ["run", "--no-such"], ["notebook", "99"]]
+)
+def test_what_is_asked_wrongly_ends_with_2(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["helpers", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+
+
+def in_imports(command: kills.Process) -> None:
+    """While the package is imported, which Python reports."""
+    assert command.stderr
+    assert any(b"helpers.experiment" in line for line in command.stderr)
+
+
+def in_training(command: kills.Process) -> None:
+    """Once the first stage has said its line."""
+    assert command.stderr
+    assert any(b"stage1" in line for line in command.stderr)
+
+
+@pytest.mark.parametrize("moment", [in_imports, in_training])
+def test_an_interrupted_command_says_in_one_line_what_is_kept(
+    moment: Callable[[kills.Process], None], tmp_path: Path
+) -> None:
+    places = {name: str(tmp_path / name) for name in ("REPORT_RESULTS", "REPORT_CACHE")}
+    words = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "helpers",
+        *SMALL,
+        "--scale",
+        "quick",
+        "--epochs",
+        "100",
+    ]
+    environment = {**paths.environment(), **places}
+    command = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=paths.ROOT
+    )
+    moment(command)
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=120)
+    assert command.returncode == 130
+    stages = ("import time:", "stage", "storing")
+    (line,) = [line for line in said.decode().splitlines() if line and not line.startswith(stages)]
+    assert line.startswith("Interrupted. Kept are finished records") and "same command goes on" in line
