@@ -1,4 +1,4 @@
-"""Text of the notebooks, computed: Markdown whose every number comes from a value, never from a keyboard."""
+"""The text of the notebooks as Markdown. Every number in it comes from a value; none is typed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helpers.text import span as span
 
 
 def say(text: str) -> Markdown:
-    """The text as a Markdown output of a notebook's cell; the f-string it came from holds the numbers."""
+    """The text as the Markdown output of a notebook's cell."""
     return Markdown(text)
 
 
@@ -54,7 +54,7 @@ def provenance(*runs: Run) -> Markdown:
     own = [run for run in runs if not run.is_published_log]
     parts = [f"**{text}**" for text in dict.fromkeys(map(caution, own)) if text]
     parts += dict.fromkeys(f"{run.scale} scale on {run.dataset}" for run in own)
-    parts += dict.fromkeys("{processor}, threads: {threads}".format(**run.environment) for run in own)
+    parts += dict.fromkeys(f"{run.processor}, threads: {run.threads}" for run in own)
     parts += [_versions(own)] if own else []
     names = {"records": own, "the study's log": [run for run in runs if run.is_published_log]}
     for what, those in names.items():
@@ -65,10 +65,10 @@ def provenance(*runs: Run) -> Markdown:
 
 
 def _versions(runs: Iterable[Run]) -> str:
-    """Versions as the runner recorded them, all that occur: 'Python 3.11.7, keras 3.15.1 or 3.15.2'."""
+    """All versions that the runs recorded: 'Python 3.11.7, keras 3.15.1 or 3.15.2'."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
-        for name, version in {"Python": run.environment["python"], **run.environment["versions"]}.items():
+        for name, version in run.versions.items():
             found.setdefault(name, {})[version] = None
     return ", ".join(f"{name} {' or '.join(versions)}" for name, versions in found.items())
 
@@ -90,12 +90,6 @@ def at_stake(notebook: str, dataset: str) -> Markdown:
         return say(
             "**Miniature.** The study's claims are about CIFAR-10: nothing on this page bears on them."
         )
-    at_stake_here = [claim for claim in claims.CLAIMS if claim.notebook == notebook]
-    return table(
-        {
-            "id": [claim.id for claim in at_stake_here],
-            "claim": [claim.statement for claim in at_stake_here],
-            "published": [claim.published for claim in at_stake_here],
-            "how it is decided": [claim.rule.sentence for claim in at_stake_here],
-        }
-    )
+    found = [claim for claim in claims.CLAIMS if claim.notebook == notebook]
+    lines = [(claim.id, claim.statement, claim.published, claim.rule.sentence) for claim in found]
+    return rows("id | claim | published | how it is decided", lines)

@@ -1,13 +1,9 @@
-"""Words for numbers."""
+"""Numbers as text."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def scientific(value: float) -> str:

@@ -1,42 +1,28 @@
 """What the notebooks say, and above all what they refuse to leave unsaid."""
 
-import dataclasses
 import re
-from pathlib import Path
 
 import pytest
+from made import MINIATURE, run_without_files
 
 from helpers import markdown, text
 from helpers.analysis import intervals
-from helpers.records.run import Run
+from helpers.experiment import Experiment
 from helpers.study import claims, experiments
 
-VERSIONS = {"keras": "3.12", "numpy": "2.1"}
-MACHINE = {"python": "3.12", "versions": VERSIONS, "processor": "Some CPU", "threads": 2}
 FACTS = (
     "full scale on cifar10",
     "quick scale",
     "Some CPU, threads: 2",
     "keras 3.12",
+    "Python 3.12",
     "n0_s0-abc",
     "n0_s0-def",
 )
-FULL = Run(
-    name="n0_s0",
-    id="abc",
-    config={"dataset": "cifar10", "scale": "full"},
-    metrics={},
-    curves={},
-    timing_sec={},
-    confusion_matrix=None,
-    path=Path("n0_s0-abc.json"),
-    format=1,
-    environment=MACHINE,
-)
-QUICK = dataclasses.replace(
-    FULL, id="def", path=Path("n0_s0-def.json"), config={"dataset": "cifar10", "scale": "quick"}
-)
-MINIATURE = dataclasses.replace(FULL, config={"dataset": "miniature", "scale": "full"})
+BASELINE = Experiment(n_unfreeze=0, seed=0)
+FULL = run_without_files(BASELINE, id="abc")
+QUICK = run_without_files(BASELINE.replace(scale="quick"), id="def")
+MINIATURE_RUN = run_without_files(BASELINE.replace(**MINIATURE))
 
 
 def test_shares_and_differences_are_text() -> None:
@@ -75,7 +61,7 @@ def test_provenance_names_scale_machine_versions_and_records() -> None:
 
 
 def test_provenance_warns_of_the_miniature_and_of_small_scales() -> None:
-    assert "**Miniature" in markdown.provenance(MINIATURE).data
+    assert "**Miniature" in markdown.provenance(MINIATURE_RUN).data
     assert "**Quick scale" in markdown.provenance(QUICK).data
     assert "**" not in markdown.provenance(FULL).data
 
@@ -84,7 +70,7 @@ def test_no_published_figure_stands_beside_the_miniature() -> None:
     assert "89.5%" in markdown.published_figures("C3") and "89.5%" in markdown.published_figures(
         "C3", beside=FULL
     )
-    assert markdown.published_figures("C3", beside=MINIATURE) == ""
+    assert markdown.published_figures("C3", beside=MINIATURE_RUN) == ""
     assert "89.5%" in markdown.at_stake("04_finetune", "cifar10").data
     assert not re.search(r"\d", markdown.at_stake("04_finetune", "miniature").data.replace("CIFAR-10", ""))
 

@@ -237,4 +237,4 @@ class Repeats(tuple[Run, ...]):
     @property
     def has_moving_norm(self) -> bool:
         """Whether the head has a batch norm whose statistics move."""
-        return self[0].config["head_norm"] == "batch"
+        return self[0].experiment.head_norm == "batch"

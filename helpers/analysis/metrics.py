@@ -189,11 +189,11 @@ def from_probabilities(
 def recompute(run: Run) -> dict[str, float]:
     """The same metrics from what the record stores: `run.metrics` must agree.
 
-    Raises RecordError for a seed log or a screening record, which hold no probabilities.
+    Raises RecordError for a published log or a screening record, which hold no probabilities.
     """
     arrays = {
         f"{split}_{view}": run.probabilities(split, view)
         for split in ("val", "test")
         for view in ("plain", "flipped")
     }
-    return from_probabilities(arrays, run.class_counts, run.config["label_smoothing"])
+    return from_probabilities(arrays, run.class_counts, run.experiment.label_smoothing)

@@ -1,4 +1,4 @@
-"""The original study's own logs: reading them, and what their epochs were."""
+"""The logs that the original study published: how to read them, and what their epochs were."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helpers.paths import RESULTS
 from helpers.records.run import CLASSES, Run, refused
 
 PUBLISHED_LOGS = RESULTS / "published"
-"""The seed study's five published logs."""
+"""The folder of the original study's five published logs."""
 
 
 CORRECT = "Correct the file, or move it to another folder"
@@ -83,11 +83,12 @@ def read_log(path: Path, content: dict[str, Any]) -> Run:
 
 
 def one_step_epochs(run: Run, stage: str = "stage2") -> list[int]:
-    """Indices, from 0, of the logged "epochs" that took a single optimizer step instead of a pass.
+    """Indices, from 0, of the logged "epochs" that were a single optimizer step and no pass.
 
-    Ours are counted. In a seed log they show in the training accuracy: a step over one batch gives a
-    multiple of 1 / batch_size, to float32's precision, which a whole pass hits about once in 700. Keras 3
-    alternates, so the test must hold for every second epoch; a chance hit elsewhere changes nothing.
+    Our runs count their steps. In a published log, the training accuracy tells: after one batch it is a
+    multiple of 1 / batch_size, to float32's precision; after a whole pass it is so about once in 700 times.
+    Keras 3 alternates between the two, so every second epoch must pass this test; a chance hit elsewhere
+    changes nothing.
     """
     if not run.is_published_log:
         per_pass = -(-run.train_images // _batch_size(run, stage))
@@ -115,14 +116,14 @@ def passes(run: Run, stage: str = "stage2") -> NDArray[np.int64]:
 
 
 def elapsed(run: Run) -> NDArray[np.float64]:
-    """Seconds from the start to the end of each logged epoch of stage 2, (n,).
+    """Seconds from the start of the run to the end of each logged epoch of stage 2, (n,).
 
-    All that came before counts: loading, the frozen part on every view, the head. The stage's passes, which
-    do the same work each, share its time evenly.
+    Loading, the frozen part on every view, and stage 1 come before. The passes of stage 2 do the same work
+    each, so they share its time evenly.
     """
     before = sum(run.timing_sec.get(part, 0.0) for part in ("load", "feature_extract", "top_train"))
-    made = passes(run)
-    return before + run.timing_sec["end2end"] * made / made[-1]
+    passes_made = passes(run)
+    return before + run.stage2_seconds * passes_made / passes_made[-1]
 
 
 def _batch_size(run: Run, stage: str) -> int:
@@ -139,11 +140,11 @@ def matrix_accuracy(run: Run) -> float | None:
 def tta_accuracy(run: Run) -> float | None:
     """Test accuracy in 0 to 1 with the flip averaged in; None where a run holds none.
 
-    A seed log does not name it, but where its confusion matrix counts other predictions than its test
-    accuracy, those are the averaged ones.
+    A published log does not name it. But where its confusion matrix counts other predictions than its test
+    accuracy, it counts the averaged ones.
     """
     if not run.is_published_log:
-        return run.metrics["test_tta"]
+        return run.accuracy("test", "tta")
     accuracy, plain = matrix_accuracy(run), run.metrics.get("test_end2end")
     if accuracy is None or plain is None or round((accuracy - plain) * run.size("test")) == 0:
         return None

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 from helpers.errors import UserError
 from helpers.experiment import Experiment
 
-if TYPE_CHECKING:
-    pass
-
 PUBLISHED_SPLIT = {"train": 45000, "val": 5000, "test": 10000}
-"""Images of each split in the seed study, which its logs do not say."""
+"""Images of each split in the original study; its logs do not say."""
 
 VIEWS = ("plain", "flipped")
 CLASSES = 10
@@ -32,7 +29,7 @@ RESTORE = "Restore the .json and the .npz from version control, or delete both a
 
 
 def refused(path: Path, reason: str, cure: str = RESTORE) -> RecordError:
-    """The error for a record that cannot be used: its file, the reason and the cure."""
+    """The error for a record that cannot be used: it names the file, the reason and the cure."""
     return RecordError(f"{path}: {reason}. {cure}")
 
 
@@ -58,27 +55,27 @@ class Curves:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was measured of a network before stage 2, or after one of its epochs (engine/diagnosis.py)."""
+    """What engine/diagnosis.py measured of a network, before stage 2 or after one of its epochs."""
 
     accuracy: dict[str, dict[str, float]]
     """Images ('train', 'train_clean', 'val', 'val_augmented') to statistics to accuracy, 0 to 1."""
     loss: dict[str, dict[str, float]]
     statistics: dict[str, dict[str, float]]
-    """Images to how far the moving statistics are from theirs."""
+    """Images to how far the moving statistics lie from the statistics of these images."""
     probe: float
     """Accuracy on validation images of a fresh linear classifier on the features."""
     drift: dict[str, float]
-    """Kernel to the norm of its change over its norm."""
+    """Kernel to the norm of its change, divided by its norm before."""
     cka: dict[str, float]
-    """Block to its similarity with before, 0 to 1."""
+    """Block to the similarity of its activations with those before, 0 to 1."""
     active_channels: int | None = None
-    """Channels of the pooled features that vary; None in records made before they were counted."""
+    """Channels of the pooled features that vary; None in records older than this count."""
     kept_channels: int | None = None
-    """Those that keep a hundredth of the variance that they had before."""
+    """Channels that keep at least a hundredth of their variance before."""
 
     @classmethod
     def of(cls, measured: Mapping[str, Any]) -> Diagnosis:
-        """From the JSON of a record."""
+        """From the JSON of a record, whose names for the two counts are older than ours."""
         names = {"active_channels": "alive", "kept_channels": "kept"}
         found: dict[str, Any] = {
             each.name: measured.get(names.get(each.name, each.name)) for each in fields(cls)
@@ -91,11 +88,11 @@ class Run:
     """One record, ours or the original study's. What one of its logs does not hold is empty or None."""
 
     name: str
-    """The experiment's slug, or the stem of the seed's log."""
+    """The experiment's slug, or the name of the published log."""
     id: str
-    """The experiment's identity with its data and weights; empty for a seed log."""
+    """The experiment's identity with its data and weights; empty for a published log."""
     config: dict[str, Any]
-    """The Experiment's fields, or the seed's own options under its own names."""
+    """The Experiment's fields; in a published log, the study's options under its own names."""
     metrics: dict[str, float]
     """Accuracies in 0 to 1 (val_end2end, test_end2end, val_tta, test_tta, ...) and losses in nats."""
     curves: dict[str, dict[str, list[float]]]
@@ -106,7 +103,7 @@ class Run:
     path: Path
     """The JSON file."""
     format: int = 0
-    """The layout's version; 0 for a log of the seed's schema."""
+    """The layout's version; 0 for a published log."""
     key: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
@@ -120,31 +117,31 @@ class Run:
 
     @property
     def is_published_log(self) -> bool:
-        """Whether it is a log of the seed's schema, with no probabilities and no checksum."""
+        """Whether it is a log like those of the original study, without probabilities and checksum."""
         return self.format == 0
 
     @property
     def scale(self) -> str:
-        """smoke, quick or full; the seed's logs are full."""
+        """smoke, quick or full; the published logs are full."""
         return self.config.get("scale", "full")
 
     @property
     def dataset(self) -> str:
-        """cifar10 or miniature; the seed's logs are of cifar10."""
+        """cifar10 or miniature; the published logs are of cifar10."""
         return self.config.get("dataset", "cifar10")
 
     @property
     def learning_rate(self) -> float | None:
-        """Initial learning rate of stage 2; None for a seed log that holds it nowhere."""
+        """Initial learning rate of stage 2; None for a published log that does not hold it."""
         logged = self.curves.get("stage2", {}).get("learning_rate")
         first = logged[0] if logged else None
         return self.config.get("learning_rate", self.config.get("lr_stage2", first))
 
     @functools.cached_property
     def experiment(self) -> Experiment:
-        """The choices that made it; a field that it does not hold is younger than it is, and at its default.
+        """The choices that made it. A field that came after the record is at its default.
 
-        Raises RecordError for a log of the original study, which chose among other things.
+        Raises RecordError for a published log, which has other options.
         """
         if self.is_published_log:
             raise RecordError(f"{self.path}: a log of the original study is no Experiment of ours")
@@ -202,7 +199,7 @@ class Run:
 
     @property
     def storing_seconds(self) -> float:
-        """Time that the frozen part took, on every view used."""
+        """Time that the frozen part took on all views."""
         return self.timing_sec["feature_extract"]
 
     @property
@@ -221,8 +218,18 @@ class Run:
         return self.environment["threads"]
 
     @property
+    def processor(self) -> str:
+        """The processor's name."""
+        return self.environment["processor"]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of Python and of the libraries, by name."""
+        return {"Python": self.environment["python"], **self.environment["versions"]}
+
+    @property
     def accelerator(self) -> str:
-        """Accelerators that it used; empty where there was none."""
+        """The GPUs or other accelerators that it used; empty for none."""
         return self.environment.get("accelerator", "")
 
     def matrix(self) -> NDArray[np.int64]:
@@ -244,7 +251,7 @@ class Run:
     def probabilities(self, split: str, view: str = "plain") -> NDArray[np.float32]:
         """Softmax outputs (n, 10) in class order; view 'plain', 'flipped', or 'tta', the mean of the two.
 
-        Raises RecordError for a seed log and for a screening record, which hold none.
+        Raises RecordError for a published log and for a screening record, which hold none.
         """
         views = VIEWS if view == "tta" else (view,)
         return np.mean([self._array(f"{split}_{name}").astype(np.float32) for name in views], axis=0)

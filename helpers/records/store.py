@@ -1,10 +1,10 @@
-"""What one experiment left: write it, read it back, find it again. The seed study's logs are read too.
+"""Records: write what one experiment left, read it back, find it again. The published logs are read too.
 
-A record is two files: `<name>-<id>.json` (a superset of the seed's log) and `<name>-<id>.npz` (the
-probabilities of the validation and test images, plain and flipped). The rows are in class order, so that
-the counts of each class stand for the labels and nothing of the data set is stored. The JSON is written
-last and carries the SHA-256 of the other file and of its own content: a damaged, half-written or hand-edited
-record is refused, with the reason.
+A record is two files. `<name>-<id>.json` is a superset of the original study's log. `<name>-<id>.npz` holds
+the probabilities of the validation and test images, plain and flipped. Their rows are in class order: so the
+counts of each class stand for the labels, and nothing of the data set is stored. The JSON is written last. It
+carries the SHA-256 of the other file and of its own content: a record that is damaged, half-written or
+edited by hand is refused, with the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMAT = 1
 BENCH = "bench.json"
 """What `make bench` leaves among the records without being one."""
 DROPPED_BITS = 4
-OURS = {"format", "checksum", "key", "id", "fingerprints"}
+OUR_NAMES = {"format", "checksum", "key", "id", "fingerprints"}
 REQUIRED = (
     *("name", "id", "key", "config", "metrics", "curves", "timing_sec", "confusion_matrix"),
     *("environment", "fingerprints", "steps", "train_images", "class_counts"),
@@ -92,9 +92,9 @@ def write(content: Mapping[str, Any], arrays: Arrays, folder: Path | str) -> Run
         expected = sum(content["class_counts"][name.split("_")[0]])
         if len(array) != expected:
             raise RecordError(f"{path}: {name} has {len(array)} rows, but class_counts sum to {expected}")
-    kept = {name: compact(array) if array.ndim == 2 else array for name, array in arrays.items()}
+    compacted = {name: compact(array) if array.ndim == 2 else array for name, array in arrays.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **kept)
+    np.savez_compressed(buffer, allow_pickle=False, **compacted)
     unsigned = {**content, "format": FORMAT, "npz_sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
     plain = json.loads(json.dumps(unsigned, default=lambda value: value.tolist()))
     text = json.dumps({**plain, "checksum": _checksum(plain)}, indent=1)
@@ -113,13 +113,13 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def read(path: Path | str) -> Run:
-    """The Run in a JSON file: a record of ours, checked against its checksums, or a log of the seed's schema.
+    """The Run in a JSON file: a record of ours, checked against its checksums, or a published log.
 
     Raises RecordError, naming the file, the reason and the cure, for a damaged, edited or renamed record.
     """
     path = Path(path)
     content = _parsed(path)
-    if not OURS & content.keys():
+    if not OUR_NAMES & content.keys():
         return read_log(path, content)
     if content.get("format") != FORMAT:
         raise refused(path, f"its format is {content.get('format')!r}, and this version reads {FORMAT}")

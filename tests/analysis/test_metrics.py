@@ -204,13 +204,13 @@ def test_a_published_log_has_nothing_to_recompute_from() -> None:
         metrics.recompute(published_log())
 
 
-def test_a_channel_is_alive_if_it_varies_more_than_batch_norms_epsilon() -> None:
+def test_a_channel_is_active_if_it_varies_more_than_batch_norms_epsilon() -> None:
     rng = np.random.default_rng(0)
     spread = np.array([0.0, 0.01, 0.1, 1.0])  # standard deviations: the second one's variance is 1e-4
     assert batchnorm.count_active_channels(6 + spread * rng.normal(size=(1000, 4))) == 2
 
 
-def test_kept_measures_each_channel_by_its_own_variance() -> None:
+def test_a_kept_channel_is_measured_by_its_own_variance() -> None:
     features = np.array([[0.0, 0.0, 1.0], [2.0, 0.02, 1.0]])  # variances 1, 1e-4, 0
     assert batchnorm.count_kept_channels(features, np.array([1.0, 1e-4, 0.0])) == 2
     assert batchnorm.count_kept_channels(features, np.array([1e3, 1e-4, 0.0])) == 1

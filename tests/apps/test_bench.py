@@ -4,15 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import kills
 import numpy as np
 import pytest
+from made import run_without_files
 
 from helpers.analysis import speed
 from helpers.apps import bench
+from helpers.experiment import Experiment
 
 DEEPER = kills.small().replace(n_unfreeze=66, precision="bfloat16")
 SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, pairs=2, matrix=64)
@@ -59,21 +60,16 @@ def test_plain_keras_is_charged_for_features_once_and_for_every_pass() -> None:
         "epoch": {"n_unfreeze": 30, "image_size": 160, "plain_images_per_second": 50},
         "deeper": {"n_unfreeze": 66, "image_size": 160, "plain_images_per_second": 10},
     }
-    run: Any = SimpleNamespace(
-        config={"n_unfreeze": 66, "image_size": 160},
-        curves={"stage1": {"loss": [1.0] * 10}, "stage2": {"loss": [1.0] * 5}},
-        timing_sec={"top_train": 7.0},
-        train_images=1000,
-        size=lambda split: 100,
-    )
-    assert speed.plain_seconds(run, measured) == (12 + 7, 100)
-    run.curves["stage1"] = {}
-    assert speed.plain_seconds(run, measured) == (0, 100)
-    run.config["image_size"] = 128
+    parts: dict[str, Any] = {"timing_sec": {"top_train": 7.0}, "train_images": 1000}
+    parts["class_counts"] = {split: [10] * 10 for split in ("val", "test")}
+    deep = Experiment(n_unfreeze=66)
+    assert speed.plain_seconds(run_without_files(deep, **parts), measured) == (12 + 7, 100)
+    alone = deep.replace(stage1_epochs=0)
+    assert speed.plain_seconds(run_without_files(alone, **parts), measured) == (0, 100)
     with pytest.raises(LookupError, match="'image_size': 128.*make bench"):
-        speed.plain_seconds(run, measured)
-    del run.curves["stage2"]
-    assert speed.plain_seconds(run, measured) == (0, 0)
+        speed.plain_seconds(run_without_files(alone.replace(image_size=128), **parts), measured)
+    neither = alone.replace(n_unfreeze=0)
+    assert speed.plain_seconds(run_without_files(neither, **parts), measured) == (0, 0)
 
 
 def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Figures of the anatomy: each says in words what it shows, with the numbers of the diagnosis behind it."""
+"""Figures of diagnosed runs: each says in words what it shows, with the numbers of the diagnosis."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GROUPS = {
 }
 RATES = {1e-5: [run_of(0.89)], 3e-4: [FAILED, run_of(0.66, seed=0)], 3e-3: [run_of(0.1, 0.12)]}
 FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
-    "by_statistics": (
+    "by statistics": (
         lambda: figures.accuracy_by_statistics(FAILED),
         ["After epoch 2 the same weights give 62.0%", "88.0% re-estimated"],
     ),
@@ -47,19 +47,19 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
         lambda: figures.interventions({**GROUPS, "frozen": [run_of(0.89)]}),
         ["hides up to 26.0 points (as logged), and at most 0.0 (frozen)"],
     ),
-    "rate_map": (
+    "by rate": (
         lambda: figures.accuracy_by_rate(RATES),
         ["At 3e-4 evaluation hides 22 to 26 points", "3e-3: 10.0% as evaluated, 12.0% re-estimated"],
     ),
-    "alive": (
+    "active channels": (
         lambda: figures.active_channels({"failed": [FAILED, run_of(0.6, 0.44, seed=0)]}),
         ["Of 870 channels", "(means of 2 seeds): failed 660", "lowest to highest seed"],
     ),
-    "alive, and none": (
+    "active channels, none": (
         lambda: figures.active_channels({"destroyed": [run_of(0.1, 0.0)]}),
         ["destroyed 0"],
     ),
-    "moved": (lambda: figures.weight_drift({"failed": FAILED}), ["out_relu", "failed 0.75"]),
+    "weight drift": (lambda: figures.weight_drift({"failed": FAILED}), ["out_relu", "failed 0.75"]),
 }
 
 
@@ -97,7 +97,7 @@ def test_accuracy_is_that_of_the_epoch_images_and_statistics() -> None:
     assert interval.n == 5000
 
 
-def test_several_runs_are_told_one_by_one_and_a_single_one_with_its_interval() -> None:
+def test_several_runs_are_given_one_by_one_and_a_single_one_with_its_interval() -> None:
     assert batchnorm.as_text(GROUPS["as logged"]) == "62.0%, 66.0%, 64.0%"
     assert batchnorm.as_text([FAILED]) == str(batchnorm.accuracy(FAILED))
     assert batchnorm.as_text(GROUPS["as logged"], "clean") == "88.0%, 88.0%, 88.0%"
@@ -112,12 +112,12 @@ def test_a_run_is_compared_with_its_own_start() -> None:
     assert batchnorm.since_start(FAILED, "clean") == "not clearly different"
 
 
-def test_what_evaluation_hides_is_what_new_statistics_add() -> None:
+def test_the_statistics_gap_is_what_new_statistics_add() -> None:
     assert batchnorm.statistics_gap(FAILED) == pytest.approx(0.26)
     assert batchnorm.statistics_gap(GROUPS["no norm"][0]) == 0.0
 
 
-def test_what_new_statistics_regain_is_a_part_of_what_all_do() -> None:
+def test_the_recovered_fraction_is_a_part_of_what_all_new_statistics_give_back() -> None:
     assert batchnorm.recovered_fraction(FAILED, "clean") == 1.0
     half = {**FAILED.diagnosis[-1].accuracy["val"], "means": (0.62 + 0.88) / 2}
     last = dataclasses.replace(FAILED.diagnosis[-1], accuracy={"val": half})
@@ -126,7 +126,7 @@ def test_what_new_statistics_regain_is_a_part_of_what_all_do() -> None:
     assert batchnorm.recovered_fraction(run_of(0.9, 0.9), "clean") == 0.0
 
 
-def test_misfit_is_the_last_epochs() -> None:
+def test_the_statistics_distance_is_that_of_the_last_epoch() -> None:
     assert [batchnorm.statistics_distance(FAILED, measure) for measure in ("mean", "mean_alive")] == [
         0.5,
         1.5,
@@ -138,7 +138,7 @@ def test_a_run_that_was_not_diagnosed_is_refused() -> None:
         batchnorm.accuracy(Run(**{**vars(FAILED), "diagnosis": []}))
 
 
-def test_what_evaluation_hides_is_told_by_epoch() -> None:
+def test_the_statistics_gap_is_that_of_an_epoch() -> None:
     assert batchnorm.statistics_gap(FAILED, 1) == pytest.approx(0.08)
     assert batchnorm.statistics_gap(FAILED) == pytest.approx(0.26)
     assert batchnorm.recovered_fraction(FAILED, "batch", 1) == pytest.approx(1.0)
