@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from helpers import run
-from helpers.analysis import groups
+from helpers.analysis import groups, metrics
 from helpers.analysis.intervals import Proportion
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records.run import Run
@@ -36,3 +36,8 @@ def by_seed(*experiments: Experiment) -> dict[int, list[Run]]:
 def accuracies(runs: Iterable[Run], split: str = "test", view: str = "plain") -> list[Proportion]:
     """Each run's accuracy with Wilson's interval, for a column of a table; see `groups.accuracy`."""
     return [groups.accuracy(each, split, view) for each in runs]
+
+
+def calibration(each: Run, view: str = "plain", bins: int = 15) -> metrics.Calibration:
+    """How far a run's probabilities on the test images can be believed; view 'plain' or 'tta'."""
+    return metrics.calibration(each.probabilities("test", view), each.labels("test"), bins)

@@ -1,1 +1,101 @@
 """Chapter 5: mixup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from helpers import run
+from helpers.analysis import groups
+from helpers.analysis.groups import Gain
+from helpers.analysis.intervals import PairedTest, Proportion
+from helpers.chapters import common
+from helpers.records.run import Run
+from helpers.study import experiments
+from helpers.text import percent
+
+
+@dataclass(frozen=True)
+class RateDrops:
+    """The epochs, from 1, before which the learning rate fell. As text: 'before epoch 21, 27', or 'never'."""
+
+    epochs: list[int]
+
+    def __str__(self) -> str:
+        return f"before epoch {', '.join(map(str, self.epochs))}" if self.epochs else "never"
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """The chapter's two runs, and the pairs that are stored for this seed and others."""
+
+    runs: dict[str, Run]
+    pairs: dict[int, list[Run]]
+    """Seed to the run without mixup and the one with it."""
+
+    @property
+    def threads(self) -> list[int]:
+        """Threads that each of the two runs used."""
+        return [each.threads for each in self.runs.values()]
+
+    @property
+    def threads_differ(self) -> bool:
+        """Whether the two ran on different numbers of threads, which changes a run as another seed would."""
+        return len(set(self.threads)) > 1
+
+    @property
+    def tests_claim(self) -> bool:
+        """Whether the study's claim is about such runs: those of CIFAR-10 at full scale."""
+        return all((each.dataset, each.scale) == ("cifar10", "full") for each in self.runs.values())
+
+    @property
+    def rate_drops(self) -> dict[str, RateDrops]:
+        """When the schedule lowered the rate of each of the two."""
+        spans = {name: list(groups.epochs_by_rate(each).values()) for name, each in self.runs.items()}
+        return {name: RateDrops([epochs[0] for epochs in each[1:]]) for name, each in spans.items()}
+
+    @property
+    def accuracies(self) -> list[Proportion]:
+        """Test accuracy without mixup and with it."""
+        return common.accuracies(self.runs.values())
+
+    def difference(self, split: str) -> PairedTest:
+        """The run with mixup against the one without on the images of 'val' or 'test'."""
+        standard, mixed = self.runs.values()
+        return groups.paired(standard, mixed, split)
+
+    @property
+    def by_seed(self) -> list[tuple[int, Proportion, Proportion, PairedTest]]:
+        """Of each pair its seed, test accuracy without mixup and with it, and their difference."""
+        return [
+            (seed, groups.accuracy(standard), groups.accuracy(mixed), groups.paired(standard, mixed))
+            for seed, (standard, mixed) in self.pairs.items()
+        ]
+
+    @property
+    def gain(self) -> Gain:
+        """The mean of the pairs' differences with Student's interval; of a single one its own."""
+        return groups.gain(*zip(*self.pairs.values(), strict=True))
+
+    @property
+    def calibration(self) -> list[tuple[str, str, str, str]]:
+        """Each run's name, and of its test answers mean confidence, calibration error and log loss."""
+        found = {name: common.calibration(each) for name, each in self.runs.items()}
+        return [
+            (name, percent(of.confidence), percent(of.error), f"{of.log_loss:.3f}")
+            for name, of in found.items()
+        ]
+
+
+def load(*, mixup_alpha: float, n_unfreeze: int, epochs: int, **parameters: Any) -> Mixup:
+    """The two runs, trained where they are not stored, and the pairs of other seeds that are stored.
+
+    `parameters` are the data set, the scale and other fields of the Experiment. Raises ExperimentError
+    where there is nothing that mixup could change.
+    """
+    common.refuse_below(1, n_unfreeze=n_unfreeze, epochs=epochs)
+    same = {"n_unfreeze": n_unfreeze, "epochs": epochs, **parameters}
+    standard = experiments.for_notebook(experiments.HEADLINE, **same)
+    mixed = experiments.for_notebook(experiments.TABLE["headline + mixup"], mixup_alpha=mixup_alpha, **same)
+    runs = {"standard": run.run(standard), "with mixup": run.run(mixed)}
+    return Mixup(runs, common.by_seed(standard, mixed))

@@ -1,0 +1,69 @@
+"""Chapter 2 on made-up runs: one seed and several, and what it refuses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers.analysis import intervals
+from helpers.chapters import baseline
+from helpers.errors import UserError
+from helpers.records.run import Run
+
+PARAMETERS: dict[str, Any] = {"dataset": "cifar10", "scale": "full", "stage1_epochs": 10}
+OVERFITTED = {"stage1": {"accuracy": [0.8, 0.9, 0.98], "val_accuracy": [0.85, 0.88, 0.87]}}
+RISING = {"stage1": {"accuracy": [0.8, 0.85, 0.9], "val_accuracy": [0.84, 0.86, 0.88]}}
+
+
+@pytest.fixture
+def ch(make_run: Callable[..., Run]) -> baseline.Baseline:
+    make_run(0.9, seed=0, n_unfreeze=0, curves=OVERFITTED, confused={3: 5})
+    make_run(0.86, seed=1, n_unfreeze=0, curves=RISING, val=0.8)
+    return baseline.load(seeds=2, **PARAMETERS)
+
+
+def test_the_mean_is_over_the_seeds_and_of_a_single_one_its_own(ch: baseline.Baseline) -> None:
+    assert ch.mean == intervals.across_seeds([0.9, 0.86]) and ch.spread == pytest.approx(0.04)
+    alone = baseline.load(seeds=1, **PARAMETERS)
+    assert alone.mean == intervals.proportion(0.9, 2000) and alone.spread == 0
+    assert list(ch.runs) == ["seed 0", "seed 1"] and ch.first is ch.runs["seed 0"]
+
+
+def test_accuracies_are_of_each_split_with_the_interval_of_its_images(ch: baseline.Baseline) -> None:
+    name, val, test = ch.accuracies[1]
+    assert (name, val, test) == (
+        "seed 1",
+        intervals.proportion(0.8, 1000),
+        intervals.proportion(0.86, 2000),
+    )
+    assert [row[0] for row in ch.logged] == ["run_n0_Adam", "run_aug_custom1"]
+    assert str(ch.logged[0][1]) == "87.5% (86.5 to 88.4)"
+
+
+def test_a_gap_is_told_beside_what_was_lost_and_a_rising_run_lost_nothing(ch: baseline.Baseline) -> None:
+    assert ch.train == [0.98, 0.9]
+    assert ch.gaps == pytest.approx([0.11, 0.02])
+    assert ch.losses == pytest.approx([0.01, 0])
+
+
+def test_the_hardest_class_comes_first(make_run: Callable[..., Run]) -> None:
+    matrix = [[200 * (a == b) for b in range(10)] for a in range(10)]
+    matrix[3][3], matrix[3][5] = 150, 50
+    matrix[8][8], matrix[8][0] = 190, 10
+    make_run(0.9, seed=0, n_unfreeze=0, content={"confusion_matrix": matrix})
+    classes = baseline.load(seeds=1, **PARAMETERS).classes
+    assert list(classes)[:3] == ["cat", "ship", "airplane"]
+    assert (classes["cat"].value, classes["ship"].value) == (0.75, 0.95)
+
+
+def test_the_cost_is_told_run_by_run(ch: baseline.Baseline) -> None:
+    name, features, head, passes, faster = ch.costs[0]
+    assert (name, features, head, passes) == ("seed 0", "100 s", "10 s", 3)
+    # Of 51,000 images that were passed, 45,000 are the training set's; three passes of 10 s in all.
+    assert float(faster) == pytest.approx(3 * 100 * 45000 / 51000 / 110, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["seeds", "stage1_epochs"])
+def test_nothing_to_show_is_refused_before_anything_trains(name: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}=0 is outside what this chapter can show: 1 or more"):
+        baseline.load(**{"seeds": 2, **PARAMETERS, name: 0})

@@ -1,0 +1,65 @@
+"""Chapter 1: which images are shown, where CIFAR-10 is at hand and where it is not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.chapters import images
+from helpers.data import cifar10
+from helpers.errors import UserError
+
+SMOKE: dict[str, Any] = {"scale": "smoke", "image_size": 96}
+
+
+@pytest.fixture
+def no_cifar10(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("REPORT_CACHE", "KERAS_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.delenv("CIFAR10_DIR", raising=False)
+
+
+@pytest.mark.usefixtures("no_cifar10")
+def test_the_miniature_stands_in_only_for_what_is_not_here() -> None:
+    asked = images.load(dataset="miniature", **SMOKE)
+    assert (asked.dataset, asked.is_stand_in) == ("miniature", False)
+    missing = images.load(dataset="cifar10", **SMOKE)
+    assert (missing.dataset, missing.is_stand_in) == ("miniature", True)
+
+
+@pytest.mark.usefixtures("no_cifar10")
+def test_cifar10_is_shown_where_it_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cifar10, "locate", lambda: tmp_path)
+    monkeypatch.setattr(images.sources, "load", lambda experiment: experiment.dataset)
+    found = images.load(dataset="cifar10", **SMOKE)
+    assert (found.dataset, found.is_stand_in, found.data) == ("cifar10", False, "cifar10")
+
+
+def test_the_facts_of_the_data_are_those_of_the_study() -> None:
+    assert images.FILES == 6 and images.FINGERPRINTS["cifar10"] == "f7358627169f1877"
+    assert images.PUBLISHED_SPLIT == {"train": 45000, "val": 5000, "test": 10000}
+    assert images.SIZES[-1] == ("full", "45,000", "5,000", "10,000")
+    assert [row[0] for row in images.SIZES] == ["smoke", "quick", "full"]
+
+
+def test_the_network_sees_enlarged_images_and_views() -> None:
+    ch = images.load(dataset="miniature", scale="smoke", image_size=96)
+    assert {name: len(labels) for name, labels in ch.labels.items()} == {
+        "training": 256,
+        "validation": 128,
+        "test": 128,
+    }
+    side = ch.experiment.image_size
+    assert ch.growth == (side / 32) ** 2
+    assert ch.enlarged(ch.data.test.images[:2]).shape == (2, side, side, 3)
+    assert (ch.ranges.degrees, ch.ranges.shift, ch.ranges.zoom) == (20, 0.1, 0.15)
+    plain = ch.views(images=2, count=1, augmentation="none")
+    np.testing.assert_allclose(plain[:, 0], ch.data.train.images[:2], atol=1e-3)
+    mixed = ch.views(images=2, count=1, augmentation="standard+mixup")
+    assert mixed.shape == plain.shape and not np.allclose(mixed, ch.views(images=2, count=1))
+
+
+def test_what_no_experiment_takes_is_refused() -> None:
+    with pytest.raises(UserError, match="image_size=7 is outside 32 to 224"):
+        images.load(dataset="cifar10", scale="smoke", image_size=7)

@@ -1,0 +1,98 @@
+"""Chapter 5 on made-up runs, on both sides of what its sentences depend on."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import made
+import pytest
+
+from helpers import markdown
+from helpers.chapters import mixup
+from helpers.errors import UserError
+from helpers.records.run import Run
+
+PARAMETERS: dict[str, Any] = {
+    "dataset": "cifar10",
+    "scale": "full",
+    "seed": 42,
+    "mixup_alpha": 0.2,
+    "n_unfreeze": 30,
+    "learning_rate": 1e-5,
+    "batch_size": 64,
+    "epochs": 28,
+}
+MIXED = {"augmentation": "standard+mixup"}
+WORDS = "helps", "hurts", "neither"
+
+
+@pytest.fixture
+def load(make_run: Callable[..., Run]) -> Callable[..., mixup.Mixup]:
+    def stored(
+        accuracies: Sequence[float], seeds: Sequence[int] = (42,), mixed: Any = (), standard: Any = ()
+    ) -> mixup.Mixup:
+        """Runs without mixup and with it, of these accuracies, with each seed; and other parts of each."""
+        for seed in seeds:
+            make_run(accuracies[0], seed=seed, **dict(standard))
+            make_run(accuracies[1], seed=seed, **MIXED, **dict(mixed))
+        return mixup.load(**PARAMETERS)
+
+    return stored
+
+
+@pytest.mark.parametrize("with_mixup, said", [(0.95, "helps"), (0.85, "hurts"), (0.9, "neither")])
+def test_the_difference_is_told_by_its_interval(
+    load: Callable[..., mixup.Mixup], with_mixup: float, said: str
+) -> None:
+    ch = load((0.9, with_mixup))
+    assert markdown.describe_difference(ch.difference("test"), *WORDS) == said
+    assert ch.difference("test").difference == pytest.approx(with_mixup - 0.9)
+    assert [share.value for share in ch.accuracies] == [0.9, with_mixup]
+    assert ch.difference("val").n == 1000 and ch.difference("test").n == 2000
+
+
+def test_the_rate_falls_before_its_epochs_or_never(load: Callable[..., mixup.Mixup]) -> None:
+    rates = {"val_loss": [1.0, 1.0, 1.0, 1.0], "learning_rate": [1e-5, 1e-5, 5e-6, 2.5e-6]}
+    ch = load((0.9, 0.9), mixed={"curves": {"stage2": rates}})
+    told = {name: str(drops) for name, drops in ch.rate_drops.items()}
+    assert told == {"standard": "never", "with mixup": "before epoch 3, 4"}
+
+
+@pytest.mark.parametrize("threads, differ", [(2, False), (1, True)])
+def test_other_threads_are_noticed(load: Callable[..., mixup.Mixup], threads: int, differ: bool) -> None:
+    ch = load((0.9, 0.9), mixed={"content": {"environment": {**made.MACHINE, "threads": threads}}})
+    assert ch.threads == [2, threads] and ch.threads_differ == differ
+
+
+def test_only_full_runs_of_cifar10_test_the_claim(
+    load: Callable[..., mixup.Mixup], make_run: Callable[..., Run]
+) -> None:
+    assert load((0.9, 0.9)).tests_claim
+    counts = {"val": [50] * 10, "test": [100] * 10}
+    for augmentation in ("standard", "standard+mixup"):
+        make_run(scale="quick", augmentation=augmentation, content={"class_counts": counts})
+    assert not mixup.load(**{**PARAMETERS, "scale": "quick"}).tests_claim
+
+
+def test_pairs_are_of_stored_seeds_and_the_asked_one_comes_first(
+    load: Callable[..., mixup.Mixup], make_run: Callable[..., Run]
+) -> None:
+    alone = load((0.9, 0.88))
+    assert list(alone.pairs) == [42] and alone.gain.seeds == 1
+    make_run(0.9, seed=0)  # without its other half
+    several = load((0.9, 0.88), seeds=(42, 1))
+    assert [row[0] for row in several.by_seed] == [42, 1]
+    assert [row[3].difference for row in several.by_seed] == pytest.approx([-0.02, -0.02])
+    assert several.gain.seeds == 2 and several.gain.value == pytest.approx(-0.02)
+
+
+def test_calibration_is_told_run_by_run(load: Callable[..., mixup.Mixup]) -> None:
+    names, confidence, error, loss = zip(*load((0.9, 0.8)).calibration, strict=True)
+    assert names == ("standard", "with mixup")
+    assert confidence == ("91.0%", "91.0%") and error == ("1.0%", "11.0%")
+    assert float(loss[0]) < float(loss[1])
+
+
+@pytest.mark.parametrize("name", ["n_unfreeze", "epochs"])
+def test_nothing_to_show_is_refused_before_anything_trains(name: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}=0 is outside what this chapter can show: 1 or more"):
+        mixup.load(**{**PARAMETERS, name: 0})
