@@ -31,7 +31,7 @@ def count_active_channels(features: Array) -> int:
 
 
 KEPT_FRACTION = 0.01
-"""Part of the variance it had before that a channel must have kept to be counted as kept."""
+"""A channel counts as kept if it has more than this part of the variance that it had before."""
 
 
 def count_kept_channels(features: Array, before: Array) -> int:
@@ -58,7 +58,7 @@ def by_epoch(run: Run, images: str = "val", statistics: str = "moving") -> list[
 
 
 def best_statistics(run: Run) -> str:
-    """The statistics that show what a run's weights can do: 'clean', or 'moving' where none can be varied."""
+    """The statistics that show what a run's weights can do: 'clean', or 'moving' without a batch norm."""
     return "clean" if "clean" in run.diagnosis[-1].accuracy["val"] else "moving"
 
 
@@ -70,8 +70,8 @@ def mean(runs: Sequence[Run], **which: Any) -> float:
 def as_text(runs: Sequence[Run], statistics: str = "moving", epoch: int = -1) -> str:
     """`accuracy` in words: of one run with its interval, of several by themselves in the order given.
 
-    A dash where 'clean' is asked of a head without batch norm, whose statistics none can vary. Runs that
-    fail differ too much for a mean with an interval to say anything.
+    A dash where 'clean' is asked of a head without batch norm, which has no statistics. Runs that fail
+    differ too much for a mean with an interval to say anything.
     """
     if statistics == "clean" and best_statistics(runs[0]) != "clean":
         return "–"
@@ -93,10 +93,7 @@ def statistics_gap(run: Run, epoch: int = -1) -> float:
 
 
 def recovered_fraction(run: Run, statistics: str, epoch: int = -1) -> float:
-    """Part of what new means and variances regain together, after an epoch, that these statistics do.
-
-    0 where both together regain nothing.
-    """
+    """Part of an epoch's statistics gap that these statistics close alone; 0 where there is no gap."""
     both = statistics_gap(run, epoch)
     part = accuracy(run, statistics=statistics, epoch=epoch).value - accuracy(run, epoch=epoch).value
     return part / both if both > 0 else 0.0

@@ -112,7 +112,7 @@ def mean_accuracy(group: Group, split: str = "test", view: str = "plain") -> Pro
 
     split and view as in `Run.accuracy`.
     """
-    split = split.removesuffix("_end2end")
+    split = split.removesuffix("_end2end")  # as callers named it before; goes with the last of them
     values = [run.accuracy(split, view) for run in group]
     if len(values) == 1:
         return intervals.proportion(values[0], group[0].size(split))

@@ -8,6 +8,7 @@ from typing import Any
 
 from helpers import paths, run
 from helpers.analysis import groups, metrics, speed
+from helpers.analysis.decay import decay_step
 from helpers.analysis.groups import Gain, Group
 from helpers.analysis.intervals import PairedTest, Proportion
 from helpers.chapters import common
@@ -268,7 +269,7 @@ class Finetune:
     def decays(self) -> dict[float, tuple[float, float]]:
         """What float32 leaves of a step of decay, at this chapter's rate and all that AdamW was tried at."""
         rates = sorted({self.careful.learning_rate, *experiments.RATES["adamw"]})
-        return {rate: metrics.decay_step(rate, self.careful.weight_decay) for rate in rates}
+        return {rate: decay_step(rate, self.careful.weight_decay) for rate in rates}
 
     @property
     def decay_arrives(self) -> bool:

@@ -51,7 +51,7 @@ def for_notebook(base: Experiment, *, dataset: str, scale: str, **changes: Any) 
 # ---------------------------------------------------------------------------- the failure's anatomy
 
 ANATOMY_EPOCHS = 2
-"""Epochs of an intervention: the failure is there after the first."""
+"""Epochs of an intervention; the failure shows after the first."""
 INTERVENTIONS: dict[str, dict[str, Any]] = {
     "as logged": {},
     "batch norm frozen": {"head_norm": "frozen"},
@@ -61,9 +61,9 @@ INTERVENTIONS: dict[str, dict[str, Any]] = {
     "layer norm": {"head_norm": "layer"},
     "SGD, 2e-3": {"optimizer": "sgd", "learning_rate": 2e-3},
 }
-"""What is changed in the failing run, one thing at a time; with the optimizer its rate.
+"""What is changed in the failing run, one thing at a time; a new optimizer has a rate of its own.
 
-Without augmentation it is the run as published, which is in TABLE.
+The failing run without augmentation is not here: it is the run as published, in TABLE.
 """
 LOGGED = TABLE["fine-tune 30, 3e-4, as logged"]
 FAILED_WITH_OTHER_NORM = {
@@ -78,13 +78,13 @@ FROZEN_NORM = LOGGED.replace(head_norm="frozen")
 # accuracies, over the seeds that both have, has an interval above zero. It fails if test accuracy is below
 # the baseline's.
 FROZEN_NORM_RATES = (1e-4, 1e-3)
-"""Rates at which the failing run with its norm frozen is run whole, beside 3e-4."""
+"""Rates, beside 3e-4, at which the failing run with its norm frozen is run to its end."""
 # Written before their runs (2026-11-25).
 # Rule: evaluation fails without Adam if, after a pass whose re-estimated accuracy on clean validation images
 # is at most 2 points below its value before stage 2, re-estimating gives back more than 2 points, in most
 # seeds.
 HARMLESS_SGD = (1e-4, 3e-4, 1e-3)
-"""Rates of SGD at which the weights are not harmed, as its 2e-3 harms them."""
+"""Rates of SGD that do not harm the weights, as 2e-3 does."""
 FAILURE_RATES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 """Learning rates from the one that works to one at which nothing does."""
 
@@ -243,7 +243,7 @@ SWEEPS: dict[str, list[Experiment]] = {
 def varying(base: Experiment, experiments: Iterable[Experiment]) -> dict[str, Experiment]:
     """The experiments by what each changes in `base`, in words; `base` itself is left out.
 
-    Of views those count that an experiment's epochs can use, where both have such epochs.
+    Views differ only where both experiments have epochs that can use them.
     """
     usual = asdict(base) | {"views": base.views_run}
     named = {}

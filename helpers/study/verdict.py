@@ -1,4 +1,8 @@
-"""From claims and runs to verdicts."""
+"""The verdicts: for each claim, the runs that bear on it are found, and its rule judges them.
+
+Only full-scale runs on CIFAR-10 are evidence. A run counts where its key is that of the experiment named,
+whatever its seed. A claim that lacks runs says which experiments are still to be run.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ class Verdict:
 
 
 def judge(claim: Claim, runs: Group) -> Verdict:
-    """The verdict from these runs, of which any that do not bear on the claim are passed over."""
+    """The verdict on a claim; runs that do not bear on it are passed over."""
     lengths: list[Mapping[str, Any]] = [{}, SCREENING] if claim.screening else [{}]
     for length in lengths:
         groups = {

@@ -179,17 +179,6 @@ def test_the_floor_of_the_smoothed_loss_is_the_one_that_the_facts_state() -> Non
 # ---------------------------------------------------------------------------- records
 
 
-def test_a_step_of_decay_arrives_where_float32_can_hold_it() -> None:
-    """Half the spacing of float32 is 2**-24 of 1 and half of that of 2: below both nothing changes."""
-    assert (
-        metrics.decay_step(1e-5, 1e-4) == metrics.decay_step(1, 2**-26) == metrics.decay_step(1, 0) == (0, 0)
-    )
-    changed, arrived = metrics.decay_step(1, 2**-24.5)
-    assert 0.1 < changed < 0.9 and 0 < arrived < 2
-    changed, arrived = metrics.decay_step(1, 2**-10)
-    assert changed == 1 and arrived == pytest.approx(1, abs=1e-3)
-
-
 def test_a_records_metrics_come_out_again(tmp_path: Path) -> None:
     arrays = {name: store.compact(array) for name, array in arrays_of(COUNTS).items()}
     found = metrics.from_probabilities(arrays, COUNTS, 0.05)

@@ -10,7 +10,7 @@ from typing import Any
 import made
 import pytest
 
-from helpers.analysis import groups, metrics
+from helpers.analysis import decay, groups, metrics
 from helpers.chapters import finetune
 from helpers.chapters.finetune import SHORT, Finetune
 from helpers.experiment import Experiment, ExperimentError
@@ -185,7 +185,7 @@ def test_decay_arrives_where_float32_can_hold_it(rate: float, arrives: bool, mak
     chapter = load(learning_rate=rate)
     assert chapter.decay_arrives is arrives
     assert list(chapter.decays) == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3]
-    assert chapter.decays[rate] == metrics.decay_step(rate, 1e-4)
+    assert chapter.decays[rate] == decay.decay_step(rate, 1e-4)
     assert chapter.shrinkage == pytest.approx(chapter.steps * rate * 1e-4, rel=1e-3)
 
 
