@@ -168,6 +168,16 @@ class Lows:
         return self.lowest("probe")
 
     @property
+    def row(self) -> tuple[str, ...]:
+        """`looked` and re-estimated then, `weights`, `probe` and its start: in words, with the epochs."""
+        return (
+            f"{self.looked.moving} after {self.looked.epoch}",
+            str(self.looked.reestimated),
+            f"{self.weights.reestimated} after {self.weights.epoch}",
+            f"{self.probe.probe} after {self.probe.epoch} ({percent(self.standings[0].probe.value)})",
+        )
+
+    @property
     def most_hidden(self) -> float:
         """The largest gap after any epoch, -1 to 1."""
         return max(each.gap for each in self.standings[1:])
@@ -218,8 +228,14 @@ class Repeats(tuple[Run, ...]):
         return count_words(since_start(run, statistics) for run in self)
 
     def count_worse(self, statistics: str = "moving") -> int:
-        """How many are clearly worse than before stage 2."""
-        return sum(since_start(run, statistics) == "worse" for run in self)
+        """How many are clearly worse than before stage 2; 'clean' as `best_statistics` has it."""
+        kind = best_statistics(self[0]) if statistics == "clean" else statistics
+        return sum(since_start(run, kind) == "worse" for run in self)
+
+    @property
+    def only_look_worse(self) -> int:
+        """How many look clearly worse than before stage 2 while their weights are not."""
+        return sum(since_start(run) == "worse" != since_start(run, best_statistics(run)) for run in self)
 
     @property
     def gaps(self) -> list[float]:
@@ -230,6 +246,21 @@ class Repeats(tuple[Run, ...]):
     def active(self) -> list[int]:
         """Channels of the features that vary, run by run."""
         return [run.diagnosis[-1].active_channels or 0 for run in self]
+
+    @property
+    def kept(self) -> list[int]:
+        """Channels that keep more than KEPT_FRACTION of the variance they had, run by run."""
+        return [run.diagnosis[-1].kept_channels or 0 for run in self]
+
+    @property
+    def seeds(self) -> str:
+        """Listed: '42, 0, 1'."""
+        return ", ".join(str(run.seed) for run in self)
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether the head has a batch norm, frozen or not, whose statistics can be estimated anew."""
+        return best_statistics(self[0]) == "clean"
 
     @property
     def has_moving_norm(self) -> bool:

@@ -1,1 +1,522 @@
-"""Chapter 3: the run that failed."""
+"""Chapter 3: the run that failed, run again whole, repeated, and taken apart."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from helpers import run
+from helpers.analysis import batchnorm, groups, intervals
+from helpers.analysis.batchnorm import KEPT_FRACTION as KEPT_FRACTION
+from helpers.analysis.batchnorm import Lows, Repeats
+from helpers.analysis.groups import Gain
+from helpers.analysis.intervals import PairedTest, Proportion
+from helpers.chapters import common
+from helpers.experiment import Experiment
+from helpers.records import published, store
+from helpers.records.run import Run
+from helpers.study import experiments
+from helpers.text import scientific, span
+
+LOGGED, PUBLISHED = "as logged", "as published"
+CAREFUL, FROZEN = "careful rate", "frozen norm"
+LENGTHS = "averages over 10 steps", LOGGED, "averages over 1,000 steps"
+"""Interventions that differ in how far the norm's averages reach back, the shortest first."""
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Log:
+    """The original study's log of the failed run; accuracies are 0 to 1."""
+
+    epochs: int
+    """As it counted them."""
+    passes: int
+    best: float
+    """Its highest validation accuracy."""
+    test: Proportion
+    train: list[float]
+    """Training accuracy after each pass."""
+    after_best: int
+    """Logged epochs after that of the highest validation accuracy, and as passes."""
+    passes_after_best: int
+    after_lowest: int
+    """Logged epochs after that of the lowest validation loss."""
+
+    @classmethod
+    def of(cls, log: Run) -> Log:
+        """From the log."""
+        real, curves = published.real_epochs(log), log.stage2
+        best, last = int(np.argmax(curves.val_accuracy)), len(curves) - 1
+        return cls(
+            epochs=len(curves),
+            passes=len(real),
+            best=max(curves.val_accuracy),
+            test=groups.accuracy(log),
+            train=[curves.accuracy[epoch] for epoch in real],
+            after_best=last - best,
+            passes_after_best=sum(epoch > best for epoch in real),
+            after_lowest=last - curves.kept_epoch,
+        )
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A run to its end, and the careful one of the same seed. Accuracies are 0 to 1."""
+
+    run: Run
+    careful: Run
+
+    @property
+    def accuracy(self) -> list[float]:
+        """On validation, after each pass."""
+        return self.run.stage2.val_accuracy
+
+    @property
+    def before(self) -> float:
+        """On validation, before the first pass."""
+        return self.run.stage1_val_accuracy
+
+    @property
+    def early(self) -> list[float]:
+        """On validation, after each pass at the first rate."""
+        return groups.at_first_rate(self.run)
+
+    @property
+    def late(self) -> list[float]:
+        """On validation, after each pass at a lower rate."""
+        return self.accuracy[len(self.early) :]
+
+    @property
+    def worst(self) -> Proportion:
+        """On validation, after the worst pass."""
+        return intervals.proportion(min(self.accuracy), self.run.size("val"))
+
+    @property
+    def rate(self) -> str:
+        """The first rate."""
+        return scientific(self.run.stage2.learning_rate[0])
+
+    @property
+    def kept_rate(self) -> str:
+        """The rate at which the kept weights were trained."""
+        return scientific(groups.rate_of_kept_weights(self.run))
+
+    @property
+    def test(self) -> Proportion:
+        """On the test images."""
+        return groups.accuracy(self.run)
+
+    @property
+    def against(self) -> PairedTest:
+        """The run less the careful one, on the same test images."""
+        return intervals.paired(self.careful.correct("test"), self.run.correct("test"))
+
+    @property
+    def active(self) -> list[int]:
+        """Channels of the features that vary, before the first pass and after each."""
+        return [each.active_channels or 0 for each in self.run.diagnosis]
+
+    @functools.cached_property
+    def lows(self) -> Lows:
+        """Where it stood lowest; only of a diagnosed run."""
+        return batchnorm.lows(self.run)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The chapter's runs. `whole` and every list by seed begin with the notebook's own seed."""
+
+    seed: int
+    frozen: Run
+    """The frozen network that all start from."""
+    whole: Mapping[str, Mapping[int, Whole]]
+    """Way to train to seed to its run; of other seeds those that were run."""
+    changed: Mapping[str, Repeats]
+    """Intervention to the run's beginning with it."""
+    rates: Mapping[float, Repeats]
+    """Learning rate to the run's beginning at it."""
+    log: Run
+    """The original study's."""
+
+    @property
+    def own(self) -> dict[str, Whole]:
+        """Way to train to its run with the notebook's own seed; the frozen norm only where it was run."""
+        return {way: runs[self.seed] for way, runs in self.whole.items() if self.seed in runs}
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The three whole runs that the chapter opens with."""
+        return {way: self.own[way].run for way in (PUBLISHED, LOGGED, CAREFUL)}
+
+    @property
+    def repeated(self) -> dict[str, Run]:
+        """'seed 42' to the run as logged with that seed."""
+        return {f"seed {seed}": each.run for seed, each in self.whole[LOGGED].items()}
+
+    @property
+    def records(self) -> list[Run]:
+        """Every run, and the study's log."""
+        whole = [each.run for runs in self.whole.values() for each in runs.values()]
+        short = [each for group in (*self.changed.values(), *self.rates.values()) for each in group]
+        return [self.frozen, *self.runs.values(), *whole, *short, self.log]
+
+    @property
+    def published(self) -> Log:
+        """The study's log in numbers."""
+        return Log.of(self.log)
+
+    @property
+    def on_the_studys_images(self) -> bool:
+        """Whether these runs may be set beside the study's log."""
+        return self.own[LOGGED].run.dataset == self.log.dataset
+
+    # ---------------------------------------------------------------- whole runs
+
+    def _wholes(self, *ways: str) -> dict[str, Whole]:
+        """'as logged, seed 42' to its run, of these ways to train."""
+        return {f"{way}, seed {seed}": each for way in ways for seed, each in self.whole[way].items()}
+
+    def seeds(self, way: str) -> str:
+        """Of the runs of a way to train, listed."""
+        return ", ".join(map(str, self.whole[way]))
+
+    def tests(self, way: str) -> list[float]:
+        """Test accuracies of a way to train, by seed."""
+        return [each.run.test_accuracy for each in self.whole[way].values()]
+
+    def gain(self, way: str, over: str = CAREFUL) -> Gain:
+        """Test accuracy of one way to train less another's, over the seeds that both have."""
+        first, second = ([each.run for each in self.whole[name].values()] for name in (over, way))
+        return groups.gain(first, second)
+
+    @property
+    def courses(self) -> list[Row]:
+        """Of the three runs: passes, validation accuracy before, at worst and at best, test accuracy."""
+        return [
+            (way, len(one.accuracy), one.before, one.worst.value, max(one.accuracy), one.test)
+            for way, one in self.own.items()
+            if way in self.runs
+        ]
+
+    def reaching(self, chance: float) -> list[str]:
+        """Which of the three have a worst pass whose interval includes an accuracy of `chance`."""
+        return [way for way in self.runs if self.own[way].worst.low <= chance <= self.own[way].worst.high]
+
+    def stop(self, watched: str, patience: int) -> Row:
+        """Where a rule ends the run as logged: patience in passes, last and kept epoch, accuracy in that.
+
+        watched: 'loss' or 'accuracy', on validation.
+        """
+        curves = self.own[LOGGED].run.stage2
+        losses = curves.val_loss if watched == "loss" else [-each for each in curves.val_accuracy]
+        stop = groups.early_stop(losses, patience)
+        return patience, *stop, curves.val_accuracy[stop.kept - 1]
+
+    def tested(self, better: str, worse: str, neither: str) -> list[Row]:
+        """Of the three: the paired test against the frozen network, its words, the careful rate's test."""
+        found: list[Row] = []
+        for way, one in self.runs.items():
+            test = intervals.paired(self.frozen.correct("test"), one.correct("test"))
+            words = intervals.describe_difference(test, better, worse, neither)
+            found.append((way, test, words, "–" if way == CAREFUL else self.own[way].against))
+        return found
+
+    @property
+    def endings(self) -> list[Row]:
+        """Of each run at the failing rate: its passes at it, rate of the kept weights, test accuracy, `against`."""
+        return [
+            (name, f"{len(one.early)}: {span(one.early)}", one.kept_rate, one.test, one.against)
+            for name, one in self._wholes(LOGGED, PUBLISHED).items()
+        ]
+
+    @property
+    def paces(self) -> list[Row]:
+        """Of the run as logged, by rate: epochs, accuracy as evaluated and re-estimated, what is hidden."""
+        found: list[Row] = []
+        for rate, epochs in groups.epochs_by_rate(self.own[LOGGED].run).items():
+            at = [self.own[LOGGED].lows.standings[epoch] for epoch in epochs]
+            shares = [span(each.moving.value for each in at), span(each.reestimated.value for each in at)]
+            found.append((scientific(rate), f"{epochs[0]} to {epochs[-1]}", *shares, span(s.gap for s in at)))
+        return found
+
+    @property
+    def halvings(self) -> list[Row]:
+        """Of runs as logged whose rate fell: after which epoch, two accuracies before, two after, the ends."""
+        return [
+            (f"seed {seed}", len(one.early), one.early[-2:], one.late[:2], max(one.early), min(one.late))
+            for seed, one in self.whole[LOGGED].items()
+            if one.late
+        ]
+
+    def recovering(self, at_once: bool) -> list[str]:
+        """Runs as logged in which all that follows the first halving stands above all before it, or not."""
+        return [name for name, *_, high, low in self.halvings if (low > high) is at_once]
+
+    # ---------------------------------------------------------------- evaluated with other statistics
+
+    def at_worst(self, statistics: str) -> tuple[Proportion, Proportion]:
+        """Of the run as logged when it looked worst: accuracy on plain and augmented validation images."""
+        one = self.own[LOGGED]
+        plain, augmented = (
+            batchnorm.accuracy(one.run, images, statistics, one.lows.looked.epoch)
+            for images in ("val", "val_augmented")
+        )
+        return plain, augmented
+
+    @property
+    def estimates_differ(self) -> float:
+        """By how much re-estimated accuracy differs then with the images that statistics are taken from."""
+        return float(np.ptp([self.at_worst(kind)[0].value for kind in ("clean", "augmented", "batch")]))
+
+    def lowest(self, way: str, by: str) -> list[float]:
+        """The lowest 'moving', 'reestimated' or 'probe' accuracy of a way to train, by seed."""
+        return [getattr(one.lows.lowest(by), by).value for one in self.whole[way].values()]
+
+    def looked(self, way: str) -> list[tuple[float, float]]:
+        """As evaluated and re-estimated, in the epoch in which each run looked worst, by seed."""
+        lows = [one.lows.looked for one in self.whole[way].values()]
+        return [(low.moving.value, low.reestimated.value) for low in lows]
+
+    @property
+    def _diagnosed(self) -> dict[str, Whole]:
+        return {name: one for name, one in self._wholes(LOGGED, PUBLISHED).items() if one.run.diagnosis}
+
+    @property
+    def lowest_points(self) -> list[Row]:
+        """Of each diagnosed run at the failing rate: `Lows.row`."""
+        return [(name, *one.lows.row) for name, one in self._diagnosed.items()]
+
+    @property
+    def held(self) -> list[Row]:
+        """Of each whole run with its norm frozen: `Lows.row`, active channels at the end, test, `against`."""
+        return [
+            (f"seed {seed}", *one.lows.row, one.active[-1], one.test, one.against)
+            for seed, one in self.whole[FROZEN].items()
+        ]
+
+    @property
+    def most_hidden(self) -> float:
+        """The largest gap in any epoch of the whole runs with their norm frozen, of which there is one."""
+        return max(one.lows.most_hidden for one in self.whole[FROZEN].values())
+
+    # ---------------------------------------------------------------- the run's beginning, repeated
+
+    @property
+    def begun(self) -> Repeats:
+        """Repetitions of the beginning of the run as logged."""
+        return self.changed[LOGGED]
+
+    def stood(self, name: str, statistics: str = "moving") -> str:
+        """What an intervention ends at, in words; says so where it was not run."""
+        return self.changed[name].stood(statistics) if name in self.changed else "(not run here)"
+
+    @property
+    def outcomes(self) -> list[Row]:
+        """Of each intervention: accuracy as evaluated, re-estimated, by a fresh probe; active channels."""
+        kinds = "moving", "clean", "probe"
+        return [(name, *map(group.stood, kinds), group.active) for name, group in self.changed.items()]
+
+    @property
+    def gaps(self) -> dict[str, list[float]]:
+        """Intervention that leaves the head a batch norm to what is hidden, in points, by seed."""
+        normed = {name: group for name, group in self.changed.items() if group.has_batch_norm}
+        return {name: [100 * gap for gap in group.gaps] for name, group in normed.items()}
+
+    @property
+    def by_length(self) -> list[Row]:
+        """Shorter and longer averages, how often the shorter hide less, of how many repetitions."""
+        tried = [name for name in LENGTHS if name in self.gaps]
+        pairs = {pair: zip(*(self.gaps[name] for name in pair), strict=True) for pair in pairwise(tried)}
+        held = {pair: [short < long for short, long in both] for pair, both in pairs.items()}
+        return [(*pair, sum(each), len(each)) for pair, each in held.items()]
+
+    @property
+    def same_weights(self) -> list[Row]:
+        """Repetitions that trained alike with averages of two lengths: accuracy with each, and the seed."""
+        pairs = zip(self.changed.get(LENGTHS[0], ()), self.begun, strict=False)
+        return [
+            (batchnorm.accuracy(ten), batchnorm.accuracy(one), one.seed)
+            for ten, one in pairs
+            if str(ten.stage2.loss) == str(one.stage2.loss)  # as text, in which nan equals nan
+        ]
+
+    @property
+    def halves(self) -> list[Row]:
+        """Of each repetition: seed, threads, accuracy by what of the norm is estimated anew."""
+        return [(one.seed, one.threads, *(batchnorm.halves(one) or ())) for one in self.begun]
+
+    def _half(self, name: str) -> list[float]:
+        return [batchnorm.accuracy(one, statistics=name).value for one in self.begun]
+
+    def added(self, half: str) -> float:
+        """What estimating 'means', 'variances' or 'clean', both, anew adds, averaged over repetitions."""
+        return float(np.mean(self._half(half)) - np.mean(self._half("moving")))
+
+    def spread(self, half: str) -> float:
+        """By how much accuracy differs from repetition to repetition."""
+        return float(np.ptp(self._half(half)))
+
+    @property
+    def recovered(self) -> list[float]:
+        """Part of what both halves regain that new means alone do, by repetition."""
+        return [batchnorm.recovered_fraction(one, "means") for one in self.begun]
+
+    @property
+    def split(self) -> dict[str, Whole]:
+        """The whole diagnosed runs whose records hold each half by itself."""
+        return {name: one for name, one in self._diagnosed.items() if batchnorm.halves(one.run)}
+
+    @property
+    def unsplit(self) -> list[str]:
+        """The names of those that are older than that."""
+        return [name for name in self._diagnosed if name not in self.split]
+
+    @property
+    def worst_halves(self) -> list[Row]:
+        """Of each in `split`: the epoch in which it looked worst, accuracy by what is estimated anew."""
+        at = {name: one.lows.looked.epoch for name, one in self.split.items()}
+        return [
+            (name, at[name], *(batchnorm.halves(one.run, at[name]) or ())) for name, one in self.split.items()
+        ]
+
+    def recovered_later(self, hidden: float) -> list[float]:
+        """`recovered` in each epoch of the whole runs in which more than `hidden`, 0 to 1, is hidden."""
+        return [
+            batchnorm.recovered_fraction(one.run, "means", standing.epoch)
+            for one in self.split.values()
+            for standing in one.lows.standings
+            if standing.gap > hidden
+        ]
+
+    @property
+    def distances(self) -> list[float]:
+        """How far off the means are, averaged over active channels, by repetition."""
+        return [batchnorm.statistics_distance(one, "mean_alive") for one in self.begun]
+
+    @property
+    def misfits(self) -> list[Row]:
+        """Of each repetition: seed, accuracy as evaluated, active channels, distance of the means."""
+        shares = [batchnorm.accuracy(one) for one in self.begun]
+        seeds = [one.seed for one in self.begun]
+        far = [f"{distance:.2f}" for distance in self.distances]
+        return list(zip(seeds, shares, self.begun.active, far, strict=True))
+
+    @property
+    def farther_looks_worse(self) -> bool:
+        """Whether, of any two repetitions, the one whose means are farther off looks worse."""
+        seen = self._half("moving")
+        return [seen[each] for each in np.argsort(self.distances)] == sorted(seen, reverse=True)
+
+    @property
+    def correlations(self) -> list[float]:
+        """Of the distance of the means with what is hidden, over the epochs of each in `split`."""
+        return [batchnorm.gap_correlation(one.run, "mean_alive") for one in self.split.values()]
+
+    # ---------------------------------------------------------------- channels and features
+
+    def active_where(self, moving: bool) -> list[int]:
+        """Active channels at the end of every intervention's runs with a moving batch norm, or without."""
+        groups_ = (group for group in self.changed.values() if group.has_moving_norm is moving)
+        return [count for group in groups_ for count in group.active]
+
+    @property
+    def channels(self) -> list[Row]:
+        """Of each in `split`: active channels before, at the lowest and at the end; test accuracy."""
+        return [
+            (name, one.active[0], min(one.active), one.active[-1], one.test)
+            for name, one in self.split.items()
+        ]
+
+    @property
+    def three_rates(self) -> dict[str, Run]:
+        """The lowest rate, the failing one and the highest, where they were tried, to the own seed's run."""
+        rates = min(self.rates), self.own[LOGGED].run.learning_rate, max(self.rates)
+        tried = {rate: one for rate in rates if rate in self.rates for one in self.rates[rate]}
+        return {scientific(rate): one for rate, one in tried.items() if one.seed == self.seed}
+
+    @property
+    def probes(self) -> list[Row]:
+        """Of each rate: probe before and after, words for the change, active channels."""
+        return [
+            (
+                scientific(rate),
+                group.stood("probe", 0),
+                group.stood("probe"),
+                group.change("probe"),
+                group.active,
+            )
+            for rate, group in self.rates.items()
+        ]
+
+    @property
+    def changes(self) -> list[Row]:
+        """Of each rate: words for how it looks and what its weights are, compared with before."""
+        return [
+            (scientific(rate), group.change(), group.change("clean")) for rate, group in self.rates.items()
+        ]
+
+    @property
+    def lower_rates(self) -> list[Row]:
+        """Rates below the failing one, and what they end at."""
+        failing = self.own[LOGGED].run.learning_rate or 0.0
+        return [(scientific(rate), group.stood()) for rate, group in self.rates.items() if rate < failing]
+
+    def fell(self, statistics: str) -> dict[str, int]:
+        """Interventions that end clearly below their start to the number of their runs that do.
+
+        statistics: 'clean' stands for 'moving' in a head without batch norm.
+        """
+        counts = {name: group.count_worse(statistics) for name, group in self.changed.items()}
+        return {name: count for name, count in counts.items() if count}
+
+
+def load(
+    *,
+    dataset: str,
+    scale: str,
+    seed: int,
+    n_unfreeze: int,
+    learning_rate: float,
+    careful_rate: float,
+    optimizer: str,
+    batch_size: int,
+    epochs: int,
+) -> Failure:
+    """The chapter's runs: trained where they are not stored, but for whole runs with other seeds.
+
+    Raises ExperimentError, before anything trains, where there is nothing to fine-tune.
+    """
+    common.refuse_below(1, n_unfreeze=n_unfreeze, epochs=epochs)
+    size = {"dataset": dataset, "scale": scale, "n_unfreeze": n_unfreeze, "batch_size": batch_size}
+    failing = {"learning_rate": learning_rate, "optimizer": optimizer}
+    bases = {
+        LOGGED: experiments.TABLE["fine-tune 30, 3e-4, as logged"].replace(**failing),
+        PUBLISHED: experiments.TABLE["fine-tune 30, 3e-4, as published"].replace(**failing),
+        CAREFUL: experiments.HEADLINE.replace(learning_rate=careful_rate, optimizer=optimizer),
+        FROZEN: experiments.FROZEN_NORM.replace(**failing),
+    }
+    asked = {
+        way: experiments.for_notebook(base, seed=seed, epochs=epochs, **size) for way, base in bases.items()
+    }
+    start = experiments.for_notebook(experiments.BASELINE, dataset=dataset, scale=scale, seed=seed)
+    frozen, *_ = (run.run(each) for each in (start, asked[PUBLISHED], asked[LOGGED], asked[CAREFUL]))
+    pairs = {way: common.by_seed(asked[way], asked[CAREFUL]) for way in (LOGGED, PUBLISHED, CAREFUL, FROZEN)}
+    whole = {way: {one: Whole(*both) for one, both in found.items()} for way, found in pairs.items()}
+
+    def begun(names: list[Experiment]) -> Repeats:
+        return Repeats(run.run(experiments.for_notebook(each, **size)) for each in names)
+
+    seeds, names, points = experiments.anatomy(scale, seed)
+    changed = {
+        name: begun([experiments.intervention(name, one, **failing) for one in seeds]) for name in names
+    }
+    tried = [begun([experiments.at_rate(rate, one, optimizer=optimizer) for one in seeds]) for rate in points]
+    rates = {group[0].config["learning_rate"]: group for group in tried}
+    log = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
+    return Failure(seed, frozen, whole, changed, rates, log)
