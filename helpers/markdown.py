@@ -29,17 +29,32 @@ def table(columns: Mapping[str, Iterable[Any]]) -> Markdown:
 
     Raises ValueError where the columns differ in length.
     """
-    return rows(list(columns), zip(*columns.values(), strict=True))
+    return _table(list(columns), zip(*columns.values(), strict=True))
 
 
 def rows(heads: str | Sequence[str], lines: Iterable[Sequence[Any]]) -> Markdown:
-    """A Markdown table line by line, under heads such as 'run | passes | test'; a bar in a cell is escaped.
+    """A Markdown table line by line, under heads such as 'run | passes | test'; see `cell`.
 
     Raises ValueError where a line is shorter or longer than the heads.
     """
-    names = heads.split(" | ") if isinstance(heads, str) else heads
-    cells = [names, ["---"] * len(names), *lines]
-    escaped = [[str(cell).replace("|", r"\|") for _, cell in zip(names, line, strict=True)] for line in cells]
+    return _table(
+        heads.split(" | ") if isinstance(heads, str) else heads, (map(cell, line) for line in lines)
+    )
+
+
+def cell(value: Any) -> str:
+    """A value as `rows` shows it: a float is a share and shown in percent, a list one by one."""
+    if isinstance(value, list):
+        return ", ".join(map(cell, value))
+    return (
+        percent(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
+
+
+def _table(heads: Sequence[str], lines: Iterable[Iterable[Any]]) -> Markdown:
+    filled = [[each for _, each in zip(heads, line, strict=True)] for line in lines]
+    escaped = [[str(each).replace("|", r"\|") for each in line] for line in [heads, *filled]]
+    escaped.insert(1, ["---"] * len(heads))
     return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
 
 

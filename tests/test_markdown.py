@@ -39,6 +39,8 @@ def test_a_table_is_written_line_by_line_or_column_by_column() -> None:
     lines = markdown.rows("run | test", [("a|b", 1), ("c", 2)])
     assert lines.data == markdown.table({"run": ["a|b", "c"], "test": [1, 2]}).data
     assert lines.data.splitlines()[2] == r"| a\|b | 1 |"
+    shown = markdown.rows("run | shares | channels", [("a", [0.5, 0.25], 1280)]).data.splitlines()[2]
+    assert shown == "| a | 50.0%, 25.0% | 1,280 |"
     with pytest.raises(ValueError):
         markdown.rows("run | test", [("too short",)])
 

@@ -142,6 +142,16 @@ class Lows:
     standings: tuple[Standing, ...]
     """Before the first epoch and after each."""
 
+    @property
+    def start(self) -> Standing:
+        """Before the first epoch."""
+        return self.standings[0]
+
+    @property
+    def end(self) -> Standing:
+        """After the last."""
+        return self.standings[-1]
+
     def lowest(self, by: str) -> Standing:
         """The epoch in which 'moving', 'reestimated' or 'probe' was lowest."""
         return min(self.standings[1:], key=lambda each: getattr(each, by).value)
@@ -174,7 +184,7 @@ class Lows:
             f"{self.looked.moving} after {self.looked.epoch}",
             str(self.looked.reestimated),
             f"{self.weights.reestimated} after {self.weights.epoch}",
-            f"{self.probe.probe} after {self.probe.epoch} ({percent(self.standings[0].probe.value)})",
+            f"{self.probe.probe} after {self.probe.epoch} ({percent(self.start.probe.value)})",
         )
 
     @property
@@ -185,7 +195,7 @@ class Lows:
     @property
     def forgot(self) -> bool:
         """Whether its features ever told the classes apart clearly less well than before the first epoch."""
-        return describe_change(self.standings[0].probe, self.probe.probe, "", "less", "") == "less"
+        return describe_change(self.start.probe, self.probe.probe, "", "less", "") == "less"
 
 
 def lows(run: Run) -> Lows:
@@ -241,6 +251,11 @@ class Repeats(tuple[Run, ...]):
     def gaps(self) -> list[float]:
         """Accuracy that estimating the statistics anew adds, -1 to 1, run by run."""
         return [statistics_gap(run) for run in self]
+
+    @property
+    def largest_gap(self) -> float:
+        """The largest of `gaps`; 0 where evaluation hides nothing."""
+        return max(0.0, *self.gaps)
 
     @property
     def active(self) -> list[int]:

@@ -1,6 +1,7 @@
 """A chapter's runs and facts: what its cells show, computed and tested here."""
 
 from helpers.chapters import baseline as baseline
+from helpers.chapters import beginnings as beginnings
 from helpers.chapters import beyond as beyond
 from helpers.chapters import common as common
 from helpers.chapters import finetune as finetune

@@ -5,29 +5,25 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from helpers import run
 from helpers.analysis import batchnorm, groups, intervals
-from helpers.analysis.batchnorm import KEPT_FRACTION as KEPT_FRACTION
 from helpers.analysis.batchnorm import Lows, Repeats
 from helpers.analysis.groups import Gain
 from helpers.analysis.intervals import PairedTest, Proportion
 from helpers.chapters import common
+from helpers.chapters.beginnings import Beginnings, Row
 from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.text import scientific, span
+from helpers.text import percent, scientific, span
 
 LOGGED, PUBLISHED = "as logged", "as published"
 CAREFUL, FROZEN = "careful rate", "frozen norm"
-LENGTHS = "averages over 10 steps", LOGGED, "averages over 1,000 steps"
-"""Interventions that differ in how far the norm's averages reach back, the shortest first."""
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -137,10 +133,8 @@ class Failure:
     """The frozen network that all start from."""
     whole: Mapping[str, Mapping[int, Whole]]
     """Way to train to seed to its run; of other seeds those that were run."""
-    changed: Mapping[str, Repeats]
-    """Intervention to the run's beginning with it."""
-    rates: Mapping[float, Repeats]
-    """Learning rate to the run's beginning at it."""
+    begun: Beginnings
+    """The run as logged, begun again with one thing changed, and at other rates."""
     log: Run
     """The original study's."""
 
@@ -148,6 +142,16 @@ class Failure:
     def own(self) -> dict[str, Whole]:
         """Way to train to its run with the notebook's own seed; the frozen norm only where it was run."""
         return {way: runs[self.seed] for way, runs in self.whole.items() if self.seed in runs}
+
+    @property
+    def failed(self) -> Whole:
+        """The run as logged, with the notebook's own seed."""
+        return self.own[LOGGED]
+
+    @property
+    def has_other_seeds(self) -> bool:
+        """Whether the run as logged was run with other seeds as well."""
+        return len(self.whole[LOGGED]) > 1
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -163,7 +167,8 @@ class Failure:
     def records(self) -> list[Run]:
         """Every run, and the study's log."""
         whole = [each.run for runs in self.whole.values() for each in runs.values()]
-        short = [each for group in (*self.changed.values(), *self.rates.values()) for each in group]
+        begun = (*self.begun.changed.values(), *self.begun.rates.values())
+        short = [each for group in begun for each in group]
         return [self.frozen, *self.runs.values(), *whole, *short, self.log]
 
     @property
@@ -174,7 +179,7 @@ class Failure:
     @property
     def on_the_studys_images(self) -> bool:
         """Whether these runs may be set beside the study's log."""
-        return self.own[LOGGED].run.dataset == self.log.dataset
+        return self.failed.run.dataset == self.log.dataset
 
     # ---------------------------------------------------------------- whole runs
 
@@ -190,18 +195,32 @@ class Failure:
         """Test accuracies of a way to train, by seed."""
         return [each.run.test_accuracy for each in self.whole[way].values()]
 
+    @property
+    def frozen_tests(self) -> dict[int, float]:
+        """Seed to the test accuracy of the whole run with its norm frozen."""
+        return {seed: one.run.test_accuracy for seed, one in self.whole[FROZEN].items()}
+
     def gain(self, way: str, over: str = CAREFUL) -> Gain:
         """Test accuracy of one way to train less another's, over the seeds that both have."""
         first, second = ([each.run for each in self.whole[name].values()] for name in (over, way))
         return groups.gain(first, second)
 
     @property
+    def worst(self) -> list[float]:
+        """Validation accuracy of the runs as logged in their worst pass, by seed."""
+        return [min(one.accuracy) for one in self.whole[LOGGED].values()]
+
+    @property
+    def best(self) -> list[float]:
+        """The same in their best pass."""
+        return [max(one.accuracy) for one in self.whole[LOGGED].values()]
+
+    @property
     def courses(self) -> list[Row]:
         """Of the three runs: passes, validation accuracy before, at worst and at best, test accuracy."""
         return [
             (way, len(one.accuracy), one.before, one.worst.value, max(one.accuracy), one.test)
-            for way, one in self.own.items()
-            if way in self.runs
+            for way, one in ((way, self.own[way]) for way in self.runs)
         ]
 
     def reaching(self, chance: float) -> list[str]:
@@ -213,7 +232,7 @@ class Failure:
 
         watched: 'loss' or 'accuracy', on validation.
         """
-        curves = self.own[LOGGED].run.stage2
+        curves = self.failed.run.stage2
         losses = curves.val_loss if watched == "loss" else [-each for each in curves.val_accuracy]
         stop = groups.early_stop(losses, patience)
         return patience, *stop, curves.val_accuracy[stop.kept - 1]
@@ -229,7 +248,7 @@ class Failure:
 
     @property
     def endings(self) -> list[Row]:
-        """Of each run at the failing rate: its passes at it, rate of the kept weights, test accuracy, `against`."""
+        """Of each run at the failing rate: its passes at it, rate of the kept weights, test, `against`."""
         return [
             (name, f"{len(one.early)}: {span(one.early)}", one.kept_rate, one.test, one.against)
             for name, one in self._wholes(LOGGED, PUBLISHED).items()
@@ -239,15 +258,15 @@ class Failure:
     def paces(self) -> list[Row]:
         """Of the run as logged, by rate: epochs, accuracy as evaluated and re-estimated, what is hidden."""
         found: list[Row] = []
-        for rate, epochs in groups.epochs_by_rate(self.own[LOGGED].run).items():
-            at = [self.own[LOGGED].lows.standings[epoch] for epoch in epochs]
+        for rate, epochs in groups.epochs_by_rate(self.failed.run).items():
+            at = [self.failed.lows.standings[epoch] for epoch in epochs]
             shares = [span(each.moving.value for each in at), span(each.reestimated.value for each in at)]
             found.append((scientific(rate), f"{epochs[0]} to {epochs[-1]}", *shares, span(s.gap for s in at)))
         return found
 
     @property
     def halvings(self) -> list[Row]:
-        """Of runs as logged whose rate fell: after which epoch, two accuracies before, two after, the ends."""
+        """Of runs as logged whose rate fell: after which epoch, accuracies around it, best and worst."""
         return [
             (f"seed {seed}", len(one.early), one.early[-2:], one.late[:2], max(one.early), min(one.late))
             for seed, one in self.whole[LOGGED].items()
@@ -262,7 +281,7 @@ class Failure:
 
     def at_worst(self, statistics: str) -> tuple[Proportion, Proportion]:
         """Of the run as logged when it looked worst: accuracy on plain and augmented validation images."""
-        one = self.own[LOGGED]
+        one = self.failed
         plain, augmented = (
             batchnorm.accuracy(one.run, images, statistics, one.lows.looked.epoch)
             for images in ("val", "val_augmented")
@@ -274,14 +293,20 @@ class Failure:
         """By how much re-estimated accuracy differs then with the images that statistics are taken from."""
         return float(np.ptp([self.at_worst(kind)[0].value for kind in ("clean", "augmented", "batch")]))
 
-    def lowest(self, way: str, by: str) -> list[float]:
-        """The lowest 'moving', 'reestimated' or 'probe' accuracy of a way to train, by seed."""
-        return [getattr(one.lows.lowest(by), by).value for one in self.whole[way].values()]
+    def lowest(self, by: str) -> list[float]:
+        """The lowest 'moving', 'reestimated' or 'probe' accuracy of the runs as logged, by seed."""
+        return [getattr(one.lows.lowest(by), by).value for one in self.whole[LOGGED].values()]
 
-    def looked(self, way: str) -> list[tuple[float, float]]:
-        """As evaluated and re-estimated, in the epoch in which each run looked worst, by seed."""
-        lows = [one.lows.looked for one in self.whole[way].values()]
-        return [(low.moving.value, low.reestimated.value) for low in lows]
+    @property
+    def other_looks(self) -> list[str]:
+        """Of runs as logged with other seeds that looked worst: '10.5%, and 88.4%', re-estimated."""
+        lows = [one.lows.looked for seed, one in self.whole[LOGGED].items() if seed != self.seed]
+        return [f"{percent(low.moving.value)}, and {percent(low.reestimated.value)}" for low in lows]
+
+    @property
+    def forgot(self) -> int:
+        """In how many runs as logged a fresh probe ever fell clearly below its start."""
+        return sum(one.lows.forgot for one in self.whole[LOGGED].values())
 
     @property
     def _diagnosed(self) -> dict[str, Whole]:
@@ -302,70 +327,8 @@ class Failure:
 
     @property
     def most_hidden(self) -> float:
-        """The largest gap in any epoch of the whole runs with their norm frozen, of which there is one."""
-        return max(one.lows.most_hidden for one in self.whole[FROZEN].values())
-
-    # ---------------------------------------------------------------- the run's beginning, repeated
-
-    @property
-    def begun(self) -> Repeats:
-        """Repetitions of the beginning of the run as logged."""
-        return self.changed[LOGGED]
-
-    def stood(self, name: str, statistics: str = "moving") -> str:
-        """What an intervention ends at, in words; says so where it was not run."""
-        return self.changed[name].stood(statistics) if name in self.changed else "(not run here)"
-
-    @property
-    def outcomes(self) -> list[Row]:
-        """Of each intervention: accuracy as evaluated, re-estimated, by a fresh probe; active channels."""
-        kinds = "moving", "clean", "probe"
-        return [(name, *map(group.stood, kinds), group.active) for name, group in self.changed.items()]
-
-    @property
-    def gaps(self) -> dict[str, list[float]]:
-        """Intervention that leaves the head a batch norm to what is hidden, in points, by seed."""
-        normed = {name: group for name, group in self.changed.items() if group.has_batch_norm}
-        return {name: [100 * gap for gap in group.gaps] for name, group in normed.items()}
-
-    @property
-    def by_length(self) -> list[Row]:
-        """Shorter and longer averages, how often the shorter hide less, of how many repetitions."""
-        tried = [name for name in LENGTHS if name in self.gaps]
-        pairs = {pair: zip(*(self.gaps[name] for name in pair), strict=True) for pair in pairwise(tried)}
-        held = {pair: [short < long for short, long in both] for pair, both in pairs.items()}
-        return [(*pair, sum(each), len(each)) for pair, each in held.items()]
-
-    @property
-    def same_weights(self) -> list[Row]:
-        """Repetitions that trained alike with averages of two lengths: accuracy with each, and the seed."""
-        pairs = zip(self.changed.get(LENGTHS[0], ()), self.begun, strict=False)
-        return [
-            (batchnorm.accuracy(ten), batchnorm.accuracy(one), one.seed)
-            for ten, one in pairs
-            if str(ten.stage2.loss) == str(one.stage2.loss)  # as text, in which nan equals nan
-        ]
-
-    @property
-    def halves(self) -> list[Row]:
-        """Of each repetition: seed, threads, accuracy by what of the norm is estimated anew."""
-        return [(one.seed, one.threads, *(batchnorm.halves(one) or ())) for one in self.begun]
-
-    def _half(self, name: str) -> list[float]:
-        return [batchnorm.accuracy(one, statistics=name).value for one in self.begun]
-
-    def added(self, half: str) -> float:
-        """What estimating 'means', 'variances' or 'clean', both, anew adds, averaged over repetitions."""
-        return float(np.mean(self._half(half)) - np.mean(self._half("moving")))
-
-    def spread(self, half: str) -> float:
-        """By how much accuracy differs from repetition to repetition."""
-        return float(np.ptp(self._half(half)))
-
-    @property
-    def recovered(self) -> list[float]:
-        """Part of what both halves regain that new means alone do, by repetition."""
-        return [batchnorm.recovered_fraction(one, "means") for one in self.begun]
+        """The largest gap in any epoch of the whole runs with their norm frozen; 0 where there are none."""
+        return max((one.lows.most_hidden for one in self.whole[FROZEN].values()), default=0.0)
 
     @property
     def split(self) -> dict[str, Whole]:
@@ -395,35 +358,9 @@ class Failure:
         ]
 
     @property
-    def distances(self) -> list[float]:
-        """How far off the means are, averaged over active channels, by repetition."""
-        return [batchnorm.statistics_distance(one, "mean_alive") for one in self.begun]
-
-    @property
-    def misfits(self) -> list[Row]:
-        """Of each repetition: seed, accuracy as evaluated, active channels, distance of the means."""
-        shares = [batchnorm.accuracy(one) for one in self.begun]
-        seeds = [one.seed for one in self.begun]
-        far = [f"{distance:.2f}" for distance in self.distances]
-        return list(zip(seeds, shares, self.begun.active, far, strict=True))
-
-    @property
-    def farther_looks_worse(self) -> bool:
-        """Whether, of any two repetitions, the one whose means are farther off looks worse."""
-        seen = self._half("moving")
-        return [seen[each] for each in np.argsort(self.distances)] == sorted(seen, reverse=True)
-
-    @property
     def correlations(self) -> list[float]:
         """Of the distance of the means with what is hidden, over the epochs of each in `split`."""
         return [batchnorm.gap_correlation(one.run, "mean_alive") for one in self.split.values()]
-
-    # ---------------------------------------------------------------- channels and features
-
-    def active_where(self, moving: bool) -> list[int]:
-        """Active channels at the end of every intervention's runs with a moving batch norm, or without."""
-        groups_ = (group for group in self.changed.values() if group.has_moving_norm is moving)
-        return [count for group in groups_ for count in group.active]
 
     @property
     def channels(self) -> list[Row]:
@@ -432,48 +369,6 @@ class Failure:
             (name, one.active[0], min(one.active), one.active[-1], one.test)
             for name, one in self.split.items()
         ]
-
-    @property
-    def three_rates(self) -> dict[str, Run]:
-        """The lowest rate, the failing one and the highest, where they were tried, to the own seed's run."""
-        rates = min(self.rates), self.own[LOGGED].run.learning_rate, max(self.rates)
-        tried = {rate: one for rate in rates if rate in self.rates for one in self.rates[rate]}
-        return {scientific(rate): one for rate, one in tried.items() if one.seed == self.seed}
-
-    @property
-    def probes(self) -> list[Row]:
-        """Of each rate: probe before and after, words for the change, active channels."""
-        return [
-            (
-                scientific(rate),
-                group.stood("probe", 0),
-                group.stood("probe"),
-                group.change("probe"),
-                group.active,
-            )
-            for rate, group in self.rates.items()
-        ]
-
-    @property
-    def changes(self) -> list[Row]:
-        """Of each rate: words for how it looks and what its weights are, compared with before."""
-        return [
-            (scientific(rate), group.change(), group.change("clean")) for rate, group in self.rates.items()
-        ]
-
-    @property
-    def lower_rates(self) -> list[Row]:
-        """Rates below the failing one, and what they end at."""
-        failing = self.own[LOGGED].run.learning_rate or 0.0
-        return [(scientific(rate), group.stood()) for rate, group in self.rates.items() if rate < failing]
-
-    def fell(self, statistics: str) -> dict[str, int]:
-        """Interventions that end clearly below their start to the number of their runs that do.
-
-        statistics: 'clean' stands for 'moving' in a head without batch norm.
-        """
-        counts = {name: group.count_worse(statistics) for name, group in self.changed.items()}
-        return {name: count for name, count in counts.items() if count}
 
 
 def load(
@@ -493,7 +388,12 @@ def load(
     Raises ExperimentError, before anything trains, where there is nothing to fine-tune.
     """
     common.refuse_below(1, n_unfreeze=n_unfreeze, epochs=epochs)
-    size = {"dataset": dataset, "scale": scale, "n_unfreeze": n_unfreeze, "batch_size": batch_size}
+    size: dict[str, Any] = {
+        "dataset": dataset,
+        "scale": scale,
+        "n_unfreeze": n_unfreeze,
+        "batch_size": batch_size,
+    }
     failing = {"learning_rate": learning_rate, "optimizer": optimizer}
     bases = {
         LOGGED: experiments.TABLE["fine-tune 30, 3e-4, as logged"].replace(**failing),
@@ -519,4 +419,4 @@ def load(
     tried = [begun([experiments.at_rate(rate, one, optimizer=optimizer) for one in seeds]) for rate in points]
     rates = {group[0].config["learning_rate"]: group for group in tried}
     log = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
-    return Failure(seed, frozen, whole, changed, rates, log)
+    return Failure(seed, frozen, whole, Beginnings(changed, rates), log)

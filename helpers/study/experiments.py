@@ -103,11 +103,14 @@ def at_rate(learning_rate: float, seed: int = 42, **failing: Any) -> Experiment:
 def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:
     """Seeds, interventions and rates that a notebook shows: all of them at full scale, else the most telling.
 
-    The seeds are SEEDS at full scale where `seed` is one of them, else `seed` alone.
+    The seeds are SEEDS at full scale where `seed` is one of them, else `seed` alone. At smoke scale there is
+    the failure, what prevents it, and no other rate.
     """
     if scale == "full":
         seeds = list(SEEDS) if seed in SEEDS else [seed]
         return seeds, list(INTERVENTIONS), list(FAILURE_RATES)
+    if scale == "smoke":
+        return [seed], list(INTERVENTIONS)[:2], [FAILURE_RATES[2]]
     return [seed], list(INTERVENTIONS)[:4], list(FAILURE_RATES[::2])
 
 
