@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -206,21 +206,15 @@ def lows(run: Run) -> Lows:
     return Lows(tuple(Standing(epoch, *shares) for epoch, shares in enumerate(zip(*lines, strict=True))))
 
 
-class Halves(NamedTuple):
-    """Validation accuracy of the same weights with each half of the norm's statistics estimated anew."""
+def halves(run: Run, epoch: int = -1) -> list[Proportion]:
+    """Accuracy after an epoch as Keras evaluates, with new means, with new variances, and with both.
 
-    moving: Proportion
-    means: Proportion
-    variances: Proportion
-    both: Proportion
-
-
-def halves(run: Run, epoch: int = -1) -> Halves | None:
-    """Accuracy after an epoch by what is estimated anew; None where a record holds no half by itself."""
+    Empty where the record holds no half by itself.
+    """
     if "means" not in run.diagnosis[epoch].accuracy["val"]:
-        return None
+        return []
     kinds = "moving", "means", "variances", "clean"
-    return Halves(*(accuracy(run, statistics=kind, epoch=epoch) for kind in kinds))
+    return [accuracy(run, statistics=kind, epoch=epoch) for kind in kinds]
 
 
 # ---------------------------------------------------------------------------- runs that differ in their seed

@@ -83,7 +83,7 @@ class Beginnings:
     @property
     def halves(self) -> list[Row]:
         """Of each repetition: seed, threads, accuracy by what of the norm is estimated anew."""
-        return [(one.seed, one.threads, *(batchnorm.halves(one) or ())) for one in self.repetitions]
+        return [(one.seed, one.threads, *batchnorm.halves(one)) for one in self.repetitions]
 
     def _half(self, name: str) -> list[float]:
         return [batchnorm.accuracy(one, statistics=name).value for one in self.repetitions]

@@ -344,16 +344,14 @@ class Failure:
     def worst_halves(self) -> list[Row]:
         """Of each in `split`: the epoch in which it looked worst, accuracy by what is estimated anew."""
         at = {name: one.lows.looked.epoch for name, one in self.split.items()}
-        return [
-            (name, at[name], *(batchnorm.halves(one.run, at[name]) or ())) for name, one in self.split.items()
-        ]
+        return [(name, at[name], *batchnorm.halves(one.run, at[name])) for name, one in self.split.items()]
 
     def recovered_later(self, hidden: float) -> list[float]:
         """`recovered` in each epoch of the whole runs in which more than `hidden`, 0 to 1, is hidden."""
         return [
             batchnorm.recovered_fraction(one.run, "means", standing.epoch)
             for one in self.split.values()
-            for standing in one.lows.standings
+            for standing in one.lows.standings[1:]
             if standing.gap > hidden
         ]
 
@@ -409,8 +407,11 @@ def load(
     pairs = {way: common.by_seed(asked[way], asked[CAREFUL]) for way in (LOGGED, PUBLISHED, CAREFUL, FROZEN)}
     whole = {way: {one: Whole(*both) for one, both in found.items()} for way, found in pairs.items()}
 
-    def begun(names: list[Experiment]) -> Repeats:
-        return Repeats(run.run(experiments.for_notebook(each, **size)) for each in names)
+    # A run that is no longer than its beginning is its own beginning, and is not trained twice.
+    few = epochs if asked[LOGGED].epochs_run <= experiments.ANATOMY_EPOCHS else experiments.ANATOMY_EPOCHS
+
+    def begun(group: list[Experiment]) -> Repeats:
+        return Repeats(run.run(experiments.for_notebook(each, epochs=few, **size)) for each in group)
 
     seeds, names, points = experiments.anatomy(scale, seed)
     changed = {
