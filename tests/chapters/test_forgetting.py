@@ -254,7 +254,7 @@ def test_the_studys_log_is_counted_in_passes() -> None:
 
 @pytest.mark.parametrize("name", ["n_unfreeze", "epochs"])
 def test_what_cannot_be_shown_is_refused_before_anything_trains(name: str) -> None:
-    given = {"n_unfreeze": 30, "learning_rate": 3e-4, "careful_rate": 1e-5, "optimizer": "adamw"}
-    given |= {"batch_size": 64, "epochs": 28, "dataset": "miniature", "scale": "smoke", "seed": 42, name: 0}
+    given: dict[str, Any] = {"dataset": "miniature", "scale": "smoke", "seed": 42, "optimizer": "adamw"}
+    given |= {"learning_rate": 3e-4, "careful_rate": 1e-5, "batch_size": 64, "n_unfreeze": 30, "epochs": 28}
     with pytest.raises(ExperimentError, match=f"{name}=0 "):
-        forgetting.load(**given)
+        forgetting.load(**given | {name: 0})
