@@ -1,37 +1,96 @@
-"""What `make bench` measured."""
+"""What `make bench` measured, and what a run would take in plain Keras at those speeds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from helpers import paths
+from helpers.analysis.metrics import Array
 from helpers.records import store
 from helpers.records.run import Run
 
-
-def read(path: Path | None = None) -> dict[str, Any]:
-    """The last result of `make bench`, for the notebook that shows it."""
-    return json.loads((path or paths.RESULTS / store.BENCH).read_text())
+WAYS = {"plain": "plain Keras", "ours": "from the bank"}
+"""The two ways that are compared, as the bench names them."""
 
 
-def plain_seconds(run: Run, measured: Mapping[str, Any]) -> tuple[float, float]:
-    """What a run would take in plain Keras at a bench's speeds: seconds before stage 2, and of a pass of it.
+@dataclass(frozen=True)
+class Comparison:
+    """Plain Keras and ours at the same work, in turns."""
 
-    Before stage 2, `predict` computes the features of every image once, as the original study did, and stage
-    1 takes as long as it took. Evaluation and augmentation are left out. The second number is 0 for a run
-    without stage 2. Raises LookupError where the bench timed no epoch of the run's depth and image size.
-    """
-    before = 0.0
-    if len(run.stage1):
-        images = run.train_images + run.size("val") + run.size("test")
-        before = images / measured["features"]["plain_images_per_second"] + run.stage1_seconds
-    if not len(run.stage2):
-        return before, 0.0
-    size = {name: getattr(run.experiment, name) for name in ("n_unfreeze", "image_size")}
-    for timed in (measured["epoch"], measured["deeper"]):
-        if all(timed[name] == value for name, value in size.items()):
-            return before, run.train_images / timed["plain_images_per_second"]
-    raise LookupError(f"the bench timed no epoch of plain Keras with {size}; `make bench` times two depths")
+    ratio: float
+    """How many times faster ours is; `low` to `high` are its slowest and its fastest pair."""
+    low: float
+    high: float
+    target: float | None
+    """How many times faster it was asked to be."""
+    plain_images_per_second: float
+    ours_images_per_second: float
+    reading_images_per_second: float | None = None
+    """Of stored activations, without training; of an epoch alone, as are the next two."""
+    n_unfreeze: int | None = None
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The last result of `make bench`. Speeds are in GFLOP/s, multiply-adds of one image in millions."""
+
+    features: Comparison
+    epoch: Comparison
+    deeper: Comparison
+    """An epoch of a deeper cut."""
+    sweep: Comparison
+    peak_gflops: float
+    """Of this machine's largest matrix products."""
+    features_gflops: float
+    training_gflops: float
+    whole_million: float
+    above_cut_million: float
+    plain_memory_gb: float
+    """Peak of an epoch of `fit`; `ours_memory_gb` of a run of one epoch."""
+    ours_memory_gb: float
+    processor: str
+    threads: int
+
+    def plain_seconds(self, run: Run) -> Array:
+        """What a run would take in plain Keras: until stage 2, and until the end of each of its epochs.
+
+        Where there is a stage 1, its features are computed once, as the original study did, by `predict` on
+        every image, and its head takes as long as it took. Evaluation and augmentation are left out. Returns
+        (epochs + 1,). Raises LookupError where no epoch of the run's depth and image size was timed.
+        """
+        before = 0.0
+        if len(run.stage1):
+            images = run.train_images + run.size("val") + run.size("test")
+            before = images / self.features.plain_images_per_second + run.stage1_seconds
+        if not len(run.stage2):
+            return np.array([before])
+        size = run.experiment.n_unfreeze, run.experiment.image_size
+        for timed in (self.epoch, self.deeper):
+            if size == (timed.n_unfreeze, timed.image_size):
+                each = run.train_images / timed.plain_images_per_second
+                return before + each * np.arange(len(run.stage2) + 1)
+        raise LookupError(
+            f"the bench timed no epoch of plain Keras with n_unfreeze={size[0]} and image_size={size[1]}; "
+            "`make bench` times two depths"
+        )
+
+
+def read(path: Path | None = None) -> Bench:
+    """The last result of `make bench`, or the one in a file."""
+    found = json.loads((path or paths.RESULTS / store.BENCH).read_text())
+    known = {**found, **found["arithmetic"], **found["environment"]}
+    known |= {f"{way}_memory_gb": found["memory_gb"][name] for way, name in WAYS.items()}
+    for name in ("features", "epoch", "deeper", "sweep"):
+        known[name] = Comparison(**_fields(Comparison, found[name]))
+    return Bench(**_fields(Bench, known))
+
+
+def _fields(kind: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    return {each.name: found[each.name] for each in fields(kind) if each.name in found}

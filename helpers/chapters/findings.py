@@ -190,8 +190,7 @@ def _beyond(runs: Group) -> str:
     minutes = [f"{run.seconds / 60:.0f} min" for run in (quick, best)]
     against = intervals.paired(start.correct("test"), best.correct("test"))
     timed = speed.read()
-    measured, (before, a_pass) = timed["epoch"], speed.plain_seconds(start, timed)
-    whole = (before + a_pass * len(start.stage2.loss)) / start.seconds
+    whole = timed.plain_seconds(start)[-1] / start.seconds
     return (
         f"**The same backbone makes {percent(errors[1] / errors[0], 0)} of the errors of the study's "
         f"protocol.** With {experiments.BEST.n_unfreeze} layers unfrozen in the place of "
@@ -201,7 +200,7 @@ def _beyond(runs: Group) -> str:
         f"{_test(best)} ({against}, with one seed each) after {passes[1]} passes, from the raw images in "
         f"{minutes[1]} on {best.threads} threads; a shorter recipe reaches {_test(quick)} "
         f"after {passes[0]} in {minutes[0]}. Storing what the frozen part computes makes an epoch of the "
-        f"protocol {measured['ratio']:.1f} times faster than Keras' `fit` ({measured['low']:.1f} to "
-        f"{measured['high']:.1f} in turns with it), and the protocol from the raw images {whole:.1f} times "
+        f"protocol {timed.epoch.ratio:.1f} times faster than Keras' `fit` ({timed.epoch.low:.1f} to "
+        f"{timed.epoch.high:.1f} in turns with it), and the protocol from the raw images {whole:.1f} times "
         f"(Keras' time computed from its measured speed)."
     )

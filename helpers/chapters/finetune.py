@@ -103,7 +103,7 @@ class Finetune:
     """The short runs by their experiment's key; empty where SHORT's own is missing."""
     evidence: Group
     """The records that the verdicts rest on."""
-    bench: Mapping[str, Any]
+    bench: speed.Bench
     """What `make bench` measured."""
 
     @property
@@ -309,15 +309,15 @@ class Finetune:
         return {part: [each.timing_sec[part] for each in runs] for part in parts}
 
     @property
-    def speeds(self) -> dict[str, Mapping[str, float]]:
+    def speeds(self) -> dict[str, speed.Comparison]:
         """What was compared with plain Keras, in words, to the pair's ratio, target and speeds."""
-        return {words: self.bench[name] for name, words in TIMED.items()}
+        return {words: getattr(self.bench, name) for name, words in TIMED.items()}
 
     @property
     def expected_speed(self) -> float:
         """How many times faster arithmetic alone makes an epoch, a pass backward counted twice."""
-        whole, above = (self.bench["arithmetic"][f"{part}_million"] for part in ("whole", "above_cut"))
-        return (whole + 2 * above) / (3 * above)
+        above = self.bench.above_cut_million
+        return (self.bench.whole_million + 2 * above) / (3 * above)
 
 
 def _compared(runs: Iterable[Run], other: Run | None) -> list[Compared]:

@@ -1,5 +1,6 @@
 """The bench measures what it says: both ways do the same work, and its result holds what a reader needs."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import kills
+import made
 import numpy as np
 import pytest
-from made import run_without_files
 
 from helpers.analysis import speed
 from helpers.apps import bench
@@ -55,21 +56,20 @@ def test_the_sweep_counts_the_building_of_the_bank() -> None:
 
 
 def test_plain_keras_is_charged_for_features_once_and_for_every_pass() -> None:
-    measured: dict[str, Any] = {
-        "features": {"plain_images_per_second": 100},
-        "epoch": {"n_unfreeze": 30, "image_size": 160, "plain_images_per_second": 50},
-        "deeper": {"n_unfreeze": 66, "image_size": 160, "plain_images_per_second": 10},
-    }
-    parts: dict[str, Any] = {"timing_sec": {"top_train": 7.0}, "train_images": 1000}
-    parts["class_counts"] = {split: [10] * 10 for split in ("val", "test")}
-    deep = Experiment(n_unfreeze=66)
-    assert speed.plain_seconds(run_without_files(deep, **parts), measured) == (12 + 7, 100)
-    alone = deep.replace(stage1_epochs=0)
-    assert speed.plain_seconds(run_without_files(alone, **parts), measured) == (0, 100)
-    with pytest.raises(LookupError, match="'image_size': 128.*make bench"):
-        speed.plain_seconds(run_without_files(alone.replace(image_size=128), **parts), measured)
-    neither = alone.replace(n_unfreeze=0)
-    assert speed.plain_seconds(run_without_files(neither, **parts), measured) == (0, 0)
+    timed = speed.read()
+    timed = dataclasses.replace(
+        timed,
+        features=dataclasses.replace(timed.features, plain_images_per_second=1000),
+        epoch=dataclasses.replace(timed.epoch, plain_images_per_second=500),
+        deeper=dataclasses.replace(timed.deeper, plain_images_per_second=100),
+    )
+    start, deep = made.run_without_files(), made.run_without_files(Experiment(n_unfreeze=66, stage1_epochs=0))
+    stored = 45 + 1 + 2 + made.SECONDS["top_train"]  # of 45,000, 1,000 and 2,000 images
+    assert timed.plain_seconds(start).tolist() == [stored, stored + 90, stored + 180]
+    assert timed.plain_seconds(deep).tolist() == [0, 450, 900]
+    assert timed.plain_seconds(made.run_without_files(Experiment(n_unfreeze=0))).tolist() == [stored]
+    with pytest.raises(LookupError, match="n_unfreeze=30 and image_size=128; `make bench`"):
+        timed.plain_seconds(made.run_without_files(Experiment(image_size=128)))
 
 
 def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,12 @@ def test_multiply_adds_of_mobilenetv2() -> None:
     assert bench.multiply_adds(network) / 1e6 == pytest.approx(299, abs=3)
 
 
-def test_the_result_is_kept_and_read(tmp_path: Path) -> None:
-    path = bench.write({"features": {"ratio": 2.0}}, tmp_path / "bench.json")
-    assert speed.read(path) == {"features": {"ratio": 2.0}}
+def test_the_result_is_kept_and_read(result: dict[str, Any], tmp_path: Path) -> None:
+    timed = speed.read(bench.write(result, tmp_path / "bench.json"))
+    assert timed.epoch.ratio == result["epoch"]["ratio"] and timed.deeper.n_unfreeze == DEEPER.n_unfreeze
+    assert timed.ours_memory_gb == result["memory_gb"]["from the bank"]
+    assert (timed.whole_million, timed.threads) == (
+        result["arithmetic"]["whole_million"],
+        result["environment"]["threads"],
+    )
     assert [left.name for left in tmp_path.iterdir()] == ["bench.json"]

@@ -200,6 +200,6 @@ def test_twins_are_the_same_or_different(make: Make) -> None:
 
 def test_speeds_are_those_of_the_bench(make: Make) -> None:
     chapter = load()
-    assert list(chapter.speeds.values()) == [chapter.bench[name] for name in ("features", "epoch", "sweep")]
-    bench = {"arithmetic": {"whole_million": 300.0, "above_cut_million": 100.0}}
+    assert list(chapter.speeds.values()) == [chapter.bench.features, chapter.bench.epoch, chapter.bench.sweep]
+    bench = replace(chapter.bench, whole_million=300.0, above_cut_million=100.0)
     assert replace(chapter, bench=bench).expected_speed == pytest.approx(5 / 3)
