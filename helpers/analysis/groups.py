@@ -189,3 +189,12 @@ def at_best_rate(group: Group) -> list[Run]:
     for run in group:
         rates.setdefault(run.experiment.learning_rate, []).append(run)
     return rates[best_rate(rates)]
+
+
+def best_in_time(runs: Mapping[str, Run], seconds: float) -> str | None:
+    """The name of the run of highest validation accuracy of those that took at most so long, or None.
+
+    Of equals it is the first.
+    """
+    in_time = {name: run.val_accuracy for name, run in runs.items() if run.seconds <= seconds}
+    return max(in_time, key=in_time.__getitem__) if in_time else None

@@ -1,1 +1,265 @@
-"""Chapter 7: beyond the study."""
+"""Chapter 7: what training the same network otherwise buys, and what it costs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers import run
+from helpers.analysis import groups, metrics, speed
+from helpers.analysis.groups import accuracy as accuracy
+from helpers.analysis.groups import paired as paired
+from helpers.analysis.intervals import PairedTest, Proportion, describe_difference
+from helpers.analysis.metrics import Array
+from helpers.chapters import common
+from helpers.data import cifar10, sources
+from helpers.experiment import Experiment, ExperimentError
+from helpers.records import published, store
+from helpers.records.run import Run
+from helpers.study import experiments
+
+START = "the study's fine-tune"
+SMOKE_RUNGS = 3
+"""Rungs at smoke scale, where each costs what building and tracing its network takes."""
+
+
+class Runs(dict[str, Run]):
+    """Runs by name; what a method returns is a column of a table."""
+
+    def accuracies(self, split: str = "test") -> list[Proportion]:
+        """Of each on 'val' or 'test'."""
+        return common.accuracies(self.values(), split)
+
+    def shares(self, split: str = "test", view: str = "plain") -> list[float]:
+        """The same as numbers in 0 to 1; view 'plain', or 'tta' with the flip averaged in."""
+        return [each.accuracy(split, view) for each in self.values()]
+
+    def times(self, unit: float = 1.0) -> list[float]:
+        """That each took in all, in units of so many seconds."""
+        return [each.seconds / unit for each in self.values()]
+
+    def steps(self, split: str = "test") -> dict[str, PairedTest]:
+        """Each run but the first against the one before it."""
+        pairs = itertools.pairwise(self.items())
+        return {name: paired(before, after, split) for (_, before), (name, after) in pairs}
+
+    def against_first(self) -> dict[str, PairedTest]:
+        """Each run but the first against the first, on the validation images."""
+        runs = list(self.items())
+        return {name: paired(runs[0][1], each, "val") for name, each in runs[1:]}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The recipe that validation images choose of those that end in time."""
+
+    limit: int
+    """Seconds that it may take."""
+    hoped: float
+    """Test accuracy that was hoped for, 0 to 1."""
+    name: str
+    seeds: Runs
+
+    @property
+    def reached(self) -> bool:
+        """Whether every seed ended in time with the accuracy that was hoped for."""
+        return max(self.seeds.times()) <= self.limit and min(self.seeds.shares()) >= self.hoped
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """The chapter's runs: the ladder, and recipes that were run on CIFAR-10 at full scale alone."""
+
+    rungs: Runs
+    """The ladder from the frozen network up, at the scale that was asked for."""
+    rates: Runs
+    """By what each changes in the first, as are the next two."""
+    quick: Runs
+    long: Runs
+    repeats: dict[str, Runs]
+    """Quick recipe to its runs, one a seed."""
+    fast: Run | None
+    """The quick recipe that time to accuracy is shown of."""
+    found_best: Run | None
+    """The best network, where the page is about such runs and it is stored."""
+    log: Run
+    """The original study's of its final network."""
+
+    @property
+    def start(self) -> Run:
+        """The study's own fine-tune."""
+        return self.rungs[START]
+
+    @property
+    def top(self) -> Run:
+        """The highest rung."""
+        return list(self.rungs.values())[-1]
+
+    @property
+    def best(self) -> Run:
+        """The best network; the top of the ladder where it is missing."""
+        return self.found_best or self.top
+
+    @property
+    def pair(self) -> dict[str, Run]:
+        """The study's fine-tune and the best network by name."""
+        return {START: self.start, "the best network" if self.found_best else "top of the ladder": self.best}
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the runs compare with the study's and with the bench: those of CIFAR-10 at full scale."""
+        return (self.top.dataset, self.top.scale) == ("cifar10", "full")
+
+    @property
+    def reaches_depth(self) -> bool:
+        """Whether the ladder is shown to its end, where depth is what changes."""
+        return len(self.rungs) == len(experiments.LADDER)
+
+    # ------------------------------------------------------------------------ the ladder
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """Rung to what it changes in the one below; the lowest, in the study's fine-tune."""
+        below = [experiments.HEADLINE, *experiments.LADDER.values()]
+        named = zip(below, self.rungs, strict=False)
+        return {
+            name: ", ".join(experiments.varying(base, [experiments.LADDER[name]])) for base, name in named
+        }
+
+    @property
+    def plain_minutes(self) -> list[float]:
+        """That each rung would take in plain Keras; nothing where the bench tells nothing of such runs."""
+        timed = speed.read()
+        return [timed.plain_seconds(each)[-1] / 60 for each in self.rungs.values() if self.is_published]
+
+    def found(self, gain: str, loss: str, neither: str) -> dict[str, list[str]]:
+        """The word for what test images find, in the order of the rungs, to the rungs that it describes."""
+        found: dict[str, list[str]] = {}
+        for name, step in self.rungs.steps().items():
+            found.setdefault(describe_difference(step, gain, loss, neither), []).append(name)
+        return found
+
+    @property
+    def found_otherwise(self) -> list[str]:
+        """Rungs that the validation images find something else of than the test images."""
+        test, val = (
+            {name: describe_difference(step, "+", "-", "0") for name, step in self.rungs.steps(split).items()}
+            for split in ("test", "val")
+        )
+        return [name for name in test if test[name] != val[name]]
+
+    def accuracy_by_time(self) -> dict[str, tuple[Array, Array]]:
+        """Line of the figure to seconds since the start and validation accuracy, after each epoch."""
+        shown = {"the study's protocol": self.start, "top of the ladder": self.top}
+        if self.is_published:
+            shown |= {"a quick recipe (below)": self.fast} if self.fast else {}
+            shown |= {"the study's log, on a GPU": self.log}
+        lines = {
+            name: (published.elapsed(each), np.array(each.stage2.val_accuracy))
+            for name, each in shown.items()
+        }
+        if self.is_published:
+            slow = speed.read().plain_seconds(self.start)[1:]
+            lines["the protocol, plain Keras (computed)"] = slow, lines["the study's protocol"][1]
+        return lines
+
+    # ------------------------------------------------------------------------ recipes and the best network
+
+    @property
+    def neighbours(self) -> list[PairedTest]:
+        """AdamW at the rates beside the recipes' own, against it."""
+        return [test for name, test in self.rates.against_first().items() if "optimizer" not in name]
+
+    @property
+    def clearly_below(self) -> int:
+        """How many of the neighbours have an interval below zero."""
+        return sum(test.high < 0 for test in self.neighbours)
+
+    def choose(self, goals: Mapping[int, float]) -> list[Choice]:
+        """The recipe best on validation of those in time; goals: seconds to the test accuracy hoped for."""
+        named = {limit: groups.best_in_time(self.quick, limit) for limit in goals}
+        return [
+            Choice(limit, goals[limit], name, self.repeats[name]) for limit, name in named.items() if name
+        ]
+
+    def others(self, chosen: Sequence[Choice]) -> list[Run]:
+        """All runs that the page shows beside the ladder's."""
+        every = [*(choice.seeds for choice in chosen), self.rates, self.quick, self.long]
+        shown = {each.id: each for runs in every for each in runs.values()}
+        return [each for each in shown.values() if each.id not in {rung.id for rung in self.rungs.values()}]
+
+    @property
+    def best_leads(self) -> bool:
+        """Whether no long run has a higher validation accuracy than the best network."""
+        return self.best.val_accuracy >= max(self.long.shares("val"), default=0.0)
+
+    @property
+    def calibration(self) -> dict[str, metrics.Calibration]:
+        """How far the probabilities of the pair can be believed, on the test images."""
+        return {
+            name: metrics.calibration(each.probabilities("test"), each.labels("test"))
+            for name, each in self.pair.items()
+        }
+
+    @property
+    def answers(self) -> tuple[Array, Array, Array] | None:
+        """Test images, labels and the best network's probabilities; None where the images are not here."""
+        if self.best.dataset == "cifar10" and cifar10.locate() is None:
+            return None
+        test = sources.load(self.best.experiment).test
+        order = test.labels.argsort(kind="stable")  # records keep their rows by class
+        return test.images[order], self.best.labels("test"), self.best.probabilities("test")
+
+
+def mean_shift(chosen: Sequence[Choice]) -> float:
+    """Test less validation accuracy, -1 to 1, averaged over the runs of at least one choice."""
+    runs = [each for choice in chosen for each in choice.seeds.values()]
+    return float(np.mean([each.test_accuracy - each.val_accuracy for each in runs]))
+
+
+def errors_left(before: float, after: float) -> float:
+    """Errors at the second accuracy, in 0 to 1, for each one at the first."""
+    return (1 - after) / (1 - before)
+
+
+def load(*, dataset: str, scale: str, seed: int, target: float) -> Beyond:
+    """The ladder, trained where it is not stored, and the recipes that are stored.
+
+    target: the validation accuracy whose time is asked for. Raises ExperimentError for a parameter that no
+    Experiment takes, or a target that is no share.
+    """
+    if not 0 < target < 1:
+        raise ExperimentError(f"target={target!r} is outside what this chapter can show: between 0 and 1")
+    rungs = itertools.islice(experiments.LADDER.items(), SMOKE_RUNGS if scale == "smoke" else None)
+    wanted = {
+        name: experiments.for_notebook(each, dataset=dataset, scale=scale, seed=seed) for name, each in rungs
+    }
+    known = dataset == "cifar10"
+    rates = _recipes("AdamW at 3e-4", experiments.ONE_PASS, "rates") if known else {}
+    quick = _recipes("the top of the ladder", experiments.BEYOND, "fast") if known else {}
+    long = _recipes("top of the ladder", experiments.BEYOND, "best") if known else {}
+    is_published = known and scale == "full"
+    return Beyond(
+        rungs=Runs({name: run.run(each) for name, each in wanted.items()}),
+        rates=_stored(rates),
+        quick=_stored(quick),
+        long=_stored(long),
+        repeats={
+            name: _stored({str(s): each.replace(seed=s) for s in experiments.SEEDS})
+            for name, each in quick.items()
+        },
+        fast=run.find(experiments.FAST.replace(seed=seed)) if is_published else None,
+        found_best=run.find(experiments.BEST.replace(seed=seed)) if is_published else None,
+        log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
+    )
+
+
+def _recipes(first: str, base: Experiment, name: str) -> dict[str, Experiment]:
+    return {first: base, **experiments.varying(base, experiments.RECIPES[name])}
+
+
+def _stored(recipes: Mapping[str, Experiment]) -> Runs:
+    return Runs({name: found for name, each in recipes.items() if (found := run.find(each))})
