@@ -24,7 +24,7 @@ TRAINING_CODE = {"model", "train", "feature_cache", "apps"}
 
 FACES = {"chapters", "figures", "markdown", "run", "study"}
 """What a reader of a notebook meets of helpers."""
-SHORT = "01_data", "02_baseline", "03_forgetting", "04_finetune", "05_mixup", "06_tta"
+SHORT = "01_data", "02_baseline", "03_forgetting", "04_finetune", "05_mixup", "06_tta", "07_beyond"
 """Notebooks whose cells keep within the limits; those of the others are still to be rewritten."""
 MOST_LINES = 450
 """Of all the notebooks' code together, once all of them are SHORT."""
@@ -208,16 +208,7 @@ def own_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-LONG = ("07_beyond",)
-LIVE = [
-    # Chapter 7's ladder takes minutes beside other tests: `make long` runs it live, and nbval its committed
-    # outputs here.
-    pytest.param(path, marks=[pytest.mark.long] if path.stem in LONG else [], id=path.stem)
-    for path in NOTEBOOKS
-]
-
-
-@pytest.mark.parametrize("path", LIVE)
+@each
 def test_it_runs_live_on_the_miniature_and_says_so(path: Path, own_results: None, tmp_path: Path) -> None:
     parameters: dict[str, Any] = {"dataset": "miniature", "scale": "smoke"}
     if "seeds" in papermill.inspect_notebook(path):
