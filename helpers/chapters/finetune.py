@@ -146,7 +146,7 @@ class Finetune:
                 name,
                 [each.seed for each in runs],
                 [each.test_accuracy for each in runs],
-                groups.mean_accuracy(runs, "test_end2end"),
+                groups.mean_accuracy(runs),
                 None if name == "frozen" else groups.gain(start, runs),
             )
             for name, runs in self.repeated.items()
