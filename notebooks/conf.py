@@ -46,10 +46,10 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "footer_content_items": ["extra-footer.html"],
-    **site.theme_options(PAGES),
 }
 
 
 def setup(app: Any) -> None:
-    """Let names of records lead to them."""
+    """Let names of records lead to them, and every page say how it came about."""
     app.connect("doctree-resolved", site.link_records)
+    app.connect("html-page-context", site.say_provenance)

@@ -208,6 +208,11 @@ def pictures(path: Path) -> dict[str, bytes]:
     return {name: base64.b64decode(source) for name, (source, _, _) in _figures(path).items()}
 
 
+def shows_miniature(path: Path) -> bool:
+    """Whether a figure of an executed notebook is of the miniature, as its alternative text then says."""
+    return any("Miniature" in alt for _, alt, _ in _figures(path).values())
+
+
 def key_figure() -> str:
     """The figure of the cell tagged KEY_FIGURE, as Markdown: its alternative text, its file below the root.
 

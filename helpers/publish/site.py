@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ QUOTED = ("findings", notebooks.KEY_FIGURE)
 RECORDS = "09_records"
 """The page that lists the records, and that their names lead to."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SHOW_IMAGES = ("01_data", "07_beyond")
+"""The chapters that show images of the data set itself, which no record holds."""
 NAMES = {"cifar10": "CIFAR-10", "miniature": "the miniature"}
 
 
@@ -53,17 +55,19 @@ def report(scale: str = "quick") -> Path:
     """Execute every notebook live and build the site; returns the page to open.
 
     At full scale the committed records are read and CIFAR-10 is needed only for what is missing among
-    them. At the others the data is searched for and downloaded; failing that, all runs on the miniature.
+    them; without it the chapters of SHOW_IMAGES show what they showed when they were committed. At the others
+    the data is searched for and downloaded; failing that, all runs on the miniature.
     """
     if scale not in SCALES:
         raise ExperimentError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
     dataset = "cifar10" if scale == "full" else available()
+    committed = SHOW_IMAGES if dataset == "cifar10" and cifar10.locate() is None else ()
     pages = paths.build_folder() / f"{scale}-{dataset}" / "notebooks"
     with _alone(pages.parent):
         chapters = notebooks.series()
         print(f"{len(chapters)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
         beside = pages.with_name("unfinished")
-        execute(chapters, beside, scale=scale, dataset=dataset)
+        execute(chapters, beside, scale=scale, dataset=dataset, committed=committed)
         site(beside)
         _swap(beside, pages)
     page = pages / "_build" / "html" / "index.html"
@@ -137,21 +141,31 @@ def available() -> str:
     return "cifar10"
 
 
-def execute(chapters: Iterable[Path], pages: Path, scale: str, dataset: str) -> None:
+def execute(
+    chapters: Sequence[Path], pages: Path, scale: str, dataset: str, committed: Sequence[str] = ()
+) -> None:
     """Execute notebooks into the folder `pages`, made anew, and put the site's own sources beside them.
 
-    Raises NotebookError where one fails, which is kept in `pages` up to the cell that did, and ReportError
-    where there is none.
+    Those named in `committed` are put there as they are. Raises NotebookError where one fails, which is kept
+    in `pages` up to the cell that did, and ReportError where there is none, or where one shows the miniature
+    in a report on CIFAR-10.
     """
-    chapters = list(chapters)
     if not chapters:
         raise ReportError(f"{paths.NOTEBOOKS} holds no notebook: restore it from version control")
     prepare(pages)
     start, given = time.monotonic(), {"scale": scale, "dataset": dataset}
-    with contextlib.closing(Console(chapters)) as console:
-        for path in chapters:
+    live = [path for path in chapters if path.stem not in committed]
+    with contextlib.closing(Console(live)) as console:
+        for path in live:
             notebooks.execute(path, pages / path.name, given, **console.begin(path))
-    describe(pages, scale, dataset, minutes=(time.monotonic() - start) / 60)
+            if dataset == "cifar10" and notebooks.shows_miniature(pages / path.name):
+                raise ReportError(
+                    f"{path.name} shows the miniature in a report on CIFAR-10: name it in SHOW_IMAGES"
+                )
+    kept = [path for path in chapters if path.stem in committed]
+    for path in kept:
+        shutil.copyfile(path, pages / path.name)
+    describe(pages, scale, dataset, minutes=(time.monotonic() - start) / 60, committed=kept)
 
 
 def prepare(pages: Path) -> None:
@@ -162,8 +176,11 @@ def prepare(pages: Path) -> None:
     )
 
 
-def describe(pages: Path, scale: str, dataset: str, minutes: float) -> None:
-    """Write down how the notebooks in `pages` came about, for the line that is under every page."""
+def describe(pages: Path, scale: str, dataset: str, minutes: float, committed: Sequence[Path] = ()) -> None:
+    """Write down how the pages in `pages` came about, for the line under each; 'index' is for all not named.
+
+    `committed`: the notebooks that were not executed.
+    """
     facts = environment()
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     line = (
@@ -171,16 +188,30 @@ def describe(pages: Path, scale: str, dataset: str, minutes: float) -> None:
         f"{NAMES[dataset]}, in about {max(1, round(minutes))} min. Python {facts['python']}, {versions}. "
         f"{facts['processor']}, threads: {facts['threads']}, {facts['platform']}."
     )
-    limits = SCALES[scale]
-    notice = ""
-    if dataset == "miniature":
-        notice = "Miniature: drawn images and a small network. No number here compares with CIFAR-10's."
-    elif scale != "full":
-        notice = (
-            f"{scale.capitalize()} scale: at most {limits.train:,} training images and {limits.epochs} "
-            "epochs, to show that it runs. The published numbers are those of full scale."
+    said = {}
+    for path in committed:
+        own = notebooks.parameters(path)["scale"]["default"]
+        kept = (
+            f"Shown as committed, executed at {own} scale on CIFAR-10, whose images are not on this machine."
         )
-    (pages / PROVENANCE).write_text(json.dumps({"line": line, "notice": notice}, indent=2))
+        said[path.stem] = {"line": kept, "notice": _notice(own, "cifar10")}
+    if said:
+        line += f" Shown as committed, for want of CIFAR-10's images: {', '.join(said)}."
+    said["index"] = {"line": line, "notice": _notice(scale, dataset)}
+    (pages / PROVENANCE).write_text(json.dumps(said, indent=2))
+
+
+def _notice(scale: str, dataset: str) -> str:
+    """What stands above a page that is less than the published report; else nothing."""
+    limits = SCALES[scale]
+    if dataset == "miniature":
+        return "Miniature: drawn images and a small network. No number here compares with CIFAR-10's."
+    if scale == "full":
+        return ""
+    return (
+        f"{scale.capitalize()} scale: at most {limits.train:,} training images and {limits.epochs} "
+        "epochs, to show that it runs. The published numbers are those of full scale."
+    )
 
 
 def environment() -> dict[str, Any]:
@@ -242,10 +273,15 @@ def link_records(app: Any, doctree: Any, page: str) -> None:
             name.replace_self(link)
 
 
-def theme_options(pages: Path) -> dict[str, str]:
-    """What every page says of itself: below, how it came about; above, whether it is less than the report."""
-    facts = json.loads((pages / PROVENANCE).read_text())
-    return {"extra_footer": f'<p class="report-footer">{facts["line"]}</p>', "announcement": facts["notice"]}
+def say_provenance(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Say of a page, below, how it came about; above, whether it is less than the report.
+
+    Sphinx' event 'html-page-context'.
+    """
+    said = json.loads((Path(app.srcdir) / PROVENANCE).read_text())
+    facts = said.get(page, said["index"])
+    context["theme_extra_footer"] = f'<p class="report-footer">{facts["line"]}</p>'
+    context["theme_announcement"] = facts["notice"]
 
 
 def _quote(tag: str, notebooks: dict[Path, nbformat.NotebookNode]) -> str:

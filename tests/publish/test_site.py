@@ -20,6 +20,7 @@ from helpers import paths
 from helpers.data import cifar10
 from helpers.data.split import DataError
 from helpers.experiment import ExperimentError
+from helpers.publish import notebooks
 from helpers.publish import site as building
 from helpers.publish.notebooks import NotebookError
 
@@ -207,6 +208,64 @@ def test_every_page_says_how_it_came_about(site: Path) -> None:
         assert "No number here compares with CIFAR-10" in page
 
 
+@pytest.fixture
+def illustrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two chapters committed with CIFAR-10's images; the first, live, shows the miniature's without these."""
+    show = """from IPython.display import display
+image = '<img src="data:image/png;base64,AA" alt="Miniature: it">'
+display({"text/html": image, "text/plain": "Miniature: it"}, raw=True)"""
+    committed = {"text/html": '<img src="data:image/png;base64,AA" alt="Cats">', "text/plain": "Cats"}
+    written = []
+    for name, source in (("01_data", show), ("02_other", "print('live')")):
+        given = 'scale: str = "quick"\ndataset: str = "cifar10"'
+        cell = new_code_cell(given, metadata={"tags": ["parameters"]})
+        pictures = new_code_cell(source, outputs=[new_output("display_data", committed)])
+        nbformat.write(notebook(name, cell, pictures), tmp_path / f"{name}.ipynb")
+        written.append(tmp_path / f"{name}.ipynb")
+    machine = {"python": "3.12.1", "processor": "a processor", "threads": 2, "platform": "Linux"}
+    monkeypatch.setattr(building, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
+    return written
+
+
+def test_without_the_images_a_page_is_as_committed_and_says_so(
+    illustrated: list[Path], tmp_path: Path
+) -> None:
+    pages = tmp_path / "pages"
+    building.execute(illustrated, pages, "full", "cifar10", committed=["01_data"])
+    assert (pages / "01_data.ipynb").read_bytes() == illustrated[0].read_bytes()
+    assert "live" in (pages / "02_other.ipynb").read_text()
+    said = json.loads((pages / building.PROVENANCE).read_text())
+    assert re.match("Shown as committed, executed at quick scale on CIFAR-10, whose", said["01_data"]["line"])
+    assert said["01_data"]["notice"].startswith("Quick scale") and "02_other" not in said
+    assert re.search(r"^Executed on .* at full scale .* images: 01_data\.$", said["index"]["line"])
+    assert said["index"]["notice"] == ""
+
+
+def test_a_page_that_would_mix_is_an_error(illustrated: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        building.ReportError, match=r"01_data\.ipynb shows the miniature in a report on CIFAR"
+    ):
+        building.execute(illustrated, tmp_path / "pages", "full", "cifar10")
+
+
+def test_each_footer_speaks_for_its_page(pages: Path, tmp_path: Path) -> None:
+    sources = shutil.copytree(
+        pages, tmp_path / "build" / "notebooks", ignore=shutil.ignore_patterns("_build")
+    )
+    said = json.loads((sources / building.PROVENANCE).read_text())
+    said["03_forgetting"] = {"line": "Shown as committed.", "notice": ""}
+    (sources / building.PROVENANCE).write_text(json.dumps(said))
+    built = building.site(sources)
+    first, last = ((built / f"{name}.html").read_text() for name in ("03_forgetting", "08_verdict"))
+    assert "Shown as committed." in first and "No number here compares" not in first
+    assert "Shown as committed." not in last and "No number here compares" in last
+
+
+def test_no_committed_page_shows_the_miniature() -> None:
+    assert [path.stem for path in notebooks.series() if notebooks.shows_miniature(path)] == []
+    assert set(building.SHOW_IMAGES) <= {path.stem for path in notebooks.series()}
+
+
 def test_a_warning_fails_the_build(pages: Path, tmp_path: Path) -> None:
     broken = tmp_path / "build" / "notebooks"
     broken.mkdir(parents=True)
@@ -251,7 +310,7 @@ def test_a_failing_notebook_is_named_with_its_cell(tmp_path: Path) -> None:
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     """`building.report` over no real notebook: what it executes and builds is one file."""
 
-    def execute(chapters: object, pages: Path, **parameters: str) -> None:
+    def execute(chapters: object, pages: Path, **parameters: object) -> None:
         building.prepare(pages)
 
     def site(pages: Path) -> Path:
@@ -273,7 +332,7 @@ def test_the_good_site_stays_where_a_later_report_does_not_end(
     page = report()
     assert page.read_text() == "a good site"
 
-    def stopped(chapters: object, pages: Path, **parameters: str) -> None:
+    def stopped(chapters: object, pages: Path, **parameters: object) -> None:
         building.prepare(pages)
         raise stop
 
