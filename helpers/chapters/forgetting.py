@@ -139,14 +139,9 @@ class Failure:
     """The original study's."""
 
     @property
-    def own(self) -> dict[str, Whole]:
-        """Way to train to its run with the notebook's own seed; the frozen norm only where it was run."""
-        return {way: runs[self.seed] for way, runs in self.whole.items() if self.seed in runs}
-
-    @property
     def failed(self) -> Whole:
         """The run as logged, with the notebook's own seed."""
-        return self.own[LOGGED]
+        return self.three[LOGGED]
 
     @property
     def has_other_seeds(self) -> bool:
@@ -154,9 +149,14 @@ class Failure:
         return len(self.whole[LOGGED]) > 1
 
     @property
+    def three(self) -> dict[str, Whole]:
+        """The whole runs that the chapter opens with, with the notebook's own seed."""
+        return {way: self.whole[way][self.seed] for way in (PUBLISHED, LOGGED, CAREFUL)}
+
+    @property
     def runs(self) -> dict[str, Run]:
-        """The three whole runs that the chapter opens with."""
-        return {way: self.own[way].run for way in (PUBLISHED, LOGGED, CAREFUL)}
+        """Their runs."""
+        return {way: one.run for way, one in self.three.items()}
 
     @property
     def repeated(self) -> dict[str, Run]:
@@ -195,37 +195,28 @@ class Failure:
         """Test accuracies of a way to train, by seed."""
         return [each.run.test_accuracy for each in self.whole[way].values()]
 
-    @property
-    def frozen_tests(self) -> dict[int, float]:
-        """Seed to the test accuracy of the whole run with its norm frozen."""
-        return {seed: one.run.test_accuracy for seed, one in self.whole[FROZEN].items()}
-
     def gain(self, way: str, over: str = CAREFUL) -> Gain:
         """Test accuracy of one way to train less another's, over the seeds that both have."""
         first, second = ([each.run for each in self.whole[name].values()] for name in (over, way))
         return groups.gain(first, second)
 
     @property
-    def worst(self) -> list[float]:
-        """Validation accuracy of the runs as logged in their worst pass, by seed."""
-        return [min(one.accuracy) for one in self.whole[LOGGED].values()]
-
-    @property
-    def best(self) -> list[float]:
-        """The same in their best pass."""
-        return [max(one.accuracy) for one in self.whole[LOGGED].values()]
+    def accuracies(self) -> list[list[float]]:
+        """Validation accuracy of the runs as logged after each pass, by seed."""
+        return [one.accuracy for one in self.whole[LOGGED].values()]
 
     @property
     def courses(self) -> list[Row]:
         """Of the three runs: passes, validation accuracy before, at worst and at best, test accuracy."""
         return [
             (way, len(one.accuracy), one.before, one.worst.value, max(one.accuracy), one.test)
-            for way, one in ((way, self.own[way]) for way in self.runs)
+            for way, one in self.three.items()
         ]
 
     def reaching(self, chance: float) -> list[str]:
         """Which of the three have a worst pass whose interval includes an accuracy of `chance`."""
-        return [way for way in self.runs if self.own[way].worst.low <= chance <= self.own[way].worst.high]
+        worst = {way: one.worst for way, one in self.three.items()}
+        return [way for way, share in worst.items() if share.low <= chance <= share.high]
 
     def stop(self, watched: str, patience: int) -> Row:
         """Where a rule ends the run as logged: patience in passes, last and kept epoch, accuracy in that.
@@ -240,10 +231,10 @@ class Failure:
     def tested(self, better: str, worse: str, neither: str) -> list[Row]:
         """Of the three: the paired test against the frozen network, its words, the careful rate's test."""
         found: list[Row] = []
-        for way, one in self.runs.items():
-            test = intervals.paired(self.frozen.correct("test"), one.correct("test"))
+        for way, one in self.three.items():
+            test = intervals.paired(self.frozen.correct("test"), one.run.correct("test"))
             words = intervals.describe_difference(test, better, worse, neither)
-            found.append((way, test, words, "–" if way == CAREFUL else self.own[way].against))
+            found.append((way, test, words, "–" if way == CAREFUL else one.against))
         return found
 
     @property

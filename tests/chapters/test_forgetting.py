@@ -183,7 +183,7 @@ def test_other_seeds_are_told_where_there_are_any(make_run: Make) -> None:
     assert both.has_other_seeds and both.other_looks == ["40.0%, and 90.0%"]
     assert both.tests("as logged") == pytest.approx([0.8, 0.8]) and both.forgot == 0
     assert both.gain("as logged").value == pytest.approx(-0.1) and both.gain("as logged").seeds == 2
-    assert (both.worst, both.best) == ([0.3, 0.4], [0.5, 0.6])
+    assert both.accuracies == [[0.3, 0.5], [0.4, 0.6]]
 
 
 def test_what_follows_the_first_halving_stands_above_or_not(make_run: Make) -> None:
@@ -225,7 +225,7 @@ def test_a_frozen_norm_is_told_where_it_was_run(make_run: Make) -> None:
         for seen in (0.6, 0.88)
     )
     assert hides.most_hidden == pytest.approx(0.3) and shows.most_hidden == pytest.approx(0.02)
-    assert len(shows.held) == 1 and shows.frozen_tests == {42: pytest.approx(0.8)}
+    assert len(shows.held) == 1 and shows.tests("frozen norm") == pytest.approx([0.8])
 
 
 def test_halves_are_told_where_the_record_holds_them(make_run: Make) -> None:
