@@ -7,6 +7,7 @@ a record or listing a study costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -269,6 +270,9 @@ def check(name: str, value: Any) -> Any:
         if value not in get_args(hint):
             raise ExperimentError(f"{name}={value!r}: allowed are {', '.join(map(repr, get_args(hint)))}")
         return value
+    if hint is float and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)  # to YAML 1.1, `1e-5` without a point is text
     wanted = (int, float) if hint is float else (hint,)
     if isinstance(value, bool) != (hint is bool) or not isinstance(value, wanted):
         raise ExperimentError(f"{name}={value!r} is of type {type(value).__name__}, not {hint.__name__}")

@@ -6,11 +6,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from helpers.errors import UserError
+
+
+class DiskError(UserError, OSError):
+    """A file cannot be written: there is no room for it, or no permission."""
+
 
 def write(files: Mapping[Path, bytes]) -> None:
     """Write files so that each is always whole on the disk: the old one until the new one is.
 
-    All are written beside their places, then moved there in the given order. Raises OSError where one
+    All are written beside their places, then moved there in the given order. Raises DiskError where one
     cannot be written; then none was moved.
     """
     beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
@@ -22,6 +28,11 @@ def write(files: Mapping[Path, bytes]) -> None:
                 os.fsync(file.fileno())
         for path in files:
             os.replace(beside[path], path)
+    except OSError as error:
+        raise DiskError(
+            f"{path} cannot be written ({error}); make room there, or set REPORT_RESULTS (records) or "
+            "REPORT_CACHE (what is stored) to a folder on another disk"
+        ) from error
     finally:
         for left in beside.values():
             left.unlink(missing_ok=True)

@@ -243,3 +243,9 @@ def test_experiments_need_neither_keras_nor_numpy() -> None:
         "sys.exit(bool({'numpy', 'keras', 'tensorflow'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_number_that_yaml_took_for_text_is_that_number() -> None:
+    assert Experiment(learning_rate="1e-5") == Experiment(learning_rate=1e-5)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="learning_rate='fast' is of type str"):
+        Experiment(learning_rate="fast")  # type: ignore[arg-type]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
@@ -26,7 +28,27 @@ from helpers.publish.console import Console
 from helpers.study import experiments
 
 
-def run(experiment: tyro.conf.OmitArgPrefixes[Experiment], data_dir: Path | None = None) -> None:
+def _with_ranges() -> type[Experiment]:
+    """An Experiment whose options show, in the help, the numbers that they take."""
+    fields = [
+        (
+            spec.name,
+            Annotated[hint, tyro.conf.arg(metavar="{low}..{high}".format(**spec.metadata))],
+            spec.default,
+        )
+        for spec in dataclasses.fields(Experiment)
+        if "low" in spec.metadata and (hint := get_type_hints(Experiment)[spec.name])
+    ]
+    return dataclasses.make_dataclass("Choices", fields, bases=(Experiment,), frozen=True)
+
+
+if TYPE_CHECKING:
+    Choices = Experiment
+else:
+    Choices = _with_ranges()
+
+
+def run(experiment: tyro.conf.OmitArgPrefixes[Choices], data_dir: Path | None = None) -> None:
     """Run one experiment, or show its stored record. Every field of an Experiment is an option.
 
     Args:
@@ -228,6 +250,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # for a name that the terminal cannot print
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
+    except BrokenPipeError:  # who reads has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except UserError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ExperimentError) else 1)

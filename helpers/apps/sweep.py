@@ -17,7 +17,6 @@ this one. START says how to start them.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import itertools
 import logging
@@ -42,7 +41,6 @@ from helpers.study.experiments import RECIPES, SWEEPS
 
 START = "dask scheduler; on each machine: dask worker ADDRESS --nworkers N --nthreads 1 --memory-limit 0"
 """One experiment a process; no memory limit, because Dask counts the mapped activations as memory."""
-DEFAULTS = dataclasses.asdict(Experiment())
 
 
 class SweepError(UserError):
@@ -84,21 +82,13 @@ def grid(path: Path) -> list[Experiment]:
             raise ExperimentError(f"{path}: {name}=[] is a list without a value")
     try:
         return [
-            Experiment.from_mapping({name: _number(name, value) for name, value in combination})
+            Experiment.from_mapping(dict(combination))
             for combination in itertools.product(
                 *([(name, value) for value in values] for name, values in choices.items())
             )
         ]
     except ExperimentError as error:
         raise ExperimentError(f"{path}: {error}") from None
-
-
-def _number(name: str, value: Any) -> Any:
-    """The value, as a number where its field holds one: to YAML 1.1, `1e-5` without a point is text."""
-    try:
-        return float(value) if isinstance(value, str) and isinstance(DEFAULTS.get(name), float) else value
-    except ValueError:
-        return value
 
 
 def interleaved(experiments: Iterable[Experiment]) -> list[Experiment]:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from helpers.data.miniature import _SOURCE, IMAGE_SIZE, WEIGHTS, WEIGHTS_SHA256, Array, source_images
+from helpers.data.weights import WeightsError
 
 ALPHA = 0.35
 """Width multiplier of the backbone (Sandler et al. 2018, section 6.1)."""
@@ -23,11 +24,11 @@ def backbone() -> keras.Model:
     """The miniature's MobileNetV2 without its top, pre-trained on the source set.
 
     It takes float32 (batch, 48, 48, 3) pixels scaled to -1..1 and gives (batch, 2, 2, 1280).
-    Raises ValueError where the weights' file is not the one that WEIGHTS_SHA256 names.
+    Raises WeightsError where the weights' file is not the one that WEIGHTS_SHA256 names.
     """
     found = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() if WEIGHTS.exists() else "no file"
     if found != WEIGHTS_SHA256:
-        raise ValueError(
+        raise WeightsError(
             f"{WEIGHTS}: SHA-256 is {found}, not {WEIGHTS_SHA256}; restore the file, or rebuild it "
             "with `python -m helpers.engine.miniature` and put the hash it prints into WEIGHTS_SHA256"
         )

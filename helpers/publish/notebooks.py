@@ -133,8 +133,8 @@ def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) 
     NotebookError where a cell fails; `output` then holds what ran until there.
     """
     values = checked(path, given)
-    output.parent.mkdir(parents=True, exist_ok=True)
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         papermill.execute_notebook(
             str(path),
             str(output),
@@ -148,6 +148,9 @@ def execute(path: Path, output: Path, given: Mapping[str, Any], **options: Any) 
             f"{path.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
             f"What ran until then is in {output}"
         ) from error
+    except OSError as error:
+        cure = "make room there, or set REPORT_BUILD to a folder on another disk"
+        raise NotebookError(f"{output} cannot be written ({error}); {cure}") from error
     except DeadKernelError as error:
         raise NotebookError(
             f"{path.name}: its process ended by itself, perhaps for want of memory"

@@ -1,5 +1,6 @@
 """The command line: its exit codes, and one line for whatever goes wrong."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from helpers import paths
 from helpers.apps import cli
 from helpers.errors import UserError
-from helpers.experiment import ExperimentError
+from helpers.experiment import Experiment, ExperimentError
 
 SMALL = ["run", "--dataset", "miniature", "--backbone-weights", "miniature", "--image-size", "48"]
 
@@ -40,6 +41,26 @@ def test_what_is_asked_wrongly_ends_with_2(words: list[str], monkeypatch: pytest
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
+
+
+def test_the_help_of_run_shows_every_range(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["helpers", "run", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for spec in dataclasses.fields(Experiment):
+        if "low" in spec.metadata:
+            option = "--" + spec.name.replace("_", "-")
+            assert f"{option} {spec.metadata['low']}..{spec.metadata['high']} " in shown
+
+
+def test_a_reader_that_has_enough_ends_the_command_in_silence() -> None:
+    command = f"{sys.executable} -m helpers run --help | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=paths.environment())
+    assert "run" in done.stdout and done.stderr == ""
 
 
 def in_imports(command: kills.Process) -> None:

@@ -14,6 +14,7 @@ import pytest
 from helpers import run as door
 from helpers.analysis import intervals
 from helpers.data import miniature
+from helpers.data.weights import WeightsError
 from helpers.engine.miniature import backbone
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records.run import Run
@@ -88,8 +89,8 @@ def test_other_weights_are_refused_with_the_cure(
     path = tmp_path / "miniature_backbone.npz"
     if damage != "gone":
         path.write_bytes(content[: -1000 if damage == "cut" else None])
-    monkeypatch.setattr(miniature, "WEIGHTS", path)
-    with pytest.raises(ValueError, match=r"_backbone.npz: SHA-256 is .*python -m helpers.engine.miniature"):
+    monkeypatch.setattr("helpers.engine.miniature.WEIGHTS", path)
+    with pytest.raises(WeightsError, match=r"_backbone.npz: SHA-256 is .*python -m helpers.engine.miniature"):
         backbone()
 
 

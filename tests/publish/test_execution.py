@@ -12,6 +12,7 @@ import termios
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -219,6 +220,16 @@ def test_a_computed_default_is_refused_in_one_line(tmp_path: Path) -> None:
     path = write(tmp_path / "computed.ipynb", parameters("rate: float = 10 ** -5  # computed"))
     with pytest.raises(NotebookError, match=r"computed\.ipynb: write rate as a plain value, .* 10 \*\* -5"):
         notebooks.execute(path, tmp_path / "out.ipynb", {"rate": "1e-5"})
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(papermill, "execute_notebook", full)
+    path = write(tmp_path / "01_it.ipynb", new_code_cell("1"))
+    with pytest.raises(NotebookError, match=r"out\.ipynb cannot be written .*No space.* REPORT_BUILD"):
+        notebooks.execute(path, tmp_path / "out.ipynb", {}, progress_bar=False)
 
 
 def test_a_kernel_that_dies_is_one_line(tmp_path: Path) -> None:
