@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helpers import paths
-from helpers.chapters import findings
+from helpers.chapters import verdict
 from helpers.experiment import Experiment, ExperimentError
 from helpers.publish import notebooks
 from helpers.records import store
@@ -25,7 +25,7 @@ def written(page: str) -> str:
     if refused:
         raise ExperimentError("; ".join(reason for _, reason in refused))
     texts = {
-        "findings": findings.numbered(full),
+        "findings": verdict.numbered(full),
         "figure": notebooks.key_figure(),
         "parameters": notebooks.parameter_table(),
     }
