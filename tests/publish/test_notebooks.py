@@ -24,24 +24,10 @@ TRAINING_CODE = {"model", "train", "feature_cache", "apps"}
 
 FACES = {"chapters", "figures", "markdown", "run", "study"}
 """What a reader of a notebook meets of helpers."""
-SHORT = (
-    "01_data",
-    "02_baseline",
-    "03_forgetting",
-    "04_finetune",
-    "05_mixup",
-    "06_tta",
-    "07_beyond",
-    "08_verdict",
-)
-"""Notebooks whose cells keep within the limits; those of the others are still to be rewritten."""
 MOST_LINES = 450
-"""Of all the notebooks' code together, once all of them are SHORT."""
+"""Of all the notebooks' code together."""
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-short = pytest.mark.parametrize(
-    "path", [path for path in NOTEBOOKS if path.stem in SHORT], ids=lambda path: path.stem
-)
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -122,7 +108,7 @@ def test_a_text_literal_counts_as_one_line() -> None:
 COMPREHENSIONS = ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
 
 
-@short
+@each
 def test_a_cell_is_something_to_learn_from(path: Path) -> None:
     for cell in code(path):
         source, nodes = cell.source, list(ast.walk(ast.parse(cell.source)))
@@ -132,7 +118,7 @@ def test_a_cell_is_something_to_learn_from(path: Path) -> None:
             assert max(map(len, source.splitlines())) <= 88, source
 
 
-@short
+@each
 def test_it_meets_nothing_but_the_face(path: Path) -> None:
     nodes = [node for cell in code(path) for node in ast.walk(ast.parse(cell.source))]
     (line,) = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
@@ -140,7 +126,6 @@ def test_it_meets_nothing_but_the_face(path: Path) -> None:
     assert {alias.name for alias in line.names} <= FACES
 
 
-@pytest.mark.skipif(len(SHORT) < len(NOTEBOOKS), reason="some notebooks are still to be rewritten")
 def test_all_cells_together_are_short() -> None:
     counts = [count_lines(cell.source) for path in NOTEBOOKS for cell in code(path)]
     assert sum(counts) <= MOST_LINES and statistics.median(counts) <= 3
