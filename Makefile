@@ -14,10 +14,10 @@ SYNC = UV_PYTHON_DOWNLOADS=never UV_PYTHON="$$($(PYTHON) -c 'import sys; print(s
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
 
 .DELETE_ON_ERROR:
-.PHONY: help report pdf test bench long dashboard lock clean
+.PHONY: help report pdf test test-pythons bench long dashboard lock clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 report: .venv/.report  ## run the notebooks and build the site (SCALE=quick, or SCALE=full from results/)
 	@$(RUN) report --scale $(SCALE)
@@ -32,6 +32,22 @@ test: .venv/.test  ## everything that continuous integration runs
 	.venv/bin/lint-imports --no-cache
 	$(PYTEST) tests
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+
+test-pythons: .uv/.$(UV_VERSION)  ## train the smallest run on every promised Python that is found here
+	@for version in 3.10 3.11 3.12 3.13; do \
+	    found=; \
+	    for each in "$$(command -v python$$version)" "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+	        if [ -z "$$found" ] && "$$each" -c '' 2>/dev/null; then found=$$each; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then echo "Python $$version: not found"; continue; fi; \
+	    echo "Python $$version: $$found"; \
+	    store=$$(mktemp -d); \
+	    REPORT_CACHE="$$store/cache" REPORT_RESULTS="$$store/results" env -u VIRTUAL_ENV \
+	        $(UV) run --quiet --locked --isolated --no-python-downloads --python "$$found" \
+	        python -m helpers run --scale smoke --dataset miniature \
+	        --backbone-weights miniature --image-size 48 || exit 1; \
+	    rm -rf "$$store"; \
+	done
 
 bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (25 min on idle cores)
 	@$(RUN) bench

@@ -13,6 +13,8 @@ __all__ = ["chapters", "figures", "markdown", "run", "study"]
 # speed on processors where it leaves them off by default; its start-up lines are no news.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Else Keras takes the backend of a user's keras.json, which is about other work.
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
 
 
 def __getattr__(name: str) -> ModuleType:

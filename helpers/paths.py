@@ -27,6 +27,8 @@ PLACES = (
     "KERAS_HOME",
 )
 """The environment variables that hold a path."""
+DEFAULT_BACKEND = "tensorflow"
+"""What made the records and stored views whose names tell no backend."""
 
 
 class CacheError(UserError):
@@ -81,6 +83,11 @@ def weights_file() -> Path | None:
 def keras_home() -> Path:
     """Keras' own folder of downloads: KERAS_HOME, or ~/.keras; without a home a folder that is not there."""
     return _stated("KERAS_HOME") or Path(os.path.expanduser("~/.keras"))
+
+
+def keras_backend() -> str:
+    """KERAS_BACKEND: what Keras runs on. The package sets it to TensorFlow where it is not set."""
+    return os.environ.get("KERAS_BACKEND") or DEFAULT_BACKEND
 
 
 def threads() -> int:

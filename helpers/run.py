@@ -26,8 +26,9 @@ def run(
     """The result of an experiment: its stored record, or else the record of training it now.
 
     A stored record answers if it was made from the same data and, where the experiment or
-    MOBILENETV2_WEIGHTS names a file, from the same weights. Training resumes where an earlier process
-    stopped; of several that want the same experiment one trains and the others wait for its record.
+    MOBILENETV2_WEIGHTS names a file, from the same weights; and if TensorFlow made it, or the backend that
+    KERAS_BACKEND names. Training resumes where an earlier process stopped; of several that want the same
+    experiment one trains and the others wait for its record.
     data_dir: a folder of CIFAR-10's batches, searched before any other.
     screening: a record made now keeps classes in the place of probabilities, a fifth of the size.
     Raises DataError, WeightsError, CacheError or RecordError, each of which says what to do.
@@ -60,7 +61,9 @@ def find(experiment: Experiment) -> Run | None:
     known = {"data": data_fingerprint(experiment)}
     if path := weights.configured_path(experiment):
         known["weights"] = weights.fingerprint(path)
-    found = store.find(experiment, [results_folder(experiment)], known)
+    folders, found = [results_folder(experiment)], None
+    for backend in dict.fromkeys([paths.keras_backend(), paths.DEFAULT_BACKEND]):
+        found = found or store.find(experiment, folders, {**known, "backend": backend})
     undiagnosed = found and experiment.diagnosed and experiment.epochs_run and not found.diagnosis
     return None if undiagnosed else found
 
@@ -73,6 +76,11 @@ def pictures() -> ModuleType:
 
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:
-    """Of the data and the weights that a run on this machine would use; the weights are downloaded."""
+    """Of the data and the weights that a run on this machine would use; the weights are downloaded.
+
+    Keras' backend as well, unless it is TensorFlow, by which the first records were made.
+    """
     path = weights.find_or_download(experiment)
-    return {"data": data_fingerprint(experiment), "weights": weights.fingerprint(path)}
+    found = {"data": data_fingerprint(experiment), "weights": weights.fingerprint(path)}
+    backend = paths.keras_backend()
+    return found if backend == paths.DEFAULT_BACKEND else {**found, "backend": backend}

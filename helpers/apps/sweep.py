@@ -1,6 +1,6 @@
 """Many experiments: a named sweep or a file's grid; here, on local worker processes, or on a Dask cluster.
 
-Each experiment goes through runner.run: a second call runs only what has no record yet, and where a worker
+Each experiment goes through run.run: a second call runs only what has no record yet, and where a worker
 is killed another one resumes its experiment. A grid file gives fields of an Experiment a value each, or a
 list of values, and means every combination of them:
 
@@ -120,7 +120,7 @@ def run(
     workers: local processes to train in, which share the processor's cores.
     scheduler: address of a Dask scheduler to train on instead, such as 'tcp://host:8786'.
     output: any fsspec URL; every record is copied into that folder as well (`fetch` reads it from there).
-    screening: records made now keep classes in the place of probabilities (runner.run).
+    screening: records made now keep classes in the place of probabilities (see run.run).
     Raises SweepError at the end, with each failed experiment and its reason, once all the others are done.
     """
     if workers < 1 or (scheduler and workers > 1):
@@ -180,7 +180,7 @@ def _on_cluster(
             free = max(1, hosts.total()) - len(running)
             for each in itertools.islice(waiting, max(0, free)):
                 # A pure task would be remembered by its arguments, also one that failed before.
-                future = client.submit(_task, each, hosts, screening, pure=False)
+                future = client.submit(_task, each, hosts, paths.keras_backend(), screening, pure=False)
                 running[future] = each
                 ended.add(future)
             if not running:
@@ -207,13 +207,19 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
         raise SweepError(f"the scheduler {scheduler!r} does not answer ({error}). Start: {START}") from None
 
 
-def _task(experiment: Experiment, hosts: Mapping[str | None, int], screening: bool) -> dict[str, bytes]:
+def _task(
+    experiment: Experiment, hosts: Mapping[str | None, int], backend: str, screening: bool
+) -> dict[str, bytes]:
     """On a worker: run the experiment; its record's two files by name, the .npz first.
 
-    hosts: host to its number of workers, which share its cores. The variables are in time: TensorFlow
-    reads them when it is imported, and the runner imports it when it trains.
+    hosts: host to its number of workers, which share its cores. backend: the one that the records have to be
+    made by; SweepError where the worker has another. The variables are in time: TensorFlow reads them when it
+    is imported, and `run` imports it when it trains.
     """
-    host = urlsplit(_imported("distributed").get_worker().address).hostname
+    address = _imported("distributed").get_worker().address
+    if (own := paths.keras_backend()) != backend:
+        raise SweepError(f"KERAS_BACKEND is {own!r} on {address} and {backend!r} where the sweep is: set one")
+    host = urlsplit(address).hostname
     threads = max(1, _imported("dask.system").CPU_COUNT // hosts.get(host, 1))
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(threads)

@@ -36,6 +36,8 @@ class Prefix:
         """The folder of this prefix's views."""
         size = self.network.input_shape[1]
         name = "-".join([self.data, self.weights, str(size), self.cut])
+        if (backend := keras.config.backend()) != paths.DEFAULT_BACKEND:
+            name += f"-{backend}"
         return cache_folder() / "bank" / f"{self.cut}-{size}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
     @property
@@ -82,15 +84,24 @@ def _requests(
         yield start, inputs(np.minimum(np.arange(start, start + REQUEST), high - 1))
 
 
-def _through(prefix: Prefix) -> Compute:
-    """The prefix as a Compute: through OpenVINO where it can be had, else through Keras."""
-    return _compiled(prefix) if openvino_usable() else _keras(_frozen(prefix))
-
-
 @functools.lru_cache(maxsize=2)
-def _compiled(prefix: Prefix) -> Compute:
-    """The prefix through OpenVINO: compiling takes seconds, and a run stores one view after another."""
-    return _openvino(_frozen(prefix))
+def _through(prefix: Prefix) -> Compute:
+    """The prefix as a Compute: through OpenVINO where that works, else through Keras, which a line says.
+
+    The last two are kept: compiling takes seconds, and a run stores one view after another.
+    """
+    network = _frozen(prefix)
+    if keras.backend.backend() == "tensorflow":
+        try:
+            return _openvino(network)
+        except Exception as error:  # OpenVINO and TensorFlow raise a dozen types
+            _say_once(f"OpenVINO does not work here ({type(error).__name__}: {str(error).strip()[:200]!r})")
+    return _keras(network)
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    print(f"{reason}: Keras computes the frozen part, which takes longer", flush=True)
 
 
 def _frozen(prefix: Prefix) -> keras.Model:
@@ -98,13 +109,6 @@ def _frozen(prefix: Prefix) -> keras.Model:
     if prefix.below is None:
         return model.pixels_to(prefix.network, prefix.cut)
     return backbones.between(prefix.network, prefix.below.cut, prefix.cut)
-
-
-def openvino_usable() -> bool:
-    """Whether the fast path exists here: OpenVINO is installed and Keras runs on TensorFlow."""
-    import importlib.util
-
-    return importlib.util.find_spec("openvino") is not None and keras.backend.backend() == "tensorflow"
 
 
 def _keras(network: keras.Model) -> Compute:
@@ -128,11 +132,17 @@ def _openvino(network: keras.Model) -> Compute:
     """
     import openvino
     import tensorflow as tf
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
 
     signature = tf.TensorSpec((REQUEST, *network.input_shape[1:]), tf.float32)
-    graph = tf.function(lambda images: network(images, training=False)).get_concrete_function(signature)
+    traced = tf.function(lambda images: network(images, training=False)).get_concrete_function(signature)
+    # What openvino.convert_model does. It needs its own docstrings, which PYTHONOPTIMIZE=2 removes; and its
+    # check of TensorFlow's version fails on Python 3.13.
+    frontend = FrontEndManager().load_by_framework("tf")
+    nodes = GraphIteratorTFGraph(traced.graph, share_weights=True)  # has to live until `convert` is done
     compiled = openvino.Core().compile_model(
-        openvino.convert_model(graph),
+        frontend.convert(frontend.load(nodes)),
         "CPU",
         {
             "PERFORMANCE_HINT": "THROUGHPUT",

@@ -2,12 +2,13 @@
 
     pixels ──► prefix (frozen, a constant of the image) ──► suffix (partly unfrozen) ──► pooling ──► head
 
-Sandler et al. 2018 (arXiv:1801.04381) describe the backbone; the seed study's script, the head.
+Sandler et al. 2018 (arXiv:1801.04381) describe the backbone; the original study's script, the head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -21,7 +22,7 @@ from helpers.experiment import Experiment
 def pixels_to(network: keras.Model, cut_name: str | None) -> keras.Model:
     """The prefix: images (n, side, side, 3) in [0, 255] to the activations at the cut.
 
-    Resizes bilinearly and rescales to [-1, 1] as the seed does. With `POOLED`, the pooled features.
+    Resizes bilinearly and rescales to [-1, 1] as the original study does. With `POOLED`, the pooled features.
     """
     size = network.input_shape[1]
     images = keras.Input((32, 32, 3), name="images")
@@ -64,8 +65,10 @@ def head(experiment: Experiment, features: int, classes: int = 10) -> keras.Mode
     """The classifier on pooled features (n, features): norm, dense ReLU, dropout, softmax (n, classes).
 
     Without the dense layer the softmax starts at zero, so that it sends no random gradient into the backbone
-    (as in Kolesnikov et al. 2020, arXiv:1912.11370, section 3.3).
+    (as in Kolesnikov et al. 2020, arXiv:1912.11370, section 3.3). What is random depends on the experiment's
+    seed alone: Keras' own seeds come from the process, of which other threads may draw.
     """
+    seeds = _seeds(experiment.seed)
     inputs = keras.Input((features,), name="pooled")
     x = inputs
     if experiment.head_norm in ("batch", "frozen"):
@@ -73,11 +76,29 @@ def head(experiment: Experiment, features: int, classes: int = 10) -> keras.Mode
     elif experiment.head_norm == "layer":
         x = layers.LayerNormalization(name="head_norm")(x)
     if experiment.head_units:
-        x = layers.Dense(experiment.head_units, activation="relu", name="head_dense")(x)
-    x = layers.Dropout(experiment.dropout, name="head_dropout")(x)
-    start = "glorot_uniform" if experiment.head_units else "zeros"
+        start = keras.initializers.GlorotUniform(next(seeds))
+        x = layers.Dense(
+            experiment.head_units, activation="relu", kernel_initializer=start, name="head_dense"
+        )(x)
+    dropped = next(seeds) if experiment.dropout else None
+    x = layers.Dropout(experiment.dropout, seed=dropped, name="head_dropout")(x)
+    start = keras.initializers.GlorotUniform(next(seeds)) if experiment.head_units else "zeros"
     softmax = layers.Dense(classes, activation="softmax", kernel_initializer=start, name="head_softmax")
     return keras.Model(inputs, softmax(x), name="head")
+
+
+BACKBONE_SEEDS = 52
+"""One for each convolution of MobileNetV2."""
+
+
+def _seeds(seed: int) -> Iterator[int]:
+    """The seeds that Keras draws for the layers of a head, in order, if the process draws nothing else.
+
+    The first records were made with these: the process was seeded, and the backbone's layers took theirs.
+    """
+    draw = random.Random(seed)  # noqa: S311 (no secret depends on it)
+    drawn = [draw.randint(1, 10**9) for _ in range(BACKBONE_SEEDS + 3)]
+    return iter(drawn[BACKBONE_SEEDS:])
 
 
 def above_cut(network: keras.Model, top: keras.Model, experiment: Experiment) -> keras.Model:

@@ -64,7 +64,6 @@ def train(
     print(estimate(experiment), flush=True)
     started = time.perf_counter()
     images = sources.load(experiment, data_dir)
-    keras.utils.set_random_seed(experiment.seed)
     network = backbones.backbone(experiment)
     prefix = None
     if experiment.epochs_run and experiment.engine == "bank":

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from helpers import files
 from helpers.experiment import Experiment
+from helpers.paths import DEFAULT_BACKEND
 from helpers.records.published import read_log
 from helpers.records.run import CLASSES, VIEWS, Diagnosis, RecordError, Run, refused
 
@@ -159,8 +160,8 @@ def find(
 ) -> Run | None:
     """The record of this experiment in the first folder that has one, or None.
 
-    With `fingerprints`, only one made from those data and weights. Damaged records of other
-    experiments are passed over; RecordError is raised where this experiment's own is damaged.
+    With `fingerprints`, only one made from those data and weights, and by that backend. Damaged records of
+    other experiments are passed over; RecordError is raised where this experiment's own is damaged.
     """
     for folder in folders:
         for path in paths(folder):
@@ -171,7 +172,8 @@ def find(
                     raise
                 continue
             wanted = (fingerprints or {}).items()
-            if content.get("key") == experiment.key and wanted <= content.get("fingerprints", {}).items():
+            made = {"backend": DEFAULT_BACKEND, **content.get("fingerprints", {})}
+            if content.get("key") == experiment.key and wanted <= made.items():
                 return read(path)
     return None
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import kills
+import numpy as np
 import pytest
 
 from helpers import cache
@@ -272,6 +273,23 @@ def test_a_killed_workers_experiment_is_finished_by_another(swept: tuple[Path, S
     assert long.environment["threads"] == max(1, (os.cpu_count() or 1) // 2)
 
 
+def test_a_worker_trains_what_one_process_does(swept: tuple[Path, SweepError], tmp_path: Path) -> None:
+    """To the last bit of a record and of the weights, at equal threads, whatever Dask's threads draw."""
+    threads = str(max(1, (os.cpu_count() or 1) // 2))
+    for each in (SHORT, LONG):
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+                patch.setenv(name, threads)
+            alone, _ = kills.undisturbed(each, tmp_path / each.slug)
+        there = swept[0] / "results" / "miniature" / "smoke" / alone.path.name
+        assert kills.difference(store.read(there), alone) == 0
+        (weights,) = (tmp_path / each.slug).rglob("weights.npz")
+        with np.load(weights) as one, np.load(swept[0] / weights.relative_to(tmp_path / each.slug)) as other:
+            assert list(one) == list(other)
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name])
+
+
 def test_only_the_impossible_failed(swept: tuple[Path, SweepError]) -> None:
     first, second = str(swept[1]).splitlines()
     assert first.startswith("1 of 3 experiments failed")
@@ -291,7 +309,7 @@ def test_a_second_call_trains_nothing_and_needs_no_dask(
 def test_one_process_imports_no_dask(swept: tuple[Path, SweepError], monkeypatch: pytest.MonkeyPatch) -> None:
     kills.use(swept[0], monkeypatch)
     code = (
-        "import sys\nfrom helpers import sweep\nfrom helpers.experiment import Experiment\n"
+        "import sys\nfrom helpers.apps import sweep\nfrom helpers.experiment import Experiment\n"
         f"print(len(sweep.run([Experiment(**{asdict(SHORT)!r})])))\n"
         "assert not {'dask', 'distributed', 'fsspec', 'yaml', 'keras'} & sys.modules.keys()\n"
     )

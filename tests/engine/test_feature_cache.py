@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ from helpers.cache import CacheError
 from helpers.data.split import Split
 from helpers.engine import augment, backbones, feature_cache, forward, model
 from helpers.engine.feature_cache import ViewSpec
-from helpers.engine.forward import Prefix
+from helpers.engine.forward import Compute, Prefix
 
 MANY = 5 * feature_cache.STRETCH + 100
 """Rows of a view that is noted six times while it is written."""
@@ -106,6 +108,45 @@ def content(folder: Path, number: int = 0) -> bytes:
 # ---------------------------------------------------------------------------- the numbers
 
 
+def broken(network: keras.Model) -> Compute:
+    """What OpenVINO 2026.4's own converter does on Python 3.13."""
+    raise NameError("name 'tensorflow' is not defined")
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled() -> Iterator[None]:
+    """No test finds, or leaves, a prefix that was compiled under other conditions."""
+    forward._through.cache_clear()
+    yield
+    forward._through.cache_clear()
+
+
+def test_where_openvino_fails_keras_computes_and_one_line_says_so(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forward._say_once.cache_clear()
+    monkeypatch.setattr(forward, "_openvino", broken)
+    wanted = view(40)
+    for prefix in (tiny(), Prefix(tiny().network, backbones.POOLED, "other weights", "data")):
+        (rows,) = feature_cache.open_views(prefix, [wanted], progress=False)
+        expected = model.pixels_to(prefix.network, backbones.POOLED).predict(
+            wanted.view.images(wanted.split.images, np.arange(40)), verbose=0
+        )
+        np.testing.assert_allclose(rows, expected, rtol=2e-3, atol=2e-3)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "OpenVINO does not work here (NameError: \"name 'tensorflow' is not defined\")" in line
+
+
+def test_openvino_works_without_docstrings(store: Path) -> None:
+    """As PYTHONOPTIMIZE=2 leaves them; on Python 3.13 the other tests of this file show that it works."""
+    code = (
+        "import test_feature_cache as t; t.forward._openvino(t.model.pixels_to(t.tiny().network, 'pooled'))"
+    )
+    places = os.pathsep.join([str(paths.ROOT), str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    environment = os.environ | {"PYTHONPATH": places}
+    subprocess.run([sys.executable, "-OO", "-c", code], env=environment, check=True)
+
+
 def test_openvino_and_keras_agree(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     network = backbones.backbone(kills.small())
@@ -117,7 +158,8 @@ def test_openvino_and_keras_agree(store: Path, monkeypatch: pytest.MonkeyPatch) 
             (fast,) = feature_cache.open_views(prefix, wanted, progress=False)
         with monkeypatch.context() as patch:
             patch.setenv("REPORT_CACHE", str(store / "keras"))
-            patch.setattr(forward, "openvino_usable", lambda: False)
+            forward._through.cache_clear()
+            patch.setattr(forward, "_openvino", broken)
             (plain,) = feature_cache.open_views(prefix, wanted, progress=False)
         assert fast.shape == plain.shape == (70, *prefix.shape)
         # Relative to the size of the activations; float16, in which they are kept, rounds to 5e-4 of each.

@@ -1,6 +1,7 @@
 """The network: what is unfrozen, where it is cut, and that the parts are the whole."""
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -72,6 +73,31 @@ def head() -> keras.Model:
 @pytest.fixture(scope="module")
 def top() -> keras.Model:
     return head()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"dropout": 0.0}, {"head_units": 0}, {"seed": 7, "head_norm": "layer"}]
+)
+def test_a_head_starts_as_its_seed_says_whatever_else_draws(changes: dict[str, Any]) -> None:
+    """With the values that Keras itself draws in a process that was seeded and built the backbone first.
+
+    The first records were made so. Meanwhile another thread, such as Dask's, may draw from the process.
+    """
+    asked = Experiment(**changes)
+    keras.utils.set_random_seed(asked.seed)
+    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3), alpha=0.35)
+    x = inputs = keras.Input((FEATURES,))
+    if asked.head_units:
+        x = layers.Dense(asked.head_units, activation="relu")(x)
+    x = layers.Dropout(asked.dropout)(x)
+    x = layers.Dense(10, kernel_initializer="glorot_uniform" if asked.head_units else "zeros")(x)
+    expected = keras.Model(inputs, x)
+    random.seed("another thread")
+    for found in (model.head(asked, FEATURES), model.head(asked, FEATURES)):
+        norm = {id(v) for v in found.get_layer("head_norm").variables}
+        values = [v for v in found.variables if id(v) not in norm]
+        for one, other in zip(values, expected.variables, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def experiment(n_unfreeze: int, backbone_bn: Bn = "frozen") -> Experiment:
