@@ -61,7 +61,7 @@ def test_another_backends_record_and_views_have_names_of_their_own(
     kills.use(tmp_path, monkeypatch)
     assert door.find(SHORT) is None
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert door.find(SHORT) == run
+    assert getattr(door.find(SHORT), "id", None) == run.id
 
 
 def test_tensorflows_record_answers_on_every_backend(
@@ -69,7 +69,7 @@ def test_tensorflows_record_answers_on_every_backend(
 ) -> None:
     kills.use(usual[0], monkeypatch)
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert door.find(SHORT) == usual[1]
+    assert getattr(door.find(SHORT), "id", None) == usual[1].id
 
 
 def test_a_backend_that_is_not_ours_is_refused_in_one_line(
