@@ -1,7 +1,5 @@
 """The text of the notebooks as Markdown. Every number in it comes from a value; none is typed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,9 +56,6 @@ def _table(heads: Sequence[str], lines: Iterable[Iterable[Any]]) -> Markdown:
     return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
 
 
-# ---------------------------------------------------------------------------- where numbers come from
-
-
 def provenance(*runs: Run) -> Markdown:
     """Where the numbers of a notebook come from: scale, images, machine, versions, records.
 
@@ -86,9 +81,6 @@ def _versions(runs: Iterable[Run]) -> str:
         for name, version in run.versions.items():
             found.setdefault(name, {})[version] = None
     return ", ".join(f"{name} {' or '.join(versions)}" for name, versions in found.items())
-
-
-# ---------------------------------------------------------------------------- what was published
 
 
 def published_figures(claim_id: str, beside: Run | None = None) -> str:

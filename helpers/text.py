@@ -1,7 +1,5 @@
 """Numbers as text."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 

@@ -174,3 +174,13 @@ def write_run(
 def published_log(name: str = "run_final_optimized") -> Run:
     """One of the original study's five logs."""
     return store.read(published.PUBLISHED_LOGS / f"{name}.json")
+
+
+def recomputed(run: Run) -> dict[str, float]:
+    """A record's metrics, computed again from the probabilities that it stores."""
+    arrays = {
+        f"{split}_{view}": run.probabilities(split, view)
+        for split in ("val", "test")
+        for view in ("plain", "flipped")
+    }
+    return metrics.from_probabilities(arrays, run.class_counts, run.experiment.label_smoothing)

@@ -1,7 +1,5 @@
 """What a diagnosed run says of its batch norm: accuracies by kind of statistics, and the gap between them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +12,6 @@ from helpers.analysis.intervals import Proportion, describe_change
 from helpers.analysis.metrics import Array
 from helpers.records.run import Run
 from helpers.text import count_words, percent
-
-# ---------------------------------------------------------------------------- features
 
 ACTIVE_VARIANCE = 1e-3
 """Variance above which a channel is active: batch norm's epsilon in Keras, which halves such a variance.
@@ -112,9 +108,6 @@ def gap_correlation(run: Run, measure: str) -> float:
     epochs = range(1, len(run.diagnosis))
     distances = [statistics_distance(run, measure, epoch) for epoch in epochs]
     return float(stats.spearmanr(distances, [statistics_gap(run, epoch) for epoch in epochs]).statistic)
-
-
-# ---------------------------------------------------------------------------- one run, epoch by epoch
 
 
 @dataclass(frozen=True)
@@ -217,9 +210,6 @@ def halves(run: Run, epoch: int = -1) -> list[Proportion]:
     return [accuracy(run, statistics=kind, epoch=epoch) for kind in kinds]
 
 
-# ---------------------------------------------------------------------------- runs that differ in their seed
-
-
 class Repeats(tuple[Run, ...]):
     """Diagnosed runs of one experiment, one a seed: what they stand at after their last epoch."""
 
@@ -265,13 +255,3 @@ class Repeats(tuple[Run, ...]):
     def seeds(self) -> str:
         """Listed: '42, 0, 1'."""
         return ", ".join(str(run.seed) for run in self)
-
-    @property
-    def has_batch_norm(self) -> bool:
-        """Whether the head has a batch norm, frozen or not, whose statistics can be estimated anew."""
-        return best_statistics(self[0]) == "clean"
-
-    @property
-    def has_moving_norm(self) -> bool:
-        """Whether the head has a batch norm whose statistics move."""
-        return self[0].experiment.head_norm == "batch"

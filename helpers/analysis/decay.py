@@ -1,7 +1,5 @@
 """The arithmetic of weight decay in float32."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,23 +1,17 @@
 """Runs of one experiment that differ in their seed: matched, averaged, compared."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from helpers.analysis import intervals
-from helpers.analysis.intervals import Proportion
+from helpers.analysis.intervals import Gain, PairedTest, Proportion
 from helpers.experiment import Experiment
 from helpers.records.run import RecordError, Run
 
 Group = Sequence[Run]
-
-
-# ---------------------------------------------------------------------------- evidence
 
 
 def matching_runs(
@@ -59,26 +53,9 @@ def _key(experiment: Experiment, **changes: Any) -> str:
     return experiment.replace(**changes).key
 
 
-@dataclass(frozen=True)
-class Gain:
-    """Accuracy of one experiment less another's, -1 to 1, with its 95% interval.
-
-    seeds: how many both have; with 0 the two runs differ in their seed as well.
-    """
-
-    value: float
-    low: float
-    high: float
-    seeds: int
-
-    def __str__(self) -> str:
-        seeds = {0: "; different seeds", 1: ""}.get(self.seeds, f"; {self.seeds} seeds")
-        return f"{100 * self.value:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}{seeds})"
-
-
 def paired(
     first: Run, second: Run, split: str = "test", views: tuple[str, str] = ("plain", "plain")
-) -> intervals.PairedTest:
+) -> PairedTest:
     """The second run against the first on the images of 'val' or 'test', each by its own view's answers."""
     return intervals.paired(first.correct(split, views[0]), second.correct(split, views[1]))
 
@@ -86,8 +63,8 @@ def paired(
 def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain")) -> Gain:
     """What the second experiment's runs gain over the first's on the test images, by seed.
 
-    Where no seed is common to both, the first run of each is compared, and the text says so. Interval: the
-    paired bootstrap over images for one seed, Student's over the seeds that both have for more.
+    Where no seed is common to both, the first run of each is compared, and the text says so. For one seed the
+    interval is the paired bootstrap's over the images; for more it is Student's over the seeds.
     """
     by_seed = [{run.seed: run for run in group} for group in (first, second)]
     both = sorted(by_seed[0].keys() & by_seed[1].keys())
@@ -108,11 +85,7 @@ def accuracy(run: Run, split: str = "test", view: str = "plain") -> Proportion:
 
 
 def mean_accuracy(group: Group, split: str = "test", view: str = "plain") -> Proportion:
-    """An experiment's accuracy: Wilson's interval for a single run, Student's across the seeds of several.
-
-    split and view as in `Run.accuracy`.
-    """
-    split = split.removesuffix("_end2end")  # as callers named it before; goes with the last of them
+    """An experiment's accuracy: Wilson's interval for a single run, Student's across the seeds of several."""
     values = [run.accuracy(split, view) for run in group]
     if len(values) == 1:
         return intervals.proportion(values[0], group[0].size(split))

@@ -1,10 +1,7 @@
 """Shares with their intervals, and differences of two runs on the same images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,21 +10,6 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
-
-
-# ---------------------------------------------------------------------------- accuracy
-
-
-class Interval(Protocol):
-    """Whatever has an interval: a share, or a difference of two."""
-
-    @property
-    def low(self) -> float:
-        """The lower end."""
-
-    @property
-    def high(self) -> float:
-        """The upper end."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +52,6 @@ def across_seeds(shares: Sequence[float]) -> Proportion:
     return Proportion(float(centre), float(centre - half), float(centre + half), len(shares))
 
 
-# ---------------------------------------------------------------------------- two runs
-
-
 @dataclass(frozen=True)
 class PairedTest:
     """Second run against first on the same images. As text: '+0.4 points (0.1 to 0.7), p = 0.003'."""
@@ -93,6 +72,23 @@ class PairedTest:
         return (
             f"{100 * self.difference:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}), {p_value}"
         )
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Accuracy of one experiment less another's, -1 to 1, with its 95% interval.
+
+    seeds: how many both have; with 0 the two runs differ in their seed as well.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+    def __str__(self) -> str:
+        seeds = {0: "; different seeds", 1: ""}.get(self.seeds, f"; {self.seeds} seeds")
+        return f"{100 * self.value:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}{seeds})"
 
 
 def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int = 0) -> PairedTest:
@@ -117,8 +113,8 @@ def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int
     return PairedTest(difference, float(low), float(high), float(p_value), only_first, only_second, n)
 
 
-def describe_difference(test: Interval, better: str, worse: str, neither: str) -> str:
-    """The words for a paired difference: `neither` unless its 95% interval is clear of zero."""
+def describe_difference(test: PairedTest | Gain, better: str, worse: str, neither: str) -> str:
+    """The words for a difference: `neither` where its 95% interval holds zero."""
     if test.low > 0:
         return better
     return worse if test.high < 0 else neither

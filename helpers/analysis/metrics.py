@@ -5,8 +5,6 @@ predictions are (n,) whole numbers from 0, correctness is (n,) bool. Accuracies 
 turn into per cent only as text. Intervals are at 95%.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from helpers.analysis.intervals import Proportion, proportion
-from helpers.records.run import Run
 
 Array = NDArray[Any]
 SMALLEST = 2.0**-24
@@ -28,9 +25,6 @@ SMALLEST = 2.0**-24
 def tta(plain: Array, flipped: Array) -> Array:
     """Flip test-time augmentation: mean (n, classes) of an image's and its mirror image's probabilities."""
     return (np.asarray(plain, np.float32) + np.asarray(flipped, np.float32)) / 2
-
-
-# ---------------------------------------------------------------------------- classes
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int = 10) -> NDArray[np.int64]:
@@ -68,9 +62,6 @@ def confused_pairs(matrix: ArrayLike, classes: Sequence[str]) -> list[ConfusedPa
     return sorted(pairs, key=lambda pair: -pair.errors)
 
 
-# ---------------------------------------------------------------------------- calibration and loss
-
-
 @dataclass(frozen=True)
 class Reliability:
     """The reliability curve: one value a bin of the largest probability, NaN where the bin is empty."""
@@ -98,14 +89,6 @@ def reliability(probabilities: Array, labels: ArrayLike, bins: int = 15) -> Reli
         return Reliability(np.linspace(0, 1, bins + 1), count, *sums)
 
 
-def expected_calibration_error(probabilities: Array, labels: ArrayLike, bins: int = 15) -> float:
-    """Distance of confidence from accuracy, in 0 to 1, averaged over the images (Guo et al. 2017, eq. 3)."""
-    curve = reliability(probabilities, labels, bins)
-    filled = curve.count > 0
-    gaps = np.abs(curve.accuracy - curve.confidence)[filled]
-    return float(np.average(gaps, weights=curve.count[filled]))
-
-
 def negative_log_likelihood(probabilities: Array, labels: ArrayLike) -> float:
     """Mean of -log p(true class), in nats."""
     return smoothed_cross_entropy(probabilities, labels, smoothing=0)
@@ -119,17 +102,20 @@ class Calibration:
     """Mean of the largest probability, 0 to 1."""
     accuracy: float
     error: float
-    """The expected calibration error, 0 to 1."""
+    """The expected calibration error, 0 to 1: confidence less accuracy, bin by bin (Guo et al., eq. 3)."""
     log_loss: float
     """Mean negative logarithm of the true class's probability, in nats."""
 
 
 def calibration(probabilities: Array, labels: ArrayLike, bins: int = 15) -> Calibration:
     """Confidence, accuracy, calibration error and log loss of probabilities (n, classes)."""
+    curve = reliability(probabilities, labels, bins)
+    filled = curve.count > 0
+    gaps = np.abs(curve.accuracy - curve.confidence)[filled]
     return Calibration(
         confidence=float(probabilities.max(axis=1).mean()),
         accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
-        error=expected_calibration_error(probabilities, labels, bins),
+        error=float(np.average(gaps, weights=curve.count[filled])),
         log_loss=negative_log_likelihood(probabilities, labels),
     )
 
@@ -152,9 +138,6 @@ def smoothing_floor(smoothing: float, classes: int = 10) -> float:
     return float(stats.entropy(label))
 
 
-# ---------------------------------------------------------------------------- a record's metrics
-
-
 def from_probabilities(
     arrays: Mapping[str, Array], class_counts: Mapping[str, Sequence[int]], label_smoothing: float
 ) -> dict[str, float]:
@@ -171,16 +154,3 @@ def from_probabilities(
         values[f"{split}_tta"] = float(np.mean(tta(plain, flipped).argmax(axis=1) == true))
     values["val_loss"] = smoothed_cross_entropy(arrays["val_plain"], labels["val"], label_smoothing)
     return values
-
-
-def recompute(run: Run) -> dict[str, float]:
-    """The same metrics from what the record stores: `run.metrics` must agree.
-
-    Raises RecordError for a published log or a screening record, which hold no probabilities.
-    """
-    arrays = {
-        f"{split}_{view}": run.probabilities(split, view)
-        for split in ("val", "test")
-        for view in ("plain", "flipped")
-    }
-    return from_probabilities(arrays, run.class_counts, run.experiment.label_smoothing)

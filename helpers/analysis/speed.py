@@ -1,7 +1,5 @@
 """What `make bench` measured, and what a run would take in plain Keras at those speeds."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

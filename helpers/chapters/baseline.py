@@ -1,12 +1,8 @@
 """Chapter 2: the frozen network with a new head."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from helpers import run
 from helpers.analysis import groups, metrics
@@ -45,14 +41,10 @@ class Baseline:
         return _accuracies(self.logs)
 
     @property
-    def mean(self) -> Proportion:
-        """Test accuracy over the seeds; of a single run its own."""
-        return groups.mean_accuracy(list(self.runs.values()), "test_end2end")
-
-    @property
-    def spread(self) -> float:
-        """Test accuracy of the best seed less that of the worst, 0 to 1."""
-        return float(np.ptp([each.test_accuracy for each in self.runs.values()]))
+    def row(self) -> common.Row:
+        """The seeds taken together."""
+        runs = list(self.runs.values())
+        return common.Row(runs, runs)
 
     @property
     def train(self) -> list[float]:
@@ -73,7 +65,7 @@ class Baseline:
     @property
     def classes(self) -> dict[str, Proportion]:
         """Class to test accuracy of the first run, the hardest first."""
-        shares = metrics.class_accuracy(np.asarray(self.first.confusion_matrix))
+        shares = metrics.class_accuracy(self.first.matrix())
         named = zip(sources.CLASSES[self.first.dataset], shares, strict=True)
         return dict(sorted(named, key=lambda pair: pair[1].value))
 
@@ -83,16 +75,11 @@ class Baseline:
 
         The last is how many times faster stage 1 was than with a pass through the backbone in every epoch.
         """
-        return [
-            (
-                name,
-                f"{each.storing_seconds:,.0f} s",
-                f"{each.stage1_seconds:,.0f} s",
-                len(each.stage1),
-                f"{groups.storing_gain(each):.1f}",
-            )
-            for name, each in self.runs.items()
-        ]
+        found = []
+        for name, each in self.runs.items():
+            times = f"{each.storing_seconds:,.0f} s", f"{each.stage1_seconds:,.0f} s"
+            found.append((name, *times, len(each.stage1), f"{groups.storing_gain(each):.1f}"))
+        return found
 
 
 def _accuracies(runs: Mapping[str, Run]) -> list[Accuracies]:

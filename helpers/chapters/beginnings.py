@@ -1,7 +1,5 @@
 """Chapter 3: the beginning of the run that failed, repeated with one thing changed, and at other rates."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -57,8 +55,11 @@ class Beginnings:
     @property
     def gaps(self) -> dict[str, str]:
         """Intervention that leaves the head a batch norm to what is hidden, in points: '+7.9, +4.6'."""
-        normed = {name: group for name, group in self.changed.items() if group.has_batch_norm}
-        return {name: listed((100 * gap for gap in each.gaps), "+.1f") for name, each in normed.items()}
+        return {
+            name: listed((100 * gap for gap in group.gaps), "+.1f")
+            for name, group in self.changed.items()
+            if batchnorm.best_statistics(group[0]) == "clean"
+        }
 
     @property
     def by_length(self) -> list[Row]:
@@ -122,7 +123,8 @@ class Beginnings:
 
     def active_where(self, moving: bool) -> list[int]:
         """Active channels at the end of every intervention's runs with a moving batch norm, or without."""
-        alike = [group for group in self.changed.values() if group.has_moving_norm is moving]
+        found = self.changed.values()
+        alike = [group for group in found if (group[0].experiment.head_norm == "batch") is moving]
         return [count for group in alike for count in group.active]
 
     def fell(self, statistics: str) -> list[str]:
@@ -132,8 +134,6 @@ class Beginnings:
         """
         counts = {name: group.count_worse(statistics) for name, group in self.changed.items()}
         return [f"*{name}* ({count})" for name, count in counts.items() if count]
-
-    # ---------------------------------------------------------------- by rate
 
     @property
     def rate(self) -> float:

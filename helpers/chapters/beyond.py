@@ -1,7 +1,5 @@
 """Chapter 7: what training the same network otherwise buys, and what it costs."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,8 +116,6 @@ class Beyond:
         """Whether the ladder is shown to its end, where depth is what changes."""
         return len(self.rungs) == len(experiments.LADDER)
 
-    # ------------------------------------------------------------------------ the ladder
-
     @property
     def changes(self) -> dict[str, str]:
         """Rung to what it changes in the one below; the lowest, in the study's fine-tune."""
@@ -166,8 +162,6 @@ class Beyond:
             lines["the protocol, plain Keras (computed)"] = slow, lines["the study's protocol"][1]
         return lines
 
-    # ------------------------------------------------------------------------ recipes and the best network
-
     @property
     def neighbours(self) -> list[PairedTest]:
         """AdamW at the rates beside the recipes' own, against it."""
@@ -199,10 +193,7 @@ class Beyond:
     @property
     def calibration(self) -> dict[str, metrics.Calibration]:
         """How far the probabilities of the pair can be believed, on the test images."""
-        return {
-            name: metrics.calibration(each.probabilities("test"), each.labels("test"))
-            for name, each in self.pair.items()
-        }
+        return {name: common.calibration(each) for name, each in self.pair.items()}
 
     @property
     def answers(self) -> tuple[Array, Array, Array] | None:

@@ -1,15 +1,49 @@
 """What several chapters share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
 
 from helpers import run
 from helpers.analysis import groups, metrics
-from helpers.analysis.intervals import Proportion
+from helpers.analysis.intervals import Gain, Proportion
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records.run import Run
 from helpers.study.experiments import SEEDS
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seed, and those of another experiment that they are compared with."""
+
+    runs: groups.Group
+    reference: groups.Group
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of each run."""
+        return [each.seed for each in self.runs]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Of each run on the test images, 0 to 1."""
+        return [each.test_accuracy for each in self.runs]
+
+    @property
+    def mean(self) -> Proportion:
+        """Test accuracy over the seeds; of a single run its own."""
+        return groups.mean_accuracy(self.runs)
+
+    @property
+    def spread(self) -> float:
+        """Test accuracy of the best seed less that of the worst, 0 to 1."""
+        return float(np.ptp(self.accuracies))
+
+    @property
+    def gain(self) -> Gain | None:
+        """Over the reference; None for the reference itself."""
+        return None if self.runs is self.reference else groups.gain(self.reference, self.runs)
 
 
 def refuse_below(low: int, **parameters: int) -> None:

@@ -1,7 +1,5 @@
 """Chapter 4: the careful fine-tune."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +7,8 @@ from typing import Any
 from helpers import paths, run
 from helpers.analysis import groups, metrics, speed
 from helpers.analysis.decay import decay_step
-from helpers.analysis.groups import Gain, Group
-from helpers.analysis.intervals import PairedTest, Proportion
+from helpers.analysis.groups import Group
+from helpers.analysis.intervals import PairedTest
 from helpers.chapters import common
 from helpers.data import sources
 from helpers.experiment import Experiment
@@ -46,43 +44,12 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Network:
-    """Runs that differ in their seed, and what they gain on the frozen network (None for itself)."""
-
-    name: str
-    seeds: list[int]
-    accuracies: list[float]
-    """On the test images, 0 to 1, seed by seed."""
-    mean: Proportion
-    gain: Gain | None
-
-
-@dataclass(frozen=True)
 class ClassChange:
     """Test images of a class that the frozen network got right, and how many more the fine-tuned one did."""
 
     name: str
     before: int
     gained: int
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Short runs of one kind: those at hand, by what each changes, and how many are planned."""
-
-    name: str
-    runs: Mapping[str, Run]
-    planned: int
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Two short runs that should be equal where decay is rounded away."""
-
-    name: str
-    same: bool
-    """Whether all losses and accuracies of all epochs are equal to the last digit."""
-    gain: PairedTest
 
 
 @dataclass(frozen=True)
@@ -118,10 +85,6 @@ class Finetune:
         """Passes over the training set in a run's stage 2."""
         return len(published.real_epochs(of))
 
-    def lowest(self, of: Run) -> float:
-        """The lowest validation accuracy after an epoch of a run's stage 2, 0 to 1."""
-        return min(of.stage2.val_accuracy)
-
     def gap(self, of: Run) -> float:
         """Training less validation accuracy in the last whole pass of a run's stage 2, -1 to 1."""
         last, curve = published.real_epochs(of)[-1], of.stage2
@@ -138,19 +101,9 @@ class Finetune:
         return self.against_frozen(found[0]) if found else None
 
     @property
-    def networks(self) -> list[Network]:
-        """The networks that were repeated with other seeds."""
-        start = self.repeated["frozen"]
-        return [
-            Network(
-                name,
-                [each.seed for each in runs],
-                [each.test_accuracy for each in runs],
-                groups.mean_accuracy(runs),
-                None if name == "frozen" else groups.gain(start, runs),
-            )
-            for name, runs in self.repeated.items()
-        ]
+    def networks(self) -> dict[str, common.Row]:
+        """The networks that were repeated with other seeds, each compared with the frozen one."""
+        return {name: common.Row(runs, self.repeated["frozen"]) for name, runs in self.repeated.items()}
 
     # ------------------------------------------------------------------------ losses
 
@@ -212,13 +165,13 @@ class Finetune:
         return self._short()
 
     @property
-    def kinds(self) -> list[Kind]:
-        """The short runs by kind."""
-        found = []
+    def kinds(self) -> dict[str, tuple[dict[str, Run], int]]:
+        """Kind of short runs to those at hand, by what each changes, and to how many are planned."""
+        found = {}
         for kind, sweeps in KINDS.items():
             planned = experiments.varying(SHORT, [e for name in sweeps for e in experiments.SWEEPS[name]])
             runs = {name: self.short[each.key] for name, each in planned.items() if each.key in self.short}
-            found.append(Kind(kind, runs, len(planned)))
+            found[kind] = runs, len(planned)
         return found
 
     @property
@@ -272,11 +225,6 @@ class Finetune:
         return {rate: decay_step(rate, self.careful.weight_decay) for rate in rates}
 
     @property
-    def decay_arrives(self) -> bool:
-        """Whether a step at this chapter's rate changes any weight."""
-        return self.decays[self.careful.learning_rate][0] > 0
-
-    @property
     def steps(self) -> int:
         """Optimizer steps of stage 2."""
         return -(-self.tuned.train_images // self.careful.batch_size) * len(self.tuned.stage2)
@@ -287,14 +235,17 @@ class Finetune:
         return float(1 - (1 - self.careful.learning_rate * self.careful.weight_decay) ** self.steps)
 
     @property
-    def twins(self) -> list[Twins]:
-        """The pairs of short runs, with decay and without, that are at hand."""
+    def twins(self) -> list[tuple[str, bool, PairedTest]]:
+        """Short runs with decay and without: name, whether all their curves are equal, what the second gains.
+
+        Where decay is rounded away, all losses and accuracies of a pair are equal to the last digit.
+        """
         pairs = {"weight decay or none": (self.reference, self._short(weight_decay=0.0))}
         for rate in experiments.RATES["adam"]:
             decayed, plain = (self._short(optimizer=name, learning_rate=rate) for name in ("adamw", "adam"))
             pairs[f"AdamW or Adam at {scientific(rate)}"] = decayed, plain
         return [
-            Twins(name, one.curves == two.curves, groups.paired(one, two))
+            (name, one.curves == two.curves, groups.paired(one, two))
             for name, (one, two) in pairs.items()
             if one and two
         ]

@@ -1,7 +1,5 @@
 """Chapter 3: the run that failed, run again whole, repeated, and taken apart."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +10,7 @@ import numpy as np
 from helpers import run
 from helpers.analysis import batchnorm, groups, intervals
 from helpers.analysis.batchnorm import Lows, Repeats
-from helpers.analysis.groups import Gain
-from helpers.analysis.intervals import PairedTest, Proportion
+from helpers.analysis.intervals import Gain, PairedTest, Proportion
 from helpers.chapters import common
 from helpers.chapters.beginnings import Beginnings, Row
 from helpers.experiment import Experiment
@@ -43,22 +40,6 @@ class Log:
     passes_after_best: int
     after_lowest: int
     """Logged epochs after that of the lowest validation loss."""
-
-    @classmethod
-    def of(cls, log: Run) -> Log:
-        """From the log."""
-        real, curves = published.real_epochs(log), log.stage2
-        best, last = int(np.argmax(curves.val_accuracy)), len(curves) - 1
-        return cls(
-            epochs=len(curves),
-            passes=len(real),
-            best=max(curves.val_accuracy),
-            test=groups.accuracy(log),
-            train=[curves.accuracy[epoch] for epoch in real],
-            after_best=last - best,
-            passes_after_best=sum(epoch > best for epoch in real),
-            after_lowest=last - curves.kept_epoch,
-        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +92,7 @@ class Whole:
     @property
     def against(self) -> PairedTest:
         """The run less the careful one, on the same test images."""
-        return intervals.paired(self.careful.correct("test"), self.run.correct("test"))
+        return groups.paired(self.careful, self.run)
 
     @property
     def active(self) -> list[int]:
@@ -174,7 +155,18 @@ class Failure:
     @property
     def published(self) -> Log:
         """The study's log in numbers."""
-        return Log.of(self.log)
+        real, curves = published.real_epochs(self.log), self.log.stage2
+        best, last = int(np.argmax(curves.val_accuracy)), len(curves) - 1
+        return Log(
+            epochs=len(curves),
+            passes=len(real),
+            best=max(curves.val_accuracy),
+            test=groups.accuracy(self.log),
+            train=[curves.accuracy[epoch] for epoch in real],
+            after_best=last - best,
+            passes_after_best=sum(epoch > best for epoch in real),
+            after_lowest=last - curves.kept_epoch,
+        )
 
     @property
     def on_the_studys_images(self) -> bool:
@@ -199,11 +191,6 @@ class Failure:
         """Test accuracy of one way to train less another's, over the seeds that both have."""
         first, second = ([each.run for each in self.whole[name].values()] for name in (over, way))
         return groups.gain(first, second)
-
-    @property
-    def accuracies(self) -> list[list[float]]:
-        """Validation accuracy of the runs as logged after each pass, by seed."""
-        return [one.accuracy for one in self.whole[LOGGED].values()]
 
     @property
     def courses(self) -> list[Row]:
@@ -232,7 +219,7 @@ class Failure:
         """Of the three: the paired test against the frozen network, its words, the careful rate's test."""
         found: list[Row] = []
         for way, one in self.three.items():
-            test = intervals.paired(self.frozen.correct("test"), one.run.correct("test"))
+            test = groups.paired(self.frozen, one.run)
             words = intervals.describe_difference(test, better, worse, neither)
             found.append((way, test, words, "–" if way == CAREFUL else one.against))
         return found
@@ -360,51 +347,35 @@ class Failure:
         ]
 
 
-def load(
-    *,
-    dataset: str,
-    scale: str,
-    seed: int,
-    n_unfreeze: int,
-    learning_rate: float,
-    careful_rate: float,
-    optimizer: str,
-    batch_size: int,
-    epochs: int,
-) -> Failure:
+def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str, **given: Any) -> Failure:
     """The chapter's runs: trained where they are not stored, but for whole runs with other seeds.
 
-    Raises ExperimentError, before anything trains, where there is nothing to fine-tune.
+    `given` are the data set, the scale, n_unfreeze, batch_size and epochs. Raises ExperimentError, before
+    anything trains, where there is nothing to fine-tune.
     """
-    common.refuse_below(1, n_unfreeze=n_unfreeze, epochs=epochs)
-    size: dict[str, Any] = {
-        "dataset": dataset,
-        "scale": scale,
-        "n_unfreeze": n_unfreeze,
-        "batch_size": batch_size,
-    }
+    common.refuse_below(1, n_unfreeze=given["n_unfreeze"], epochs=given["epochs"])
+    where = {"dataset": given["dataset"], "scale": given["scale"]}
     failing = {"learning_rate": learning_rate, "optimizer": optimizer}
     bases = {
-        LOGGED: experiments.TABLE["fine-tune 30, 3e-4, as logged"].replace(**failing),
+        LOGGED: experiments.LOGGED.replace(**failing),
         PUBLISHED: experiments.TABLE["fine-tune 30, 3e-4, as published"].replace(**failing),
         CAREFUL: experiments.HEADLINE.replace(learning_rate=careful_rate, optimizer=optimizer),
         FROZEN: experiments.FROZEN_NORM.replace(**failing),
     }
-    asked = {
-        way: experiments.for_notebook(base, seed=seed, epochs=epochs, **size) for way, base in bases.items()
-    }
-    start = experiments.for_notebook(experiments.BASELINE, dataset=dataset, scale=scale, seed=seed)
+    asked = {way: experiments.for_notebook(base, seed=seed, **given) for way, base in bases.items()}
+    start = experiments.for_notebook(experiments.BASELINE, seed=seed, **where)
     frozen, *_ = (run.run(each) for each in (start, asked[PUBLISHED], asked[LOGGED], asked[CAREFUL]))
     pairs = {way: common.by_seed(asked[way], asked[CAREFUL]) for way in (LOGGED, PUBLISHED, CAREFUL, FROZEN)}
     whole = {way: {one: Whole(*both) for one, both in found.items()} for way, found in pairs.items()}
 
     # A run that is no longer than its beginning is its own beginning, and is not trained twice.
-    few = epochs if asked[LOGGED].epochs_run <= experiments.ANATOMY_EPOCHS else experiments.ANATOMY_EPOCHS
+    is_short = asked[LOGGED].epochs_run <= experiments.ANATOMY_EPOCHS
+    beginning = given if is_short else {**given, "epochs": experiments.ANATOMY_EPOCHS}
 
     def begun(group: list[Experiment]) -> Repeats:
-        return Repeats(run.run(experiments.for_notebook(each, epochs=few, **size)) for each in group)
+        return Repeats(run.run(experiments.for_notebook(each, **beginning)) for each in group)
 
-    seeds, names, points = experiments.anatomy(scale, seed)
+    seeds, names, points = experiments.anatomy(given["scale"], seed)
     changed = {
         name: begun([experiments.intervention(name, one, **failing) for one in seeds]) for name in names
     }

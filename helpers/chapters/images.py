@@ -1,7 +1,5 @@
 """Chapter 1: the images, and what the network is given."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,17 +19,6 @@ CLASSES = sources.CLASSES["cifar10"]
 SPLITS = {"training": "train", "validation": "val", "test": "test"}
 SIZES = [(name, *(f"{getattr(scale, part):,}" for part in SPLITS.values())) for name, scale in SCALES.items()]
 """Of each scale its name and the images of SPLITS, at most."""
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """How far a view of the standard augmentation may be from its image, either way."""
-
-    degrees: float
-    shift: float
-    """Share of the side."""
-    zoom: float
-    """Share of the scale."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +46,10 @@ class Images:
         return (self.experiment.image_size / self.data.test.images.shape[1]) ** 2
 
     @property
-    def ranges(self) -> Ranges:
-        """The ranges of the standard augmentation."""
+    def ranges(self) -> tuple[float, float, float]:
+        """How far a standard view turns (degrees), shifts and zooms (shares of the side), either way."""
         augment = run.pictures().augment
-        return Ranges(augment.ROTATION_DEGREES, augment.SHIFT, augment.ZOOM)
+        return augment.ROTATION_DEGREES, augment.SHIFT, augment.ZOOM
 
     def enlarged(self, images: np.ndarray) -> np.ndarray:
         """Images (n, 32, 32, 3) as the network sees them, float32 (n, side, side, 3)."""

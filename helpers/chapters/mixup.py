@@ -1,28 +1,15 @@
 """Chapter 5: mixup."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
 from helpers import run
 from helpers.analysis import groups
-from helpers.analysis.groups import Gain
-from helpers.analysis.intervals import PairedTest, Proportion
+from helpers.analysis.intervals import Gain, PairedTest, Proportion
 from helpers.chapters import common
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.text import percent
-
-
-@dataclass(frozen=True)
-class RateDrops:
-    """The epochs, from 1, before which the learning rate fell. As text: 'before epoch 21, 27', or 'never'."""
-
-    epochs: list[int]
-
-    def __str__(self) -> str:
-        return f"before epoch {', '.join(map(str, self.epochs))}" if self.epochs else "never"
+from helpers.text import listed, percent
 
 
 @dataclass(frozen=True)
@@ -39,20 +26,16 @@ class Mixup:
         return [each.threads for each in self.runs.values()]
 
     @property
-    def threads_differ(self) -> bool:
-        """Whether the two ran on different numbers of threads, which changes a run as another seed would."""
-        return len(set(self.threads)) > 1
-
-    @property
     def tests_claim(self) -> bool:
         """Whether the study's claim is about such runs: those of CIFAR-10 at full scale."""
         return all((each.dataset, each.scale) == ("cifar10", "full") for each in self.runs.values())
 
     @property
-    def rate_drops(self) -> dict[str, RateDrops]:
-        """When the schedule lowered the rate of each of the two."""
+    def rate_drops(self) -> dict[str, str]:
+        """When the schedule lowered the rate of each of the two: 'before epoch 21, 27', or 'never'."""
         spans = {name: list(groups.epochs_by_rate(each).values()) for name, each in self.runs.items()}
-        return {name: RateDrops([epochs[0] for epochs in each[1:]]) for name, each in spans.items()}
+        drops = {name: listed((epochs[0] for epochs in each[1:]), "d") for name, each in spans.items()}
+        return {name: f"before epoch {epochs}" if epochs else "never" for name, epochs in drops.items()}
 
     @property
     def accuracies(self) -> list[Proportion]:

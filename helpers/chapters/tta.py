@@ -1,14 +1,11 @@
 """Chapter 6: averaging over the flip, and calibration."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
 from helpers import run
 from helpers.analysis import groups, intervals
-from helpers.analysis.groups import Gain
-from helpers.analysis.intervals import PairedTest, Proportion
+from helpers.analysis.intervals import Gain, PairedTest, Proportion
 from helpers.chapters import common
 from helpers.records import published, store
 from helpers.records.run import Run, refused
@@ -17,21 +14,6 @@ from helpers.text import percent
 
 VIEWS = {"plain": "plain", "averaged": "tta"}
 """The chapter's words for predictions to a record's."""
-
-
-@dataclass(frozen=True)
-class Logged:
-    """What the study's log says of averaging over the flip; accuracies in 0 to 1."""
-
-    stated: float
-    """The test accuracy that it states."""
-    averaged: Proportion
-    """That of its confusion matrix, which counts other predictions."""
-
-    @property
-    def gain(self) -> float:
-        """What averaging then gained, -1 to 1."""
-        return self.averaged.value - self.stated
 
 
 @dataclass(frozen=True)
@@ -50,12 +32,15 @@ class Averaging:
         return self.runs["fine-tuned"]
 
     @property
-    def logged(self) -> Logged:
-        """What the study's log says. Raises RecordError where its matrix is of the stated predictions."""
+    def logged(self) -> Proportion:
+        """Test accuracy of the log's confusion matrix, which counts other predictions than its accuracy.
+
+        Raises RecordError where the two are of the same predictions.
+        """
         averaged = published.tta_accuracy(self.log)
         if averaged is None:
             raise refused(self.log.path, "its confusion matrix has the accuracy that it states")
-        return Logged(self.log.test_accuracy, intervals.proportion(averaged, self.log.size("test")))
+        return intervals.proportion(averaged, self.log.size("test"))
 
     @property
     def answers(self) -> list[tuple[str, Proportion, Proportion, PairedTest]]:

@@ -3,74 +3,32 @@
 The findings are computed from full-scale records. One that lacks a record names what is to be run.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import get_args
 
 from helpers import paths, run
 from helpers.analysis import batchnorm, groups, speed
-from helpers.analysis.groups import Gain, Group
+from helpers.analysis.groups import Group
 from helpers.analysis.intervals import Proportion, describe_change, describe_difference
+from helpers.chapters import common
 from helpers.chapters.beyond import errors_left
 from helpers.chapters.forgetting import Whole
 from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import Run
-from helpers.study import claims, experiments, rules, verdict
+from helpers.study import claims, experiments, verdict
+from helpers.study.experiments import LOGGED
+from helpers.study.rules import Outcome
 from helpers.text import listed, percent, points, scientific, span
 
 MORE_SEEDS = range(5)
 """Seeds whose runs are shown beside the notebook's own, where they exist."""
-OUTCOMES: tuple[rules.Outcome, ...] = ("reproduced", "partly", "not reproduced", "not yet run")
 PUBLISHED = experiments.TABLE["fine-tune 30, 3e-4, as published"]
-LOGGED = experiments.TABLE["fine-tune 30, 3e-4, as logged"]
 SEEDS = ", ".join(map(str, experiments.SEEDS))
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the study's table: its runs, which differ in their seed, and those of the headline."""
-
-    runs: Sequence[Run]
-    headline: Sequence[Run]
-
-    @property
-    def seeds(self) -> list[int]:
-        """Of each run."""
-        return [each.seed for each in self.runs]
-
-    @property
-    def mean(self) -> Proportion:
-        """Test accuracy over the seeds."""
-        return groups.mean_accuracy(self.runs)
-
-    @property
-    def spread(self) -> float | None:
-        """Test accuracy of the best seed less that of the worst, 0 to 1; None of a single one."""
-        shares = [each.test_accuracy for each in self.runs]
-        return float(np.ptp(shares)) if len(shares) > 1 else None
-
-    @property
-    def gain(self) -> Gain | None:
-        """Over the headline; None for the headline itself."""
-        return None if self.runs is self.headline else groups.gain(self.headline, self.runs)
-
-
-@dataclass(frozen=True)
-class Courses:
-    """Validation accuracy, 0 to 1, of the runs that failed, after each pass."""
-
-    study: list[float]
-    logged: list[float]
-    """Of ours as logged, as many passes as the study's log holds."""
-    published: list[float]
-    """Of ours as published, to its end."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +47,9 @@ class Verdicts:
     """Row to the test accuracy that was published, 0 to 1; empty unless the runs compare with the study's."""
 
     @property
-    def rows(self) -> dict[str, Row]:
-        """The study's table."""
-        return {name: Row(runs, self.table["headline"]) for name, runs in self.table.items()}
+    def rows(self) -> dict[str, common.Row]:
+        """The study's table, each row compared with the headline."""
+        return {name: common.Row(runs, self.table["headline"]) for name, runs in self.table.items()}
 
     @property
     def runs(self) -> list[Run]:
@@ -99,19 +57,24 @@ class Verdicts:
         return [each for runs in self.table.values() for each in runs]
 
     @property
-    def courses(self) -> Courses | None:
-        """The failed runs; None where one is missing, or no claim is judged."""
+    def courses(self) -> dict[str, list[float]]:
+        """Validation accuracy after each pass, 0 to 1: of the 'study', of ours 'as logged', 'as published'.
+
+        Ours as logged is cut to the passes that the study's log holds. Empty where a run is missing, or no
+        claim is judged.
+        """
         logged, plain = run.find(LOGGED), run.find(PUBLISHED)
         if not (self.claims and logged and plain):
-            return None
+            return {}
         log = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
         study = [log.stage2.val_accuracy[epoch] for epoch in published.real_epochs(log)]
-        return Courses(study, logged.stage2.val_accuracy[: len(study)], plain.stage2.val_accuracy)
+        ours = logged.stage2.val_accuracy[: len(study)]
+        return {"study": study, "as logged": ours, "as published": plain.stage2.val_accuracy}
 
     @property
     def widest(self) -> float:
         """The largest spread of the seeds of a row, 0 to 1."""
-        return max((row.spread or 0.0 for row in self.rows.values()), default=0.0)
+        return max((row.spread for row in self.rows.values()), default=0.0)
 
     @property
     def closest(self) -> float:
@@ -150,9 +113,6 @@ def load(*, dataset: str, scale: str, seed: int) -> Verdicts:
 
 # ---------------------------------------------------------------------------- findings
 
-WAITING = "*Not yet run: {}.*"
-"""Stands in the place of a finding whose record is missing."""
-
 
 class _Missing(LookupError):
     """A record that a finding needs is not among the runs."""
@@ -174,7 +134,7 @@ def _finding_or_waiting(tell: Callable[[Group], str], runs: Group) -> str:
     try:
         return tell(runs)
     except _Missing as missing:
-        return WAITING.format(missing)
+        return f"*Not yet run: {missing}.*"
 
 
 def _at_hand(runs: Group, experiment: Experiment) -> list[Run]:
@@ -193,7 +153,7 @@ def _headline(runs: Group) -> str:
     _run(runs, experiments.HEADLINE)
     verdicts = {claim.id: verdict.judge(claim, runs) for claim in claims.CLAIMS}
     counts = Counter(each.outcome for each in verdicts.values())
-    tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
     short = sum(any(run.is_screening for run in each.runs) for each in verdicts.values())
     best = verdicts["C5"]
     seeds = f"over {len(best.runs)} seeds" if len(best.runs) > 1 else "with one seed"

@@ -1,7 +1,5 @@
 """Figures of a diagnosed run: what was measured between its epochs, from records alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +31,7 @@ def _by_seed(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
 
 
 @styled
-def accuracy_by_statistics(run: Run, title: str = "") -> Figure:
+def accuracy_by_statistics(run: Run) -> Figure:
     """Validation accuracy of the same weights, epoch by epoch, with each kind of statistics.
 
     Two panels: on the images as they are and augmented as in training.
@@ -70,11 +68,11 @@ def accuracy_by_statistics(run: Run, title: str = "") -> Figure:
         "line shows, others lie beneath it"
     )
     described = f"Validation accuracy by epoch of {run.name}, with four kinds of batch-norm statistics"
-    return style.finished(figure, title or found_title, described, note, style.cautions({run.name: run}))
+    return style.finished(figure, found_title, described, note, style.cautions({run.name: run}))
 
 
 @styled
-def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
+def interventions(groups: Mapping[str, Sequence[Run]]) -> Figure:
     """Validation accuracy after the last epoch, a row an intervention and a mark a seed.
 
     Filled: as Keras evaluates. Hollow: with the statistics re-estimated on clean training images; at least
@@ -121,11 +119,11 @@ def interventions(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figur
     found_title = f"Evaluation hides up to {100 * gaps[most]:.1f} points ({most})"
     if least != most:
         found_title += f", and at most {100 * gaps[least]:.1f} ({least})"
-    return style.finished(figure, title or found_title, described, style.cautions(every))
+    return style.finished(figure, found_title, described, style.cautions(every))
 
 
 @styled
-def accuracy_by_rate(groups: Mapping[float, Sequence[Run]], title: str = "") -> Figure:
+def accuracy_by_rate(groups: Mapping[float, Sequence[Run]]) -> Figure:
     """Validation accuracy after the last epoch against the learning rate, by how the weights are judged.
 
     groups: learning rate to its runs, one a seed. The filled band, between re-estimated and moving
@@ -160,11 +158,11 @@ def accuracy_by_rate(groups: Mapping[float, Sequence[Run]], title: str = "") -> 
     )
     reaches = "from the lowest to the highest end of the seeds' 95% intervals"
     note = f"Dotted: before fine-tuning. Bars: {reaches}; lines: means"
-    return style.finished(figure, title or found_title, described, note, style.cautions(every))
+    return style.finished(figure, found_title, described, note, style.cautions(every))
 
 
 @styled
-def active_channels(groups: Mapping[str, Sequence[Run]], title: str = "") -> Figure:
+def active_channels(groups: Mapping[str, Sequence[Run]]) -> Figure:
     """How many channels of the pooled features still vary, by epoch; a line a group, a band over its seeds.
 
     groups: name to its runs, one a seed, of equally many epochs.
@@ -195,11 +193,11 @@ def active_channels(groups: Mapping[str, Sequence[Run]], title: str = "") -> Fig
     over = f"variance over the validation images exceeds {batchnorm.ACTIVE_VARIANCE:g}"
     described = f"Channels of the pooled features whose {over}"
     note = "Bands: lowest to highest seed" if seeds > 1 else ""
-    return style.finished(figure, title or found_title, described, note, style.cautions(every))
+    return style.finished(figure, found_title, described, note, style.cautions(every))
 
 
 @styled
-def weight_drift(runs: Mapping[str, Run], title: str = "") -> Figure:
+def weight_drift(runs: Mapping[str, Run]) -> Figure:
     """How far each kernel moved and how similar each block's activations stayed, after the last epoch.
 
     Above: norm of the change over the norm before, layer by layer. Below: linear CKA with the activations
@@ -222,6 +220,6 @@ def weight_drift(runs: Mapping[str, Run], title: str = "") -> Figure:
     last = {label: list(run.diagnosis[-1].cka.items())[-1] for label, run in runs.items()}
     found = "; ".join(f"{label} {abs(value):.2f}" for label, (_, value) in last.items())
     block = next(iter(last.values()))[0]
-    title = title or f"Similarity of the last features ({block}) to before: {found}"
+    title = f"Similarity of the last features ({block}) to before: {found}"
     described = f"Kernels' relative change and blocks' CKA of {', '.join(runs)}"
     return style.finished(figure, title, described, style.cautions(runs))

@@ -1,7 +1,5 @@
 """Figures of training: curves by epoch, accuracy by time."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +18,6 @@ LOGARITHMIC_FROM = 20
 """A loss is drawn on a logarithmic axis where its highest value is this many times its lowest, or more."""
 
 
-# ---------------------------------------------------------------------------- training
-
-
 def _curve(label: str, run: Run, stage: str, metric: str) -> Array:
     values = getattr(run.stage(stage), metric)
     if not values:
@@ -35,26 +30,19 @@ def learning_curves(
     runs: Mapping[str, Run],
     stage: str = "stage2",
     quantities: Sequence[str] = ("accuracy",),
-    levels: Mapping[str, tuple[str, float]] | None = None,
     title: str = "",
 ) -> Figure:
     """Training (dashed) and validation (solid) curves of up to five runs, a panel a quantity.
 
-    `quantities` among 'accuracy', 'loss', 'learning_rate'; `levels` adds a line to compare with, as in
-    {'accuracy': ('target', 0.87)}. The x axis counts passes over the training set: what a published
-    log calls an epoch but was a single optimizer step is a hollow marker at the pass that it follows.
+    `quantities` among 'accuracy', 'loss', 'learning_rate'. The x axis counts passes over the training set. A
+    hollow marker is a single optimizer step that a published log calls an epoch, at the pass that it follows.
     """
-    note, properties, levels = cautions(runs), style.line_styles(runs), levels or {}
+    note, properties = cautions(runs), style.line_styles(runs)
     figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * len(quantities)))
     panels = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
     for axes, quantity in zip(panels, quantities, strict=True):
         for label, run in runs.items():
             _draw_curves(axes, label, run, stage, quantity, properties[label])
-        if quantity in levels:
-            name, level = levels[quantity]
-            axes.axhline(level, color=GREY, linestyle=":")
-            place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-            axes.annotate(name, (1, level), color=GREY, **place)
         _scale(axes, quantity)
     panels[-1].set_xlabel(EPOCHS)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -103,7 +91,7 @@ def _best(label: str, run: Run, stage: str) -> str:
 
 
 @styled
-def train_val_gap(run: Run, stage: str = "stage2", title: str = "") -> Figure:
+def train_val_gap(run: Run, stage: str = "stage2") -> Figure:
     """The distance between training and validation accuracy, pass by pass."""
     real, passes = published.real_epochs(run, stage), published.passes(run, stage)
     train, val = (_curve(run.name, run, stage, metric)[real] for metric in ("accuracy", "val_accuracy"))
@@ -124,13 +112,11 @@ def train_val_gap(run: Run, stage: str = "stage2", title: str = "") -> Figure:
     found = f"Training accuracy ends at {percent(train[-1])}, {100 * abs(gap):.1f} points {side} validation"
     note = "Training accuracy is a mean over the epoch's batches, with dropout and any augmentation at work"
     described = f"Training and validation accuracy of {run.name} over {len(real)} epochs of {stage}"
-    return style.finished(figure, title or found, described, note, cautions({run.name: run}))
+    return style.finished(figure, found, described, note, cautions({run.name: run}))
 
 
 @styled
-def time_to_accuracy(
-    curves: Mapping[str, tuple[Array, Array]], target: float, dataset: str, title: str = ""
-) -> Figure:
+def time_to_accuracy(curves: Mapping[str, tuple[Array, Array]], target: float, dataset: str) -> Figure:
     """Validation accuracy against time, whose axis is logarithmic.
 
     `curves`: label to (seconds (n,), accuracy in 0 to 1 (n,)).
@@ -151,6 +137,6 @@ def time_to_accuracy(
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes, columns=2)
-    title = title or f"{percent(target)} is reached soonest {soonest[min(soonest)] if soonest else 'by none'}"
+    title = f"{percent(target)} is reached soonest {soonest[min(soonest)] if soonest else 'by none'}"
     described = f"Validation accuracy by time. {percent(target)} is reached: {'; '.join(found)}"
     return style.finished(figure, title, described, dataset_note(dataset))

@@ -1,7 +1,5 @@
 """Figures of images: what the data look like, and what the network sees."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +15,8 @@ ERRORS = 18
 """Images of a sheet of errors, at most; six a row."""
 
 
-# ---------------------------------------------------------------------------- images
-
-
 @styled
-def contact_sheet(images: Array, labels: Array, dataset: str, title: str = "") -> Figure:
+def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
     """The first images of each class, a row a class: as many as the rarest class has, at most ten.
 
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` 'cifar10' or 'miniature'.
@@ -33,7 +28,7 @@ def contact_sheet(images: Array, labels: Array, dataset: str, title: str = "") -
     _, y = style.image_grid(axes, images[picks])
     names = [CLASSES[dataset][label] for label in classes]
     axes.set_yticks(y, names)
-    title = title or f"{len(classes)} classes in {images.shape[1]} by {images.shape[2]} pixels"
+    title = f"{len(classes)} classes in {images.shape[1]} by {images.shape[2]} pixels"
     described = f"{columns} images of each class: {', '.join(names)}"
     return style.finished(figure, title, described, dataset_note(dataset))
 
@@ -55,7 +50,7 @@ def augmentation_sheet(originals: Array, views: Array, dataset: str, title: str 
 
 
 @styled
-def network_view(images: Array, resized: Array, dataset: str, title: str = "") -> Figure:
+def network_view(images: Array, resized: Array, dataset: str) -> Figure:
     """Images as stored, above the same images as the network sees them.
 
     `images` (n, side, side, 3), `resized` (n, larger, larger, 3), both in [0, 255].
@@ -66,13 +61,13 @@ def network_view(images: Array, resized: Array, dataset: str, title: str = "") -
         _, y = style.image_grid(axes, tiles[None])
         axes.set_yticks(y, [f"{side} px"])
     factor = (sides[1] / sides[0]) ** 2
-    title = title or f"The network sees {factor:.0f} times as many pixels, and not one detail more"
+    title = f"The network sees {factor:.0f} times as many pixels, and not one detail more"
     description = f"{len(images)} images at {sides[0]} pixels a side, and interpolated to {sides[1]}"
     return style.finished(figure, title, description, dataset_note(dataset))
 
 
 @styled
-def split_balance(labels: Mapping[str, Array], dataset: str, title: str = "") -> Figure:
+def split_balance(labels: Mapping[str, Array], dataset: str) -> Figure:
     """How many images of each class every split has. `labels`: split to int labels (n,)."""
     names = CLASSES[dataset]
     counts = {split: np.bincount(values, minlength=len(names)) for split, values in labels.items()}
@@ -95,13 +90,11 @@ def split_balance(labels: Mapping[str, Array], dataset: str, title: str = "") ->
     if spread:
         found = f"Within a split, the classes' shares differ by at most {100 * spread:.1f} points"
     described = "Images by class: " + ", ".join(f"{split} {count.sum():,}" for split, count in counts.items())
-    return style.finished(figure, title or found, described, dataset_note(dataset))
+    return style.finished(figure, found, described, dataset_note(dataset))
 
 
 @styled
-def confident_errors(
-    images: Array, labels: Array, probabilities: Array, dataset: str, title: str = ""
-) -> Figure:
+def confident_errors(images: Array, labels: Array, probabilities: Array, dataset: str) -> Figure:
     """The errors that a network is surest of: each image, what it was taken for and how surely, its label.
 
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, 10), of the same
@@ -123,6 +116,6 @@ def confident_errors(
             )
             axes.set_title(caption, fontsize=8.5)
     above = np.sum(confidence[wrong] > 0.9)
-    title = title or f"Of {len(wrong):,} errors, {above:,} were made with a probability above 90%"
+    title = f"Of {len(wrong):,} errors, {above:,} were made with a probability above 90%"
     described = f"The {len(chosen)} surest errors, each with what it was taken for and its label"
     return style.finished(figure, title, described, dataset_note(dataset))

@@ -3,9 +3,7 @@
 `runs` is always a mapping from the name that the figure shows to the Run.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,23 +14,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from helpers.analysis import intervals, metrics
-from helpers.analysis.groups import best_rate
+from helpers.analysis.groups import best_rate, paired
 from helpers.analysis.intervals import describe_difference
 from helpers.data.sources import CLASSES
 from helpers.figures import style
-from helpers.figures.style import (
-    GREY,
-    PALETTE,
-    WIDTH,
-    Array,
-    Figure,
-    cautions,
-    columns,
-    styled,
-)
+from helpers.figures.style import GREY, PALETTE, WIDTH, Array, Figure, cautions, columns, styled
 from helpers.records import published
 from helpers.records.run import Run
-from helpers.text import percent, points, scientific
+from helpers.text import percent, scientific
 
 SMALLEST_BIN = 10
 """Images that a bin of the reliability curve must hold to be drawn."""
@@ -48,14 +37,6 @@ def _two_runs(runs: Mapping[str, Run]) -> tuple[tuple[str, Run], tuple[str, Run]
     return first, second
 
 
-def _refuse_published(published: object, runs: Iterable[Run]) -> None:
-    """Raise ValueError where published figures would stand beside runs on the miniature."""
-    if published and any(run.dataset == "miniature" for run in runs):
-        raise ValueError(
-            "the published figures are CIFAR-10's and do not compare with the miniature: leave them out"
-        )
-
-
 def _matrix_note(runs: Mapping[str, Run]) -> str:
     """Which matrices count predictions averaged over the flip, as a published log's may."""
     logs = {label: published.tta_accuracy(run) for label, run in runs.items() if run.is_published_log}
@@ -63,11 +44,8 @@ def _matrix_note(runs: Mapping[str, Run]) -> str:
     return f"Matrix of predictions averaged over the flip: {'; '.join(averaged)}" if averaged else ""
 
 
-# ---------------------------------------------------------------------------- evaluation
-
-
 @styled
-def per_class_accuracy(runs: Mapping[str, Run], title: str = "") -> Figure:
+def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     """Test accuracy of each class with Wilson's 95% interval, the first run's hardest class on top."""
     note, properties = cautions(runs), style.line_styles(runs)
     first, run = next(iter(runs.items()))
@@ -87,7 +65,7 @@ def per_class_accuracy(runs: Mapping[str, Run], title: str = "") -> Figure:
     found = f"{first}: {names[0]} is hardest, {percent(share.min())} right"
     found += f"; {names[-1]} easiest, {percent(share.max())}"
     described = ", ".join(f"{name} {percent(of)}" for name, of in zip(names, share[order], strict=True))
-    return style.finished(figure, title or found, f"Accuracy by class: {described}", note, _matrix_note(runs))
+    return style.finished(figure, found, f"Accuracy by class: {described}", note, _matrix_note(runs))
 
 
 def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any) -> tuple[Figure, Axes]:
@@ -100,7 +78,7 @@ def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any
 
 
 @styled
-def confusion(run: Run, title: str = "") -> Figure:
+def confusion(run: Run) -> Figure:
     """The confusion matrix in images; only the errors, off the diagonal, are coloured."""
     matrix, names = run.matrix(), CLASSES[run.dataset]
     errors = matrix * ~np.eye(len(names), dtype=bool)
@@ -114,11 +92,11 @@ def confusion(run: Run, title: str = "") -> Figure:
         found = "No test image is taken for another class"
     described = f"Confusion matrix of {run.name}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
     runs = {run.name: run}
-    return style.finished(figure, title or found, described, cautions(runs), _matrix_note(runs))
+    return style.finished(figure, found, described, cautions(runs), _matrix_note(runs))
 
 
 @styled
-def confusion_difference(runs: Mapping[str, Run], title: str = "") -> Figure:
+def confusion_difference(runs: Mapping[str, Run]) -> Figure:
     """The second run's confusion matrix minus the first's, in images."""
     (first, before), (second, after) = _two_runs(runs)
     note, names = cautions(runs), CLASSES[after.dataset]
@@ -134,11 +112,11 @@ def confusion_difference(runs: Mapping[str, Run], title: str = "") -> Figure:
         found += f"; {names[a]} called {names[b]} falls most, {errors[a, b]:+,}"
     described = f"Confusion matrix of {second} minus that of {first}"
     key = f"Orange: more images than {first}, purple: fewer. On the diagonal more is better, off it fewer"
-    return style.finished(figure, title or found, described, key, note, _matrix_note(runs))
+    return style.finished(figure, found, described, key, note, _matrix_note(runs))
 
 
 @styled
-def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
+def reliability(runs: Mapping[str, Run]) -> Figure:
     """Accuracy against confidence on the test images, with the expected calibration error; below, how sure.
 
     Raises RecordError for a run without probabilities.
@@ -162,7 +140,7 @@ def reliability(runs: Mapping[str, Run], title: str = "") -> Figure:
     style.legend_above(upper, columns=2)
     described = "Accuracy of the test images by confidence, beside the diagonal"
     few = f"Bins of fewer than {SMALLEST_BIN} images are not drawn"
-    return style.finished(figure, title or "; ".join(found), described, few, note)
+    return style.finished(figure, "; ".join(found), described, few, note)
 
 
 PUBLISHED: dict[str, Any] = {
@@ -183,10 +161,14 @@ def error_intervals(
     """Test error of every run with Wilson's 95% interval, a row a name, beside the published figures.
 
     `runs`: name to its runs, one a seed; `published`: name to accuracy in 0 to 1, for names that have one.
-    The axis is logarithmic, so that tenths of a point show beside a failure.
+    The axis is logarithmic, so that tenths of a point show beside a failure. Raises ValueError where
+    published figures would stand beside runs on the miniature.
     """
     note = cautions({f"{name} ({run.name})": run for name, group in runs.items() for run in group})
-    _refuse_published(published, [run for group in runs.values() for run in group])
+    if published and any(run.dataset == "miniature" for group in runs.values() for run in group):
+        raise ValueError(
+            "the published figures are CIFAR-10's and do not compare with the miniature: leave them out"
+        )
     figure, axes = style.panel(1.5 + 0.6 * len(runs))
     labels, below = {}, {}
     for row, (name, group) in enumerate(runs.items()):
@@ -218,15 +200,13 @@ def error_intervals(
 
 
 @styled
-def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
+def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
     """What each run gains over a reference on the same test images, with its paired bootstrap interval.
 
     A row a run, in the order given; where the interval holds zero the mark is hollow.
     """
     note = cautions({"reference": reference, **runs})
-    tests = {
-        name: intervals.paired(reference.correct("test"), run.correct("test")) for name, run in runs.items()
-    }
+    tests = {name: paired(reference, run) for name, run in runs.items()}
     figure, axes = style.panel(1.4 + 0.3 * len(runs))
     properties: dict[str, dict[str, Any]] = {
         "gains": {"color": PALETTE[0], "marker": "^"},
@@ -247,11 +227,11 @@ def gains(runs: Mapping[str, Run], reference: Run, title: str = "") -> Figure:
     spurious = (
         "Each interval stands for itself: of twenty changes that do nothing one would seem to do something"
     )
-    return style.finished(figure, title or found, f"Paired differences: {differences}", spurious, note)
+    return style.finished(figure, found, f"Paired differences: {differences}", spurious, note)
 
 
 @styled
-def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "") -> Figure:
+def by_learning_rate(groups: Mapping[str, Mapping[float, Run]]) -> Figure:
     """Test error against the learning rate, both axes logarithmic, with Wilson's 95% intervals.
 
     `groups`: name to its runs by their rate; three at most. A ring marks the rate of a group's highest
@@ -283,13 +263,11 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
     described = f"Test accuracy: {'; '.join(measured)}"
     rings = "Rings: best on validation. Bars: 95% intervals, one seed. Equal rates stand side by side"
     found_title = f"At the rate that validation chooses: {', '.join(found)}"
-    return style.finished(figure, title or found_title, described, rings, note)
+    return style.finished(figure, found_title, described, rings, note)
 
 
 @styled
-def paired_outcomes(
-    runs: Mapping[str, Run], views: tuple[str, str] = ("plain", "plain"), title: str = ""
-) -> Figure:
+def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", "plain")) -> Figure:
     """Test images that only one of two runs gets right, by class, with McNemar's exact test of their totals.
 
     `views` of the two runs' predictions: to see what averaging over the flip does, give one run under
@@ -316,30 +294,21 @@ def paired_outcomes(
     test, both = intervals.paired(old, new), (old & new).sum()
     found = f"{second} corrects {test.only_second:,} images and loses {test.only_first:,}: {test}"
     described = f"Images that one alone gets right, by class; both are right on {both:,} of {test.n:,}"
-    return style.finished(figure, title or found, described, note)
+    return style.finished(figure, found, described, note)
 
 
 @styled
-def tta_gain(runs: Mapping[str, Run], published: float | None = None, title: str = "") -> Figure:
-    """What averaging over the flip adds to each run's test accuracy, with its paired bootstrap interval.
-
-    `published`: the original study's gain, as a share.
-    """
+def tta_gain(runs: Mapping[str, Run]) -> Figure:
+    """What averaging over the flip adds to each run's test accuracy, with its paired bootstrap interval."""
     note = cautions(runs)
-    _refuse_published(published, runs.values())
-    gains = {
-        name: intervals.paired(run.correct("test"), run.correct("test", "tta")) for name, run in runs.items()
-    }
+    gains = {name: paired(run, run, views=("plain", "tta")) for name, run in runs.items()}
     middle, low, high = columns(list(gains.values()), "difference low high")
     figure, axes = style.panel(1.5 + 0.4 * len(runs))
     properties: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "label": "measured, 95% interval"}
     style.intervals(axes, 100 * middle, 100 * low, 100 * high, range(len(runs)), **properties)
     axes.axvline(0, color=GREY, linewidth=1)
-    if published is not None:
-        label = f"published, {points(published)}"
-        axes.axvline(100 * published, color=PALETTE[1], linestyle="--", label=label)
     style.rows(axes, list(runs))
     axes.set_xlabel("gain in test accuracy (points)")
     style.legend_above(axes)
     found = "; ".join(f"{name} {gain}" for name, gain in gains.items())
-    return style.finished(figure, title or f"Averaging over the flip: {found}", "Gain by run", note)
+    return style.finished(figure, f"Averaging over the flip: {found}", "Gain by run", note)

@@ -5,8 +5,6 @@ as by colour, and carries alternative text. Figures are made without pyplot: not
 kept open, or changed for the rest of a notebook.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import html
@@ -26,10 +24,8 @@ from matplotlib.ticker import FuncFormatter
 
 from helpers.records.run import Run, caution
 
+Array = np.ndarray[Any, Any]
 EPOCHS = "epoch (passes over the training images)"
-
-
-# ---------------------------------------------------------------------------- shared pieces
 
 
 def dataset_note(dataset: str) -> str:
@@ -58,7 +54,6 @@ def columns(results: Sequence[Any], names: str) -> list[Array]:
     return [np.array([getattr(result, name) for result in results]) for name in names.split()]
 
 
-Array = np.ndarray[Any, Any]
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 """Okabe and Ito's colours (https://jfly.uni-koeln.de/color/) that reach 3:1 on white (WCAG 2.2, 1.4.11)."""
 MARKERS = ("o", "s", "^", "D", "v")
@@ -121,9 +116,6 @@ def display(figure: Figure) -> None:
     source, alt = base64.b64encode(png(figure)).decode(), html.escape(figure.alt_text)
     image = f'<img src="data:image/png;base64,{source}" alt="{alt}" width="700" style="max-width: 100%">'
     publish_display_data({"text/html": image, "text/plain": figure.alt_text})
-
-
-# ---------------------------------------------------------------------------- parts of a figure
 
 
 def panel(height: float) -> tuple[Figure, Axes]:

@@ -1,7 +1,5 @@
 """The logs that the original study published: how to read them, and what their epochs were."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +75,6 @@ def read_log(path: Path, content: dict[str, Any]) -> Run:
         confusion_matrix=content.get("confusion_matrix"),
         path=path,
     )
-
-
-# ---------------------------------------------------------------------------- facts about a run
 
 
 def one_step_epochs(run: Run, stage: str = "stage2") -> list[int]:

@@ -7,8 +7,6 @@ carries the SHA-256 of the other file and of its own content: a record that is d
 edited by hand is refused, with the reason.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -37,9 +35,6 @@ REQUIRED = (
 )
 """What the content of a record of ours holds, by name."""
 Arrays = Mapping[str, NDArray[Any]]
-
-
-# ---------------------------------------------------------------------------- what is stored
 
 
 def compact(probabilities: NDArray[Any]) -> NDArray[np.float16]:
@@ -108,9 +103,6 @@ def _checksum(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of everything but the checksum itself."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-# ---------------------------------------------------------------------------- reading
 
 
 def read(path: Path | str) -> Run:

@@ -1,6 +1,3 @@
 """What the original study claimed, and what was tried to test it."""
 
-from helpers.study import claims as claims
-from helpers.study import experiments as experiments
-from helpers.study import rules as rules
-from helpers.study import verdict as verdict
+from helpers.study import claims, experiments, rules, verdict

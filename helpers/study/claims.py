@@ -4,24 +4,11 @@ To add a claim, append it to CLAIMS and name its experiments in `experiments`. T
 full-scale runs on CIFAR-10; `verdict` finds them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from helpers.experiment import Experiment
-from helpers.study import rules
-from helpers.study.experiments import (
-    BASELINE,
-    BATCH_SIZES,
-    DEPTHS,
-    FAILED_WITH_OTHER_NORM,
-    HEADLINE,
-    LOGGED,
-    OPTIMIZERS,
-    REGULARIZERS,
-    TABLE,
-)
+from helpers.study import experiments, rules
 
 
 @dataclass(frozen=True)
@@ -30,13 +17,13 @@ class Claim:
 
     id: str
     statement: str
-    published: str
-    """The study's figures; a dash where it gives none."""
     rule: rules.Rule
     experiments: Mapping[str, Experiment]
     """The experiments that the rule compares, by the names that it knows them by."""
     notebook: str
     """The notebook that shows it."""
+    published: str = "–"
+    """The study's figures; a dash where it gives none."""
     optional: Mapping[str, Experiment] = field(default_factory=dict)
     """Experiments that the rule also weighs where they have been run."""
     free: tuple[str, ...] = ("seed",)
@@ -44,8 +31,6 @@ class Claim:
     screening: bool = False
     """Whether SCREENING runs are enough."""
 
-
-# ---------------------------------------------------------------------------- the claims
 
 TEST_ACCURACY = {
     "baseline": 0.868,
@@ -56,8 +41,8 @@ TEST_ACCURACY = {
     "headline + mixup": 0.910,
 }
 """Test accuracies, 0 to 1, that the study published, by the names of TABLE."""
-ONLY_BASELINE = {"baseline": BASELINE}
-ONLY_HEADLINE = {"headline": HEADLINE}
+ONLY_BASELINE = {"baseline": experiments.BASELINE}
+ONLY_HEADLINE = {"headline": experiments.HEADLINE}
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="C1",
@@ -80,7 +65,7 @@ CLAIMS: tuple[Claim, ...] = (
         statement="Fine-tuning 10 layers at 1e-4 without augmentation reaches 88.8%.",
         published="val 89.5%, test 88.8%",
         rule=rules.reaches(val=0.895, test=0.888),
-        experiments={"fine-tune 10": TABLE["fine-tune 10"]},
+        experiments={"fine-tune 10": experiments.TABLE["fine-tune 10"]},
         notebook="04_finetune",
     ),
     Claim(
@@ -89,9 +74,9 @@ CLAIMS: tuple[Claim, ...] = (
         published="val ~15%, test ~14%",
         rule=rules.forgets,
         experiments={
-            "baseline": BASELINE,
-            "3e-4 as published": TABLE["fine-tune 30, 3e-4, as published"],
-            "3e-4 as logged": LOGGED,
+            "baseline": experiments.BASELINE,
+            "3e-4 as published": experiments.TABLE["fine-tune 30, 3e-4, as published"],
+            "3e-4 as logged": experiments.LOGGED,
         },
         notebook="03_forgetting",
     ),
@@ -108,16 +93,22 @@ CLAIMS: tuple[Claim, ...] = (
         statement="Mixup on top slightly hurts.",
         published="val 91.7%, test 91.0%: -0.6 points",
         rule=rules.hurts_slightly,
-        experiments={"headline": HEADLINE, "headline + mixup": TABLE["headline + mixup"]},
+        experiments={
+            "headline": experiments.HEADLINE,
+            "headline + mixup": experiments.TABLE["headline + mixup"],
+        },
         notebook="05_mixup",
     ),
     Claim(
         id="C7",
         statement="The difference between failure and success was a 30 times lower learning rate.",
-        published="–",
         rule=rules.rate_decides,
-        experiments={"baseline": BASELINE, "3e-4 as logged": LOGGED, "headline": HEADLINE},
-        optional=FAILED_WITH_OTHER_NORM,
+        experiments={
+            "baseline": experiments.BASELINE,
+            "3e-4 as logged": experiments.LOGGED,
+            "headline": experiments.HEADLINE,
+        },
+        optional=experiments.FAILED_WITH_OTHER_NORM,
         notebook="03_forgetting",
     ),
     Claim(
@@ -131,18 +122,16 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="C9",
         statement="Unfreezing more layers helps progressively.",
-        published="–",
         rule=rules.progressive,
-        experiments=DEPTHS,
+        experiments=experiments.DEPTHS,
         screening=True,
         notebook="04_finetune",
     ),
     Claim(
         id="C10",
         statement="AdamW is the best of SGD with Nesterov momentum, Adam and AdamW.",
-        published="–",
         rule=rules.best_of("adamw", " Each at its best learning rate of those tried, by validation."),
-        experiments=OPTIMIZERS,
+        experiments=experiments.OPTIMIZERS,
         free=("seed", "learning_rate"),
         screening=True,
         notebook="04_finetune",
@@ -150,9 +139,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="C11",
         statement="A batch of 64 is the best of 32, 64 and 128.",
-        published="–",
         rule=rules.best_of("64"),
-        experiments=BATCH_SIZES,
+        experiments=experiments.BATCH_SIZES,
         screening=True,
         notebook="04_finetune",
     ),
@@ -199,9 +187,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="C17",
         statement="The regularizers work together: augmentation, batch 64, dropout, weight decay, smoothing.",
-        published="–",
         rule=rules.each_helps,
-        experiments=REGULARIZERS,
+        experiments=experiments.REGULARIZERS,
         screening=True,
         notebook="04_finetune",
     ),

@@ -3,8 +3,6 @@
 To add an experiment, name it here; `python -m helpers run` and the notebooks take it from there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -47,8 +45,6 @@ def for_notebook(base: Experiment, *, dataset: str, scale: str, **changes: Any) 
         return miniature.stand_in(experiment)
     return experiment.replace(dataset=dataset)
 
-
-# ---------------------------------------------------------------------------- the failure's anatomy
 
 ANATOMY_EPOCHS = 2
 """Epochs of an intervention; the failure shows after the first."""
@@ -113,8 +109,6 @@ def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:
         return [seed], list(INTERVENTIONS)[:2], [FAILURE_RATES[2]]
     return [seed], list(INTERVENTIONS)[:4], list(FAILURE_RATES[::2])
 
-
-# ---------------------------------------------------------------------------- beyond the study
 
 WITHOUT_NORM = Experiment(head_norm="none", learning_rate=3e-4, schedule="cosine", epochs=5)
 """The rate that failed, with no batch norm in the head; few epochs, which end at a rate of zero."""
@@ -182,9 +176,6 @@ RECIPES: dict[str, list[Experiment]] = {
     ],
 }
 """Experiments by name, to run as SWEEPS are; their records keep every probability."""
-
-
-# ---------------------------------------------------------------------------- sweeps
 
 
 DEPTHS = {str(depth): Experiment(n_unfreeze=depth) for depth in (0, 10, 20, 30)}

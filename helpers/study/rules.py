@@ -6,8 +6,6 @@ takes the mean over the seeds since there are several. The study's text and logs
 measurements, were known.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,12 +43,14 @@ class Rule:
     judge: Judge
 
 
+def _grade(reproduced: bool, partly: bool) -> Outcome:
+    """The first that holds; 'not reproduced' where none does."""
+    return "reproduced" if reproduced else "partly" if partly else "not reproduced"
+
+
 def rule(sentence: str) -> Callable[[Judge], Rule]:
     """Make a function the Rule that this sentence describes."""
     return lambda judge: Rule(sentence, judge)
-
-
-# ---------------------------------------------------------------------------- rules of several claims
 
 
 def reaches(val: float, test: float) -> Rule:
@@ -64,8 +64,7 @@ def reaches(val: float, test: float) -> Rule:
         (group,) = groups.values()
         missing = [val - mean_accuracy(group, "val").value, test - mean_accuracy(group, "test").value]
         most = round(max(missing), 4)
-        outcome: Outcome = "reproduced" if most <= 0.01 else "partly" if most <= 0.02 else "not reproduced"
-        return outcome, both_splits(group)
+        return _grade(most <= 0.01, most <= 0.02), both_splits(group)
 
     return judge
 
@@ -80,35 +79,27 @@ def best_of(choice: str, note: str = "") -> Rule:
     def judge(groups: Mapping[str, Group]) -> Judgement:
         tuned = {name: at_best_rate(group) for name, group in groups.items()}
         gains = {name: gain(group, tuned[choice]) for name, group in tuned.items() if name != choice}
-        if all(each.low > 0 for each in gains.values()):
-            outcome: Outcome = "reproduced"
-        else:
-            outcome = "not reproduced" if any(each.high < 0 for each in gains.values()) else "partly"
-        return outcome, f"{choice} " + ", ".join(f"against {name} {each}" for name, each in gains.items())
+        best = all(each.low > 0 for each in gains.values())
+        unbeaten = all(each.high >= 0 for each in gains.values())
+        text = ", ".join(f"against {name} {each}" for name, each in gains.items())
+        return _grade(best, unbeaten), f"{choice} {text}"
 
     return judge
-
-
-# ---------------------------------------------------------------------------- rules of one claim
 
 
 @rule("Reproduced if the test accuracy's whole interval is at or above 87%; partly if its mean is.")
 def target(groups: Mapping[str, Group]) -> Judgement:
     """C1."""
     test = mean_accuracy(groups["baseline"])
-    outcome: Outcome = (
-        "reproduced" if test.low >= 0.87 else "partly" if test.value >= 0.87 else "not reproduced"
-    )
-    return outcome, both_splits(groups["baseline"])
+    return _grade(test.low >= 0.87, test.value >= 0.87), both_splits(groups["baseline"])
 
 
 @rule("In the last epoch, reproduced if training is over 10 points above validation, partly if 5.")
 def overfits(groups: Mapping[str, Group]) -> Judgement:
     """C2."""
     gap = train_gap(groups["baseline"], "stage1")
-    outcome: Outcome = "reproduced" if gap > 0.10 else "partly" if gap > 0.05 else "not reproduced"
     train = np.mean([run.stage1.accuracy[-1] for run in groups["baseline"]])
-    return outcome, f"train {train:.1%}, {100 * gap:+.1f} points above validation"
+    return _grade(gap > 0.10, gap > 0.05), f"train {train:.1%}, {100 * gap:+.1f} points above validation"
 
 
 @rule(
@@ -123,9 +114,8 @@ def forgets(groups: Mapping[str, Group]) -> Judgement:
         f"{name}: test {mean_accuracy(group)}, {losses[name]} against the baseline"
         for name, group in versions.items()
     )
-    if mean_accuracy(groups["3e-4 as published"]).value <= 0.20:
-        return "reproduced", text
-    return ("partly" if any(loss.high < 0 for loss in losses.values()) else "not reproduced"), text
+    failed = mean_accuracy(groups["3e-4 as published"]).value <= 0.20
+    return _grade(failed, any(loss.high < 0 for loss in losses.values())), text
 
 
 @rule(
@@ -136,8 +126,7 @@ def hurts_slightly(groups: Mapping[str, Group]) -> Judgement:
     """C6."""
     change = gain(groups["headline"], groups["headline + mixup"])
     undecided = change.low <= -0.006 <= change.high
-    outcome: Outcome = "reproduced" if change.high < 0 else "partly" if undecided else "not reproduced"
-    return outcome, f"mixup against none {change}"
+    return _grade(change.high < 0, undecided), f"mixup against none {change}"
 
 
 @rule(
@@ -155,18 +144,15 @@ def rate_decides(groups: Mapping[str, Group]) -> Judgement:
     text += f"; at 3e-4 the failure is gone {' and '.join(name[5:] for name in cured)}" if cured else ""
     kept = {scientific(rate_of_kept_weights(run)) for run in high}
     text += f"; the weights that 3e-4 keeps were trained at {' and '.join(sorted(kept))}"
-    if lowered.low <= 0:
-        return "not reproduced", text
-    return ("reproduced" if failure.high < 0 and cures and not cured else "partly"), text
+    decides = failure.high < 0 and bool(cures) and not cured
+    return _grade(lowered.low > 0 and decides, lowered.low > 0), text
 
 
 @rule("Partly if the paired gain is above zero; reproduced if its interval holds 0.5 points as well.")
 def averaging_gains(groups: Mapping[str, Group]) -> Judgement:
     """C8."""
     change = gain(groups["headline"], groups["headline"], views=("plain", "tta"))
-    if change.low <= 0:
-        return "not reproduced", str(change)
-    return ("reproduced" if change.low <= 0.005 <= change.high else "partly"), str(change)
+    return _grade(0 < change.low <= 0.005 <= change.high, change.low > 0), str(change)
 
 
 @rule(
@@ -179,21 +165,17 @@ def progressive(groups: Mapping[str, Group]) -> Judgement:
     steps = {f"{a} to {b}": gain(groups[a], groups[b]) for a, b in itertools.pairwise(depths)}
     whole = gain(groups[depths[0]], groups[depths[-1]])
     every = all(step.low > 0 for step in steps.values())
-    outcome: Outcome = "reproduced" if every else "partly" if whole.low > 0 else "not reproduced"
     text = ", ".join(f"{name} {step}" for name, step in steps.items())
-    return outcome, f"{text}; 0 is the first stage alone"
+    return _grade(every, whole.low > 0), f"{text}; 0 is the first stage alone"
 
 
 @rule("In the last epoch, reproduced if training is at most 2 points above validation; partly if 5.")
 def close(groups: Mapping[str, Group]) -> Judgement:
     """C12."""
     gap = train_gap(groups["headline"], "stage2")
-    outcome: Outcome = "reproduced" if gap <= 0.02 else "partly" if gap <= 0.05 else "not reproduced"
     views = groups["headline"][0].experiment.views
-    return (
-        outcome,
-        f"train ({views} stored views, with dropout) {100 * gap:+.1f} points from validation",
-    )
+    text = f"train ({views} stored views, with dropout) {100 * gap:+.1f} points from validation"
+    return _grade(gap <= 0.02, gap <= 0.05), text
 
 
 @rule(
@@ -208,8 +190,8 @@ def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
     likelihood = fmean(
         metrics.negative_log_likelihood(run.probabilities("val"), run.labels("val")) for run in group
     )
-    signs = (loss > 0.5) + (floor >= loss / 2 and likelihood < 0.5)
-    outcome: Outcome = ("not reproduced", "partly", "reproduced")[signs]
+    explained = floor >= loss / 2 and likelihood < 0.5
+    outcome = _grade(loss > 0.5 and explained, loss > 0.5 or explained)
     return outcome, f"val loss {loss:.3f}, of which floor {floor:.3f}; without smoothing {likelihood:.3f}"
 
 
@@ -221,9 +203,10 @@ def confusions(groups: Mapping[str, Group]) -> Judgement:
     named = {"cat-dog", "automobile-truck", "airplane-bird"}
     found = {f"{pair.first}-{pair.second}": pair.errors for pair in pairs}
     shared = len(named & found.keys())
-    outcome: Outcome = "reproduced" if shared == 3 else "partly" if shared else "not reproduced"
     runs = f" in {len(groups['headline'])} runs" if len(groups["headline"]) > 1 else ""
-    return outcome, "most frequent" + runs + ": " + ", ".join(f"{name} {n}" for name, n in found.items())
+    return _grade(shared == 3, shared > 0), "most frequent" + runs + ": " + ", ".join(
+        f"{name} {n}" for name, n in found.items()
+    )
 
 
 @rule("Reproduced if a run on a GPU took less than 960 s in all; without such a run, not yet run.")
@@ -246,9 +229,8 @@ def storing_pays(groups: Mapping[str, Group]) -> Judgement:
     """C16."""
     slowest = min(groups["baseline"], key=storing_gain)
     least, epochs = storing_gain(slowest), len(slowest.stage1)
-    outcome: Outcome = "reproduced" if least >= 2 else "partly" if least > 1 else "not reproduced"
     at_least = "at least " if len(groups["baseline"]) > 1 else ""
-    return outcome, (
+    return _grade(least >= 2, least > 1), (
         f"{slowest.storing_seconds:.0f} s features and {slowest.stage1_seconds:.0f} s head for {epochs} "
         f"epochs: {at_least}{least:.1f} times faster"
     )
@@ -259,5 +241,6 @@ def each_helps(groups: Mapping[str, Group]) -> Judgement:
     """C17."""
     parts = {name: gain(group, groups["all"]) for name, group in groups.items() if name != "all"}
     helping = sum(part.low > 0 for part in parts.values())
-    outcome: Outcome = "reproduced" if helping == len(parts) else "partly" if helping else "not reproduced"
-    return outcome, "gained by " + ", ".join(f"{name} {part}" for name, part in parts.items())
+    return _grade(helping == len(parts), helping > 0), "gained by " + ", ".join(
+        f"{name} {part}" for name, part in parts.items()
+    )

@@ -4,8 +4,6 @@ Only full-scale runs on CIFAR-10 are evidence. A run counts where its key is tha
 whatever its seed. A claim that lacks runs says which experiments are still to be run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import COUNTS, arrays_of, content_of, published_log, softmax_outputs
+from made import COUNTS, arrays_of, content_of, published_log, recomputed, softmax_outputs
 from scipy import stats
 from sklearn.metrics import log_loss
 
@@ -130,7 +130,7 @@ def test_calibration_error_by_hand() -> None:
     sure, sure_labels = two_classes(0.99, 60, 54)
     unsure, unsure_labels = two_classes(0.7, 40, 28)
     probabilities, labels = np.vstack([sure, unsure]), np.concatenate([sure_labels, unsure_labels])
-    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0.6 * 0.09)
+    assert metrics.calibration(probabilities, labels).error == pytest.approx(0.6 * 0.09)
     curve = metrics.reliability(probabilities, labels)
     assert curve.count.sum() == 100 and len(curve.edges) == 16
     assert curve.accuracy[-1] == pytest.approx(0.9) and curve.confidence[-1] == pytest.approx(0.99)
@@ -157,7 +157,7 @@ def test_bins_are_closed_on_the_right() -> None:
 def test_calibrated_predictions_have_next_to_no_calibration_error() -> None:
     probabilities = softmax_outputs(50000).astype(float)
     labels = (RNG.random(50000)[:, None] > np.cumsum(probabilities, axis=1)).sum(axis=1).clip(0, 9)
-    assert metrics.expected_calibration_error(probabilities, labels) < 0.01
+    assert metrics.calibration(probabilities, labels).error < 0.01
 
 
 def test_log_likelihood_against_sklearn_and_at_zero() -> None:
@@ -184,13 +184,13 @@ def test_a_records_metrics_come_out_again(tmp_path: Path) -> None:
     found = metrics.from_probabilities(arrays, COUNTS, 0.05)
     content = content_of(Experiment(), metrics=found)
     run = store.write(content, arrays, tmp_path)
-    assert metrics.recompute(run) == run.metrics
+    assert recomputed(run) == run.metrics
     assert run.metrics["test_tta"] == run.correct("test", "tta").mean()
 
 
 def test_a_published_log_has_nothing_to_recompute_from() -> None:
     with pytest.raises(RecordError):
-        metrics.recompute(published_log())
+        recomputed(published_log())
 
 
 def test_a_channel_is_active_if_it_varies_more_than_batch_norms_epsilon() -> None:

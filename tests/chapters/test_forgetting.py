@@ -12,7 +12,7 @@ from helpers.analysis import batchnorm, groups
 from helpers.analysis.batchnorm import Repeats
 from helpers.chapters import forgetting
 from helpers.chapters.beginnings import Beginnings
-from helpers.chapters.forgetting import Failure, Log, Whole
+from helpers.chapters.forgetting import Failure, Whole
 from helpers.experiment import ExperimentError
 from helpers.records.run import Run
 
@@ -61,8 +61,7 @@ def test_a_run_forgot_where_its_probe_fell_clearly_below_the_start(probe: float,
 def test_a_head_without_batch_norm_hides_nothing_and_has_no_halves() -> None:
     assert batchnorm.lows(NONE).most_hidden == 0.0
     assert batchnorm.halves(NONE) == [] and len(batchnorm.halves(FAILS)) == 4
-    assert not Repeats([NONE]).has_batch_norm and Repeats([FROZEN]).has_batch_norm
-    assert not Repeats([FROZEN]).has_moving_norm and Repeats([FAILS]).has_moving_norm
+    assert beginnings({"frozen": [FROZEN], "none": [NONE]}).gaps == {"frozen": "+1.0"}
 
 
 def test_what_only_looks_worse_is_told_from_what_is() -> None:
@@ -183,7 +182,6 @@ def test_other_seeds_are_told_where_there_are_any(make_run: Make) -> None:
     assert both.has_other_seeds and both.other_looks == ["40.0%, and 90.0%"]
     assert both.tests("as logged") == pytest.approx([0.8, 0.8]) and both.forgot == 0
     assert both.gain("as logged").value == pytest.approx(-0.1) and both.gain("as logged").seeds == 2
-    assert both.accuracies == [[0.3, 0.5], [0.4, 0.6]]
 
 
 def test_what_follows_the_first_halving_stands_above_or_not(make_run: Make) -> None:
@@ -246,8 +244,8 @@ def test_the_log_stands_beside_runs_on_its_own_images_alone(make_run: Make) -> N
     assert not failure({42: whole(make_run, **made.MINIATURE)}).on_the_studys_images
 
 
-def test_the_studys_log_is_counted_in_passes() -> None:
-    log = Log.of(made.published_log("run_full_tune"))
+def test_the_studys_log_is_counted_in_passes(make_run: Make) -> None:
+    log = failure({42: whole(make_run)}).published
     assert (log.epochs, log.passes, len(log.train)) == (12, 6, 6)
     assert (log.after_best, log.passes_after_best, log.after_lowest) == (5, 2, 3)
 

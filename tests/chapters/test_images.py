@@ -53,7 +53,7 @@ def test_the_network_sees_enlarged_images_and_views() -> None:
     side = ch.experiment.image_size
     assert ch.growth == (side / 32) ** 2
     assert ch.enlarged(ch.data.test.images[:2]).shape == (2, side, side, 3)
-    assert (ch.ranges.degrees, ch.ranges.shift, ch.ranges.zoom) == (20, 0.1, 0.15)
+    assert ch.ranges == (20, 0.1, 0.15)
     plain = ch.views(images=2, count=1, augmentation="none")
     np.testing.assert_allclose(plain[:, 0], ch.data.train.images[:2], atol=1e-3)
     mixed = ch.views(images=2, count=1, augmentation="standard+mixup")

@@ -53,14 +53,12 @@ def test_the_difference_is_told_by_its_interval(
 def test_the_rate_falls_before_its_epochs_or_never(load: Callable[..., mixup.Mixup]) -> None:
     rates = {"val_loss": [1.0, 1.0, 1.0, 1.0], "learning_rate": [1e-5, 1e-5, 5e-6, 2.5e-6]}
     ch = load((0.9, 0.9), mixed={"curves": {"stage2": rates}})
-    told = {name: str(drops) for name, drops in ch.rate_drops.items()}
-    assert told == {"standard": "never", "with mixup": "before epoch 3, 4"}
+    assert ch.rate_drops == {"standard": "never", "with mixup": "before epoch 3, 4"}
 
 
-@pytest.mark.parametrize("threads, differ", [(2, False), (1, True)])
-def test_other_threads_are_noticed(load: Callable[..., mixup.Mixup], threads: int, differ: bool) -> None:
-    ch = load((0.9, 0.9), mixed={"content": {"environment": {**made.MACHINE, "threads": threads}}})
-    assert ch.threads == [2, threads] and ch.threads_differ == differ
+def test_other_threads_are_noticed(load: Callable[..., mixup.Mixup]) -> None:
+    ch = load((0.9, 0.9), mixed={"content": {"environment": {**made.MACHINE, "threads": 1}}})
+    assert ch.threads == [2, 1]
 
 
 def test_only_full_runs_of_cifar10_test_the_claim(

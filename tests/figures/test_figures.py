@@ -46,7 +46,7 @@ def miniatures(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
     "learning_curves": lambda runs: curves.learning_curves(
-        runs, quantities=("accuracy", "loss", "learning_rate"), levels={"loss": ("floor", 0.282)}
+        runs, quantities=("accuracy", "loss", "learning_rate")
     ),
     "train_val_gap": lambda runs: curves.train_val_gap(runs["first"]),
     "per_class_accuracy": results.per_class_accuracy,
@@ -126,8 +126,6 @@ def test_the_miniature_is_never_set_beside_cifar10(runs: Runs, miniatures: Runs)
         results.paired_outcomes(mixed)
     with pytest.raises(ValueError, match="published figures are CIFAR-10's"):
         results.error_intervals({"drawn": [miniatures["first"]]}, {"drawn": 0.916})
-    with pytest.raises(ValueError, match="published figures are CIFAR-10's"):
-        results.tta_gain(miniatures, published=0.005)
 
 
 def test_one_step_epochs_of_a_published_log_stand_apart_from_the_passes() -> None:
@@ -183,7 +181,7 @@ def test_a_learning_rate_is_chosen_by_validation(runs: Runs) -> None:
 
 
 def test_a_title_that_is_passed_in_is_the_finding(runs: Runs) -> None:
-    figure = results.confusion(runs["first"], title="the errors are few")
+    figure = curves.learning_curves(runs, title="the errors are few")
     assert figure.get_suptitle() == "The errors are few"
     assert figure.alt_text.startswith("The errors are few.")
 
