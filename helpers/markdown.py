@@ -9,7 +9,6 @@ from helpers.analysis.intervals import describe_change as describe_change
 from helpers.analysis.intervals import describe_difference as describe_difference
 from helpers.records.run import Run, caution
 from helpers.study import claims
-from helpers.text import count_words as count_words
 from helpers.text import listed as listed
 from helpers.text import percent as percent
 from helpers.text import points as points

@@ -11,7 +11,7 @@ from helpers.analysis import intervals
 from helpers.analysis.intervals import Proportion, describe_change
 from helpers.analysis.metrics import Array
 from helpers.records.run import Run
-from helpers.text import count_words, percent
+from helpers.text import count_words, listed, percent
 
 ACTIVE_VARIANCE = 1e-3
 """Variance above which a channel is active: batch norm's epsilon in Keras, which halves such a variance.
@@ -61,18 +61,6 @@ def best_statistics(run: Run) -> str:
 def mean(runs: Sequence[Run], **which: Any) -> float:
     """`accuracy` averaged over runs that differ in their seed."""
     return float(np.mean([accuracy(run, **which).value for run in runs]))
-
-
-def as_text(runs: Sequence[Run], statistics: str = "moving", epoch: int = -1) -> str:
-    """`accuracy` in words: of one run with its interval, of several by themselves in the order given.
-
-    A dash where 'clean' is asked of a head without batch norm, which has no statistics. Runs that fail
-    differ too much for a mean with an interval to say anything.
-    """
-    if statistics == "clean" and best_statistics(runs[0]) != "clean":
-        return "–"
-    found = [accuracy(run, statistics=statistics, epoch=epoch) for run in runs]
-    return str(found[0]) if len(found) == 1 else ", ".join(percent(each.value) for each in found)
 
 
 def since_start(run: Run, statistics: str = "moving") -> str:
@@ -214,8 +202,15 @@ class Repeats(tuple[Run, ...]):
     """Diagnosed runs of one experiment, one a seed: what they stand at after their last epoch."""
 
     def stood(self, statistics: str = "moving", epoch: int = -1) -> str:
-        """Validation accuracies in words, as `as_text` has them."""
-        return as_text(self, statistics, epoch)
+        """`accuracy` in words: of one run with its interval, of several by themselves in their order.
+
+        A dash where 'clean' is asked of a head without batch norm, which has no statistics. Runs that fail
+        differ too much for a mean with an interval to say anything.
+        """
+        if statistics == "clean" and best_statistics(self[0]) != "clean":
+            return "–"
+        found = [accuracy(run, statistics=statistics, epoch=epoch) for run in self]
+        return str(found[0]) if len(found) == 1 else listed(each.value for each in found)
 
     def change(self, statistics: str = "moving") -> str:
         """How many are better, worse or not clearly different since before stage 2, in words."""

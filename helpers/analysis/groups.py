@@ -110,11 +110,6 @@ def epochs_by_rate(run: Run) -> dict[float, list[int]]:
     return found
 
 
-def at_first_rate(run: Run) -> list[float]:
-    """Validation accuracy, 0 to 1, after each of stage 2's epochs at its first learning rate."""
-    return run.stage2.val_accuracy[: len(next(iter(epochs_by_rate(run).values())))]
-
-
 class Stop(NamedTuple):
     """Where a stopping rule ends a training: the last epoch, and the one whose weights it keeps, from 1."""
 
@@ -165,9 +160,6 @@ def at_best_rate(group: Group) -> list[Run]:
 
 
 def best_in_time(runs: Mapping[str, Run], seconds: float) -> str | None:
-    """The name of the run of highest validation accuracy of those that took at most so long, or None.
-
-    Of equals it is the first.
-    """
+    """The run best on validation of those in time, by its name, or None; of equals the first."""
     in_time = {name: run.val_accuracy for name, run in runs.items() if run.seconds <= seconds}
     return max(in_time, key=in_time.__getitem__) if in_time else None

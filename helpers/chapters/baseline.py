@@ -71,10 +71,7 @@ class Baseline:
 
     @property
     def costs(self) -> list[tuple[str, str, str, int, str]]:
-        """Each run's name, the time of the features and of the head, its passes, and what storing saved.
-
-        The last is how many times faster stage 1 was than with a pass through the backbone in every epoch.
-        """
+        """Each run's name, the time of its features and of its head, its passes, and its `storing_gain`."""
         found = []
         for name, each in self.runs.items():
             times = f"{each.storing_seconds:,.0f} s", f"{each.stage1_seconds:,.0f} s"

@@ -29,7 +29,7 @@ class Runs(dict[str, Run]):
 
     def accuracies(self, split: str = "test") -> list[Proportion]:
         """Of each on 'val' or 'test'."""
-        return common.accuracies(self.values(), split)
+        return [accuracy(each, split) for each in self.values()]
 
     def shares(self, split: str = "test", view: str = "plain") -> list[float]:
         """The same as numbers in 0 to 1; view 'plain', or 'tta' with the flip averaged in."""

@@ -1,6 +1,5 @@
 """What several chapters share."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,11 +64,6 @@ def by_seed(*experiments: Experiment) -> dict[int, list[Run]]:
     found = {seed: [run.find(each.replace(seed=seed)) for each in experiments] for seed in seeds}
     stored = {seed: [each for each in runs if each] for seed, runs in found.items()}
     return {seed: runs for seed, runs in stored.items() if len(runs) == len(experiments)}
-
-
-def accuracies(runs: Iterable[Run], split: str = "test", view: str = "plain") -> list[Proportion]:
-    """Each run's accuracy with Wilson's interval, for a column of a table; see `groups.accuracy`."""
-    return [groups.accuracy(each, split, view) for each in runs]
 
 
 def calibration(each: Run, view: str = "plain", bins: int = 15) -> metrics.Calibration:

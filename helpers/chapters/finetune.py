@@ -236,10 +236,7 @@ class Finetune:
 
     @property
     def twins(self) -> list[tuple[str, bool, PairedTest]]:
-        """Short runs with decay and without: name, whether all their curves are equal, what the second gains.
-
-        Where decay is rounded away, all losses and accuracies of a pair are equal to the last digit.
-        """
+        """Short runs with decay and without: name, whether all curves are the same, what the second gains."""
         pairs = {"weight decay or none": (self.reference, self._short(weight_decay=0.0))}
         for rate in experiments.RATES["adam"]:
             decayed, plain = (self._short(optimizer=name, learning_rate=rate) for name in ("adamw", "adam"))

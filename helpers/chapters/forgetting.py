@@ -55,14 +55,9 @@ class Whole:
         return self.run.stage2.val_accuracy
 
     @property
-    def before(self) -> float:
-        """On validation, before the first pass."""
-        return self.run.stage1_val_accuracy
-
-    @property
     def early(self) -> list[float]:
         """On validation, after each pass at the first rate."""
-        return groups.at_first_rate(self.run)
+        return self.accuracy[: len(next(iter(groups.epochs_by_rate(self.run).values())))]
 
     @property
     def late(self) -> list[float]:
@@ -196,7 +191,14 @@ class Failure:
     def courses(self) -> list[Row]:
         """Of the three runs: passes, validation accuracy before, at worst and at best, test accuracy."""
         return [
-            (way, len(one.accuracy), one.before, one.worst.value, max(one.accuracy), one.test)
+            (
+                way,
+                len(one.accuracy),
+                one.run.stage1_val_accuracy,
+                one.worst.value,
+                max(one.accuracy),
+                one.test,
+            )
             for way, one in self.three.items()
         ]
 

@@ -40,7 +40,7 @@ class Mixup:
     @property
     def accuracies(self) -> list[Proportion]:
         """Test accuracy without mixup and with it."""
-        return common.accuracies(self.runs.values())
+        return [groups.accuracy(each) for each in self.runs.values()]
 
     def difference(self, split: str) -> PairedTest:
         """The run with mixup against the one without on the images of 'val' or 'test'."""

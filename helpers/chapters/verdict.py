@@ -188,7 +188,7 @@ def _failure(runs: Group) -> str:
     return (
         f"**The run that failed, run to its end, {words} the careful one.** With augmentation, as its log "
         f"has it, it stands at {span(stood)} on validation in its passes "
-        f"at {whole[0].rate} ({span(each.before for each in whole)} before), and ends at "
+        f"at {whole[0].rate} ({span(run.stage1_val_accuracy for run in failed)} before), and ends at "
         f"{_tests(failed)} on test (seeds {SEEDS}), with weights trained at "
         f"{', '.join(map(scientific, kept))}: {against} against careful runs with the same seeds. Without "
         f"augmentation, as its text has it, it ends at {_tests(plain)}: "
@@ -236,15 +236,15 @@ def _repeated(runs: Group, experiment: Experiment) -> list[Run]:
 
 def _prevention(runs: Group) -> str:
     names = ("as logged", "batch norm frozen", "no norm")
-    tried = [_repeated(runs, experiments.intervention(name)) for name in names]
+    tried = [batchnorm.Repeats(_repeated(runs, experiments.intervention(name))) for name in names]
     stood = [[batchnorm.accuracy(run) for run in group] for group in tried]
-    vary = [listed(batchnorm.Repeats(group).active, ",") for group in tried]
+    vary = [listed(group.active, ",") for group in tried]
     best = max(stood[0], key=lambda share: share.value)
     worst = min(stood[1], key=lambda share: share.value)
     words = describe_change(
         best, worst, "does not collapse", "stands lower still", "is not clearly better off"
     )
-    logged, frozen, none = map(batchnorm.as_text, tried)
+    logged, frozen, none = (group.stood() for group in tried)
     threads = [run.threads for run in tried[0]]
     whole = [
         run

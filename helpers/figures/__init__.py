@@ -24,5 +24,4 @@ from helpers.figures.results import paired_outcomes as paired_outcomes
 from helpers.figures.results import per_class_accuracy as per_class_accuracy
 from helpers.figures.results import reliability as reliability
 from helpers.figures.results import tta_gain as tta_gain
-from helpers.figures.style import cautions as cautions
 from helpers.figures.style import display as display

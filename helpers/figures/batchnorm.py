@@ -32,10 +32,7 @@ def _by_seed(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
 
 @styled
 def accuracy_by_statistics(run: Run) -> Figure:
-    """Validation accuracy of the same weights, epoch by epoch, with each kind of statistics.
-
-    Two panels: on the images as they are and augmented as in training.
-    """
+    """Validation accuracy by epoch with each kind of statistics, on plain images and on augmented ones."""
     figure = Figure(figsize=(WIDTH, 5.4))
     epochs = range(len(run.diagnosis))
     for axes, (images, words) in zip(
@@ -163,10 +160,7 @@ def accuracy_by_rate(groups: Mapping[float, Sequence[Run]]) -> Figure:
 
 @styled
 def active_channels(groups: Mapping[str, Sequence[Run]]) -> Figure:
-    """How many channels of the pooled features still vary, by epoch; a line a group, a band over its seeds.
-
-    groups: name to its runs, one a seed, of equally many epochs.
-    """
+    """How many channels of the features still vary, by epoch; a line a group, a band over its seeds."""
     properties = style.line_styles(groups)
     figure, axes = style.panel(3.6)
     found = []

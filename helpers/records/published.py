@@ -86,7 +86,8 @@ def one_step_epochs(run: Run, stage: str = "stage2") -> list[int]:
     changes nothing.
     """
     if not run.is_published_log:
-        per_pass = -(-run.train_images // _batch_size(run, stage))
+        batch_size = run.config["stage1_batch_size" if stage == "stage1" else "batch_size"]
+        per_pass = -(-run.train_images // batch_size)
         return [index for index, steps in enumerate(run.steps.get(stage, [])) if steps < per_pass]
     accuracy = np.asarray(run.curves.get(stage, {}).get("accuracy", []))
     second = np.arange(1, len(accuracy), 2)
@@ -119,10 +120,6 @@ def elapsed(run: Run) -> NDArray[np.float64]:
     before = sum(run.timing_sec.get(part, 0.0) for part in ("load", "feature_extract", "top_train"))
     passes_made = passes(run)
     return before + run.stage2_seconds * passes_made / passes_made[-1]
-
-
-def _batch_size(run: Run, stage: str) -> int:
-    return run.config["stage1_batch_size" if stage == "stage1" else "batch_size"]
 
 
 def matrix_accuracy(run: Run) -> float | None:

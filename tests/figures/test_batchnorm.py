@@ -98,10 +98,10 @@ def test_accuracy_is_that_of_the_epoch_images_and_statistics() -> None:
 
 
 def test_several_runs_are_given_one_by_one_and_a_single_one_with_its_interval() -> None:
-    assert batchnorm.as_text(GROUPS["as logged"]) == "62.0%, 66.0%, 64.0%"
-    assert batchnorm.as_text([FAILED]) == str(batchnorm.accuracy(FAILED))
-    assert batchnorm.as_text(GROUPS["as logged"], "clean") == "88.0%, 88.0%, 88.0%"
-    assert batchnorm.as_text(GROUPS["no norm"], "clean") == "–"
+    assert batchnorm.Repeats(GROUPS["as logged"]).stood() == "62.0%, 66.0%, 64.0%"
+    assert batchnorm.Repeats([FAILED]).stood() == str(batchnorm.accuracy(FAILED))
+    assert batchnorm.Repeats(GROUPS["as logged"]).stood("clean") == "88.0%, 88.0%, 88.0%"
+    assert batchnorm.Repeats(GROUPS["no norm"]).stood("clean") == "–"
     assert batchnorm.mean(GROUPS["as logged"]) == pytest.approx(0.64)
 
 
