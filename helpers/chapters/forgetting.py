@@ -190,17 +190,11 @@ class Failure:
     @property
     def courses(self) -> list[Row]:
         """Of the three runs: passes, validation accuracy before, at worst and at best, test accuracy."""
-        return [
-            (
-                way,
-                len(one.accuracy),
-                one.run.stage1_val_accuracy,
-                one.worst.value,
-                max(one.accuracy),
-                one.test,
-            )
-            for way, one in self.three.items()
-        ]
+        found: list[Row] = []
+        for way, one in self.three.items():
+            ends = one.run.stage1_val_accuracy, one.worst.value, max(one.accuracy)
+            found.append((way, len(one.accuracy), *ends, one.test))
+        return found
 
     def reaching(self, chance: float) -> list[str]:
         """Which of the three have a worst pass whose interval includes an accuracy of `chance`."""
