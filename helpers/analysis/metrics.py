@@ -1,8 +1,6 @@
-"""Probabilities to numbers: accuracies with intervals, paired tests, calibration, losses.
+"""Probabilities to numbers: accuracy by class, calibration, losses.
 
-Arrays go in, numbers come out; never a model. Probabilities are (n, classes) in 0 to 1, labels and
-predictions are (n,) whole numbers from 0, correctness is (n,) bool. Accuracies are shares in 0 to 1 and
-turn into per cent only as text. Intervals are at 95%.
+Probabilities are (n, classes) in 0 to 1; labels and predictions are (n,) whole numbers from 0.
 """
 
 import itertools

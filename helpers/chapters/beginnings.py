@@ -29,12 +29,12 @@ class Beginnings:
 
     @property
     def repetitions(self) -> Repeats:
-        """Of the beginning of the run as logged, with nothing changed."""
+        """The run as logged, begun again with nothing changed."""
         return self.changed["as logged"]
 
     @property
     def epochs(self) -> int:
-        """Of each run."""
+        """How many each run has."""
         return len(self.repetitions[0].stage2)
 
     @property
@@ -90,7 +90,7 @@ class Beginnings:
         return [batchnorm.accuracy(one, statistics=name).value for one in self.repetitions]
 
     def added(self, half: str) -> float:
-        """What estimating 'means', 'variances' or 'clean', both, anew adds, averaged over repetitions."""
+        """What new 'means', new 'variances' or both ('clean') add to accuracy, averaged over repetitions."""
         return float(np.mean(self._half(half)) - np.mean(self._half("moving")))
 
     def spread(self, half: str) -> float:
@@ -99,7 +99,7 @@ class Beginnings:
 
     @property
     def recovered(self) -> list[float]:
-        """Part of what both halves regain that new means alone do, by repetition."""
+        """By repetition, how much of what both halves regain new means regain alone; 1 is all."""
         return [batchnorm.recovered_fraction(one, "means") for one in self.repetitions]
 
     @property

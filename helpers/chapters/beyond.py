@@ -28,7 +28,7 @@ class Runs(dict[str, Run]):
     """Runs by name; what a method returns is a column of a table."""
 
     def accuracies(self, split: str = "test") -> list[Proportion]:
-        """Of each on 'val' or 'test'."""
+        """Each run's accuracy on 'val' or 'test', with its interval."""
         return [accuracy(each, split) for each in self.values()]
 
     def shares(self, split: str = "test", view: str = "plain") -> list[float]:
@@ -36,7 +36,7 @@ class Runs(dict[str, Run]):
         return [each.accuracy(split, view) for each in self.values()]
 
     def times(self, unit: float = 1.0) -> list[float]:
-        """That each took in all, in units of so many seconds."""
+        """Time that each run took, in units of so many seconds."""
         return [each.seconds / unit for each in self.values()]
 
     def steps(self, split: str = "test") -> dict[str, PairedTest]:
@@ -74,7 +74,7 @@ class Beyond:
     rungs: Runs
     """The ladder from the frozen network up, at the scale that was asked for."""
     rates: Runs
-    """By what each changes in the first, as are the next two."""
+    """Runs by what each changes in the first; so are the next two."""
     quick: Runs
     long: Runs
     repeats: dict[str, Runs]
@@ -127,12 +127,12 @@ class Beyond:
 
     @property
     def plain_minutes(self) -> list[float]:
-        """That each rung would take in plain Keras; nothing where the bench tells nothing of such runs."""
+        """Minutes that each rung would take in plain Keras; empty unless `is_published`."""
         timed = speed.read()
         return [timed.plain_seconds(each)[-1] / 60 for each in self.rungs.values() if self.is_published]
 
     def found(self, gain: str, loss: str, neither: str) -> dict[str, list[str]]:
-        """The word for what test images find, in the order of the rungs, to the rungs that it describes."""
+        """Each word to the rungs that it describes on the test images."""
         found: dict[str, list[str]] = {}
         for name, step in self.rungs.steps().items():
             found.setdefault(describe_difference(step, gain, loss, neither), []).append(name)
@@ -140,7 +140,7 @@ class Beyond:
 
     @property
     def found_otherwise(self) -> list[str]:
-        """Rungs that the validation images find something else of than the test images."""
+        """Rungs whose finding on the validation images is another one than on the test images."""
         test, val = (
             {name: describe_difference(step, "+", "-", "0") for name, step in self.rungs.steps(split).items()}
             for split in ("test", "val")

@@ -51,22 +51,22 @@ class Whole:
 
     @property
     def accuracy(self) -> list[float]:
-        """On validation, after each pass."""
+        """Validation accuracy after each pass."""
         return self.run.stage2.val_accuracy
 
     @property
     def early(self) -> list[float]:
-        """On validation, after each pass at the first rate."""
+        """Validation accuracy after each pass at the first rate."""
         return self.accuracy[: len(next(iter(groups.epochs_by_rate(self.run).values())))]
 
     @property
     def late(self) -> list[float]:
-        """On validation, after each pass at a lower rate."""
+        """Validation accuracy after each pass at a lower rate."""
         return self.accuracy[len(self.early) :]
 
     @property
     def worst(self) -> Proportion:
-        """On validation, after the worst pass."""
+        """Validation accuracy after the worst pass."""
         return intervals.proportion(min(self.accuracy), self.run.size("val"))
 
     @property
@@ -81,7 +81,7 @@ class Whole:
 
     @property
     def test(self) -> Proportion:
-        """On the test images."""
+        """Accuracy on the test images."""
         return groups.accuracy(self.run)
 
     @property
@@ -248,7 +248,7 @@ class Failure:
         ]
 
     def recovering(self, at_once: bool) -> list[str]:
-        """Runs as logged in which all that follows the first halving stands above all before it, or not."""
+        """Runs as logged that stand higher in every epoch after the first halving than before; or not."""
         return [name for name, *_, high, low in self.halvings if (low > high) is at_once]
 
     # ---------------------------------------------------------------- evaluated with other statistics
@@ -264,7 +264,7 @@ class Failure:
 
     @property
     def estimates_differ(self) -> float:
-        """By how much re-estimated accuracy differs then with the images that statistics are taken from."""
+        """How far apart the re-estimated accuracies lie then, by the images that the statistics come from."""
         return float(np.ptp([self.at_worst(kind)[0].value for kind in ("clean", "augmented", "batch")]))
 
     def lowest(self, by: str) -> list[float]:
@@ -273,7 +273,7 @@ class Failure:
 
     @property
     def other_looks(self) -> list[str]:
-        """Of runs as logged with other seeds that looked worst: '10.5%, and 88.4%', re-estimated."""
+        """Of each other seed, when it looked worst: accuracy as evaluated and new, '10.5%, and 88.4%'."""
         lows = [one.lows.looked for seed, one in self.whole[LOGGED].items() if seed != self.seed]
         return [f"{percent(low.moving.value)}, and {percent(low.reestimated.value)}" for low in lows]
 
@@ -311,7 +311,7 @@ class Failure:
 
     @property
     def unsplit(self) -> list[str]:
-        """The names of those that are older than that."""
+        """The names of the diagnosed runs whose records do not."""
         return [name for name in self._diagnosed if name not in self.split]
 
     @property
@@ -331,7 +331,7 @@ class Failure:
 
     @property
     def correlations(self) -> list[float]:
-        """Of the distance of the means with what is hidden, over the epochs of each in `split`."""
+        """`gap_correlation` with the distance of the means, of each run in `split`."""
         return [batchnorm.gap_correlation(one.run, "mean_alive") for one in self.split.values()]
 
     @property

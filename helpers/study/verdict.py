@@ -49,10 +49,9 @@ def judge(claim: Claim, runs: Group) -> Verdict:
 
 
 def table(runs: Group) -> list[dict[str, str]]:
-    """A row for each claim: id, claim, published figure, what was measured, verdict, evidence, where shown.
+    """A row for each claim, whose cells are Markdown.
 
     Evidence is the names of records in results/, seeds how many they have; a dash where there are none.
-    Cells are Markdown.
     """
     rows = []
     for claim in CLAIMS:
