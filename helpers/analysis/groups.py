@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -110,24 +110,17 @@ def epochs_by_rate(run: Run) -> dict[float, list[int]]:
     return found
 
 
-class Stop(NamedTuple):
-    """Where a stopping rule ends a training: the last epoch, and the one whose weights it keeps, from 1."""
+def early_stop(losses: Sequence[float], patience: int) -> tuple[int, int]:
+    """The last epoch under early stopping as Keras has it, and the one whose weights are kept; from 1.
 
-    epoch: int
-    kept: int
-
-
-def early_stop(losses: Sequence[float], patience: int) -> Stop:
-    """Early stopping, as Keras has it: the end comes after `patience` epochs without a lower loss.
-
-    Without such a wait it comes with the last epoch. Of equal losses the first is kept.
+    The end comes after `patience` epochs without a lower loss. Of equal losses the first is kept.
     """
     kept = 0
     for epoch, loss in enumerate(losses):
         kept = epoch if loss < losses[kept] else kept
         if epoch - kept >= patience:
             break
-    return Stop(epoch + 1, kept + 1)
+    return epoch + 1, kept + 1
 
 
 def train_gap(group: Group, stage: str) -> float:

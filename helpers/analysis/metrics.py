@@ -14,15 +14,11 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from helpers.analysis.intervals import Proportion, proportion
+from helpers.records.run import VIEWS
 
 Array = NDArray[Any]
 SMALLEST = 2.0**-24
 """The smallest probability above zero in float16; zeros count as this much in a logarithm."""
-
-
-def tta(plain: Array, flipped: Array) -> Array:
-    """Flip test-time augmentation: mean (n, classes) of an image's and its mirror image's probabilities."""
-    return (np.asarray(plain, np.float32) + np.asarray(flipped, np.float32)) / 2
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int = 10) -> NDArray[np.int64]:
@@ -147,8 +143,8 @@ def from_probabilities(
     labels = {split: np.repeat(np.arange(len(counts)), counts) for split, counts in class_counts.items()}
     values = {}
     for split, true in labels.items():
-        plain, flipped = arrays[f"{split}_plain"], arrays[f"{split}_flipped"]
+        plain, flipped = (np.asarray(arrays[f"{split}_{view}"], np.float32) for view in VIEWS)
         values[f"{split}_end2end"] = float(np.mean(plain.argmax(axis=1) == true))
-        values[f"{split}_tta"] = float(np.mean(tta(plain, flipped).argmax(axis=1) == true))
+        values[f"{split}_tta"] = float(np.mean(((plain + flipped) / 2).argmax(axis=1) == true))
     values["val_loss"] = smoothed_cross_entropy(arrays["val_plain"], labels["val"], label_smoothing)
     return values

@@ -208,8 +208,8 @@ class Failure:
         """
         curves = self.failed.run.stage2
         losses = curves.val_loss if watched == "loss" else [-each for each in curves.val_accuracy]
-        stop = groups.early_stop(losses, patience)
-        return patience, *stop, curves.val_accuracy[stop.kept - 1]
+        last, kept = groups.early_stop(losses, patience)
+        return patience, last, kept, curves.val_accuracy[kept - 1]
 
     def tested(self, better: str, worse: str, neither: str) -> list[Row]:
         """Of the three: the paired test against the frozen network, its words, the careful rate's test."""

@@ -122,13 +122,6 @@ def elapsed(run: Run) -> NDArray[np.float64]:
     return before + run.stage2_seconds * passes_made / passes_made[-1]
 
 
-def matrix_accuracy(run: Run) -> float | None:
-    """Accuracy in 0 to 1 of the confusion matrix: its trace over its sum."""
-    if run.confusion_matrix is None:
-        return None
-    return float(np.trace(run.confusion_matrix) / np.sum(run.confusion_matrix))
-
-
 def tta_accuracy(run: Run) -> float | None:
     """Test accuracy in 0 to 1 with the flip averaged in; None where a run holds none.
 
@@ -137,7 +130,8 @@ def tta_accuracy(run: Run) -> float | None:
     """
     if not run.is_published_log:
         return run.accuracy("test", "tta")
-    accuracy, plain = matrix_accuracy(run), run.metrics.get("test_end2end")
-    if accuracy is None or plain is None or round((accuracy - plain) * run.size("test")) == 0:
+    plain = run.metrics.get("test_end2end")
+    if run.confusion_matrix is None or plain is None:
         return None
-    return accuracy
+    counted = float(np.trace(run.confusion_matrix) / np.sum(run.confusion_matrix))
+    return counted if round((counted - plain) * run.size("test")) else None

@@ -111,7 +111,7 @@ def test_every_public_figure_is_tested() -> None:
     public = {
         name
         for name, made in vars(figures).items()
-        if getattr(made, "__annotations__", {}).get("return") == "Figure"
+        if getattr(made, "__annotations__", {}).get("return") is style.Figure
         and made.__module__ != "helpers.figures.batchnorm"  # test_batchnorm.py has those
     }
     assert public == FROM_RUNS.keys() | FROM_ARRAYS.keys()
