@@ -1,6 +1,6 @@
 """Speed and memory against plain Keras, side by side in one run: what `make bench` prints and writes.
 
-Plain Keras is what the seed study and Keras' own guide do: the whole network in `predict` and `fit`, on
+Plain Keras is what the original study and Keras' own guide do: the whole network in `predict` and `fit`, on
 arrays in memory. It is spared the augmentation, which is part of our own times. The two ways take turns on
 the same images; a ratio belongs to one such pair, and its spread is over the pairs. Tracing a network is
 timed on neither side; compiling the frozen part for OpenVINO is, on ours.

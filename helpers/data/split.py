@@ -37,7 +37,7 @@ class Dataset:
 
 
 def split_indices(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the 45,000 training and 5,000 validation images, exactly as the seed study split.
+    """Indices of the 45,000 training and 5,000 validation images, exactly as the original study split them.
 
     `labels` are the 50,000 of the five official batches in their order.
     """
