@@ -107,10 +107,13 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def run_folder(experiment: Experiment, found: Mapping[str, str]) -> Path:
-    """The folder of an experiment's checkpoints and, once it has ended, of its trained weights."""
+def run_folder(experiment: Experiment, found: Mapping[str, str], diagnosed: bool = False) -> Path:
+    """The folder of an experiment's checkpoints and, once it has ended, of its trained weights.
+
+    A diagnosed run has one of its own: it cannot go on from where one without measurements stopped.
+    """
     name = f"{experiment.slug}-{experiment.identity(found)}"
-    return cache_folder() / "runs" / (f"{name}-diagnosed" if experiment.diagnosed else name)
+    return cache_folder() / "runs" / (f"{name}-diagnosed" if diagnosed else name)
 
 
 def lock_of(folder: Path) -> Path:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from helpers.experiment import Experiment
+from helpers.experiment import Engine, Experiment
 
 STORED_PER_SECOND = 300
 TRAINED_PER_SECOND = 200
 """Images a second that two cores with AVX2 push through the prefix, and train on at n = 30, 160 px."""
 
 
-def estimate(experiment: Experiment) -> str:
+def estimate(experiment: Experiment, engine: Engine = "cached") -> str:
     """What a run will cost if nothing is stored yet, in a sentence."""
+    stored = _stored(experiment, engine)
     return (
         f"{experiment.slug} ({experiment.dataset}, {experiment.scale} scale) has no record yet. "
-        f"It takes {cost(experiment)}: {_stored(experiment):,} images through the frozen part (less what is "
+        f"It takes {cost(experiment, engine)}: {stored:,} images through the frozen part (less what is "
         f"stored already) and {experiment.epochs_run} epochs of {experiment.limits.train:,}."
     )
 
 
-def cost(experiment: Experiment) -> str:
+def cost(experiment: Experiment, engine: Engine = "cached") -> str:
     """'at most about 5 min on two cores': the time of a run for which nothing is stored yet."""
     passes = experiment.epochs_run * experiment.limits.train
     size = (experiment.image_size / 160) ** 2 * (0.1 if experiment.dataset == "miniature" else 1)
-    minutes = size * (_stored(experiment) / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
+    minutes = size * (_stored(experiment, engine) / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
     return f"at most about {max(1, round(minutes))} min on two cores"
 
 
-def _stored(experiment: Experiment) -> int:
+def _stored(experiment: Experiment, engine: Engine) -> int:
     """Images that a run pushes through the frozen part."""
     sizes = experiment.limits
     evaluated = 2 * (sizes.val + sizes.test)
     pooled = needs_pooled(experiment)
-    banked = experiment.epochs_run > 0 and experiment.engine == "bank"
-    return (sizes.train + evaluated) * pooled + (experiment.views_run * sizes.train + evaluated) * banked
+    cached = experiment.epochs_run > 0 and engine == "cached"
+    return (sizes.train + evaluated) * pooled + (experiment.views_run * sizes.train + evaluated) * cached
 
 
 def needs_pooled(experiment: Experiment) -> bool:

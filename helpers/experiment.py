@@ -1,8 +1,7 @@
 """What to run: an Experiment is every choice that can change a result, and nothing else.
 
-Everything downstream (the runner, the records, the notebooks' parameters, the command line)
-speaks in these fields. This module imports neither Keras nor NumPy, so that reading
-a record or listing a study costs nothing.
+Everything downstream (`run`, the records, the notebooks' parameters, the command line) speaks in these
+fields. This module imports neither Keras nor NumPy, so reading a record or listing a study costs nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +26,10 @@ class ExperimentError(UserError):
     """A field of an Experiment is unknown, mistyped or out of range."""
 
 
+Engine = Literal["cached", "end_to_end"]
+"""How stage 2 trains, with the same result: from the feature cache, or through the whole network."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """How much of the full protocol is run: upper limits on images, epochs and views."""
@@ -46,14 +49,17 @@ SCALES: dict[str, Scale] = {
 }
 
 
-def _within(low: float, high: float, default: Any) -> Any:
+def _within(low: float, high: float, default: Any, **more: Any) -> Any:
     """A numeric field with an inclusive range."""
-    return field(default=default, metadata={"low": low, "high": high})
+    return field(default=default, metadata={"low": low, "high": high, **more})
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Every choice that can change a result. The defaults are the seed study's final ones.
+    """Every choice that can change a result. The defaults are the original study's final ones.
+
+    A field that is younger than the first records names, as `older` in its metadata, the value that these
+    were made with. The key leaves it out at that value, so that their keys stay.
 
     Raises ExperimentError, where it is built, for a mistyped or out-of-range field.
     """
@@ -61,7 +67,7 @@ class Experiment:
     dataset: Literal["cifar10", "miniature"] = "cifar10"
     """The images: CIFAR-10, or the drawn stand-in that ships with the package."""
     scale: Literal["smoke", "quick", "full"] = "full"
-    """How much of the protocol is run: seconds (smoke), minutes (quick), or the seed's (full)."""
+    """How much of the protocol is run: seconds (smoke), minutes (quick), or as the study did (full)."""
     seed: int = _within(0, 2**31 - 1, 42)
     """Seed of the head's initial weights, of dropout and of the order of the batches."""
     image_size: int = _within(32, 224, 160)
@@ -74,7 +80,7 @@ class Experiment:
     """Whether the unfrozen blocks' batch norm keeps its ImageNet statistics or trains."""
     head_norm: Literal["batch", "frozen", "layer", "none"] = "batch"
     """Normalization of the pooled features; frozen: a batch norm that stays as stage 1 left it."""
-    head_momentum: float = _within(0.0, 1.0, 0.99)
+    head_momentum: float = _within(0.0, 1.0, 0.99, older=0.99)
     """Share of the moving statistics of the head's batch norm that outlives an optimizer step."""
     head_units: int = _within(0, 4096, 128)
     """Width of the head's hidden layer; 0 puts the softmax straight on the pooled features, from zero."""
@@ -90,7 +96,7 @@ class Experiment:
     """Decoupled weight decay of stage 2 (adamw, sgd); adam has none."""
     schedule: Literal["plateau", "cosine", "constant"] = "plateau"
     """plateau: halved after 4 epochs without a lower val_loss; cosine: 200 warm-up steps, to zero."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = field(default="float32", metadata={"older": "float32"})
     """Of the pointwise convolutions' products, forward and backward, while stage 2 trains."""
     batch_size: int = _within(1, 4096, 64)
     """Images per optimizer step of stage 2."""
@@ -109,15 +115,11 @@ class Experiment:
     patience: int = _within(1, 1000, 10)
     """Epochs without a lower val_loss after which stage 2 stops."""
     augmentation: Literal["none", "flip", "crop", "standard", "standard+mixup"] = "standard"
-    """Views of stage 2: plain; and flipped; and shifted; the seed's turns, shifts, zooms, flips; mixed."""
+    """Views of stage 2: plain; and flipped; and shifted; the study's turns, shifts, zooms, flips; mixed."""
     mixup_alpha: float = _within(1e-3, 10.0, 0.2)
     """Both parameters of the Beta distribution that mixup draws its weight from."""
     views: int = _within(1, 1000, 4)
     """How many augmented views of the training set exist; epoch e sees view e modulo views."""
-    engine: Literal["bank", "end_to_end"] = "bank"
-    """Train on stored prefix activations, or push every image through the whole network."""
-    diagnosed: bool = False
-    """Whether the record also holds what `diagnosis` measures after every epoch of stage 2."""
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -128,8 +130,6 @@ class Experiment:
                 "miniature's images and backbone go together and mix with no others; "
                 "set both to 'miniature', or neither"
             )
-        if self.diagnosed and self.engine != "bank":
-            raise ExperimentError("diagnosed=True reads stored activations: it needs engine='bank'")
         if self.precision == "bfloat16" and self.backbone_bn != "frozen":
             raise ExperimentError(
                 "precision='bfloat16' with backbone_bn='train': only convolutions joined with a frozen batch "
@@ -184,23 +184,19 @@ class Experiment:
     def key(self) -> str:
         """Hash of the choices alone: 12 hexadecimal digits, the same with whatever data and weights.
 
-        `engine` is left out because both give the same result (tests/test_engines.py states the
-        tolerance), `diagnosed` because it changes none; the place of a weights file because its contents
-        are in `identity`; and what only stage 2 reads, where nothing is unfrozen. `head_momentum` and
-        `precision` are younger than the first records, which keep their names: at what these had they
-        are left out. A softmax alone starts at zero since it has a key of its own.
+        Left out are the place of a weights file, because its contents are in `identity`; what only stage 2
+        reads, where nothing is unfrozen; and a younger field at the value that older records had. A softmax
+        alone has a key of its own since it starts at zero.
         """
-        fields = dataclasses.asdict(self)
-        del fields["engine"], fields["diagnosed"]
+        older = {spec.name: spec.metadata.get("older") for spec in dataclasses.fields(Experiment)}
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if value != older[name]}
         if fields["backbone_weights"] != "miniature":
             fields["backbone_weights"] = "imagenet"
         fields["views"] = self.views_run
         if "mixup" not in self.augmentation:
             del fields["mixup_alpha"]
-        if self.head_norm in ("layer", "none") or self.head_momentum == FIRST_HEAD_MOMENTUM:
-            del fields["head_momentum"]
-        if self.precision == FIRST_PRECISION:
-            del fields["precision"]
+        if self.head_norm in ("layer", "none"):
+            fields.pop("head_momentum", None)
         if not self.head_units:
             fields |= SOFTMAX_START
         if self.epochs_run == 0:
@@ -223,13 +219,8 @@ class Experiment:
         return "_".join([*parts, f"s{self.seed}"])
 
 
-FIRST_HEAD_MOMENTUM = 0.99
-"""Of every record made before `head_momentum` was a field: Keras' default."""
 SOFTMAX_START = {"softmax_starts": "at zero"}
 """Of every head without a hidden layer: the first records of these began at random, and are withdrawn."""
-FIRST_PRECISION = "float32"
-"""Of every record made before `precision` was a field."""
-
 STAGE2_FIELDS = (
     "n_unfreeze backbone_bn optimizer learning_rate weight_decay schedule precision batch_size "
     "epochs patience augmentation mixup_alpha views"
@@ -237,9 +228,12 @@ STAGE2_FIELDS = (
 
 
 def changed(config: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The choices of a record's configuration that differ from those of `base`, which is the headline's."""
+    """The choices of a record's configuration that differ from those of `base`, which is the headline's.
+
+    What older records hold besides, such as the engine that trained them, is no choice.
+    """
     usual = dataclasses.asdict(Experiment()) if base is None else base
-    return {name: value for name, value in config.items() if value != usual.get(name)}
+    return {name: value for name, value in config.items() if name in usual and value != usual[name]}
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -278,6 +272,6 @@ def check(name: str, value: Any) -> Any:
         raise ExperimentError(f"{name}={value!r} is of type {type(value).__name__}, not {hint.__name__}")
     if value == "":
         raise ExperimentError(f"{name}='' is empty; leave it out for the default")
-    if limits and not limits["low"] <= value <= limits["high"]:
+    if "low" in limits and not limits["low"] <= value <= limits["high"]:
         raise ExperimentError(f"{name}={value!r} is outside {limits['low']} to {limits['high']}")
     return hint(value)

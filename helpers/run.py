@@ -10,7 +10,7 @@ import filelock
 from helpers import cache, paths
 from helpers.data import weights
 from helpers.data.sources import data_fingerprint
-from helpers.experiment import Experiment
+from helpers.experiment import Engine, Experiment, ExperimentError
 from helpers.paths import results_folder
 from helpers.records import store
 from helpers.records.run import Run
@@ -19,44 +19,60 @@ from helpers.records.run import Run
 def run(
     experiment: Experiment,
     *,
+    diagnosed: bool = False,
+    engine: Engine = "cached",
+    retrain: bool = False,
+    screening: bool = False,
     data_dir: str | Path | None = None,
     progress: bool = True,
-    screening: bool = False,
 ) -> Run:
     """The result of an experiment: its stored record, or else the record of training it now.
 
     A stored record answers if it was made from the same data and, where the experiment or
     MOBILENETV2_WEIGHTS names a file, from the same weights; and if TensorFlow made it, or the backend that
-    KERAS_BACKEND names. Training resumes where an earlier process stopped; of several that want the same
-    experiment one trains and the others wait for its record.
-    data_dir: a folder of CIFAR-10's batches, searched before any other.
+    KERAS_BACKEND names. Training resumes where an earlier process stopped. If several processes want the same
+    experiment, one trains and the others wait for its record.
+
+    diagnosed: the record also holds what engine/diagnosis.py measures after every epoch of stage 2. A
+    record without these measurements does not answer then.
+    engine: how stage 2 trains. Either engine's record answers for both.
+    retrain: train even where a record answers. That record stays; the new one and the trained weights
+    are left in the folder of the run, below the cache.
     screening: a record made now keeps classes in the place of probabilities, a fifth of the size.
-    Raises DataError, WeightsError, CacheError or RecordError, each of which says what to do.
+    data_dir: a folder of CIFAR-10's batches, searched before any other.
+    Raises ExperimentError, DataError, WeightsError, CacheError or RecordError, which say what to do.
     """
-    if stored := find(experiment):
+    if diagnosed and engine != "cached":
+        raise ExperimentError("diagnosed=True reads the feature cache: it needs engine='cached'")
+    stored = find(experiment, diagnosed=diagnosed)
+    if stored and not retrain:
         return stored
     found = fingerprints(experiment)
-    folder = cache.run_folder(experiment, found)
+    folder = cache.run_folder(experiment, found, diagnosed)
     paths.writable(folder.parent, "REPORT_CACHE")
     paths.writable(results_folder(experiment), "REPORT_RESULTS")
-    lock = filelock.FileLock(cache.lock_of(folder))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"{experiment.slug} is being run by another process: waiting for its record", flush=True)
-        lock.acquire()
-    try:
-        if stored := find(experiment):
+    with _lock(experiment, folder):
+        stored = find(experiment, diagnosed=diagnosed)
+        if stored and not retrain:
             return stored
         from helpers.engine import train  # the wall: Keras is imported only where something has to train
 
-        with train.distribution(experiment):
-            return train.train(experiment, found, folder, data_dir, progress, screening)
-    finally:
-        lock.release()
+        records = folder if stored else results_folder(experiment)
+        how = (engine, diagnosed, screening, data_dir, progress)
+        return train.train(train.Job(experiment, found, folder, records, *how))
 
 
-def find(experiment: Experiment) -> Run | None:
+def _lock(experiment: Experiment, folder: Path) -> filelock.AcquireReturnProxy:
+    """The lock of an experiment's folder, held until the `with` ends; waits where another process has it."""
+    lock = filelock.FileLock(cache.lock_of(folder))
+    try:
+        return lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"{experiment.slug} is being run by another process: waiting for its record", flush=True)
+        return lock.acquire()
+
+
+def find(experiment: Experiment, *, diagnosed: bool = False) -> Run | None:
     """The stored record that answers an experiment, or None; see `run` for what counts as an answer."""
     known = {"data": data_fingerprint(experiment)}
     if path := weights.configured_path(experiment):
@@ -64,8 +80,8 @@ def find(experiment: Experiment) -> Run | None:
     folders, found = [results_folder(experiment)], None
     for backend in dict.fromkeys([paths.keras_backend(), paths.DEFAULT_BACKEND]):
         found = found or store.find(experiment, folders, {**known, "backend": backend})
-    undiagnosed = found and experiment.diagnosed and experiment.epochs_run and not found.diagnosis
-    return None if undiagnosed else found
+    lacking = found and diagnosed and experiment.epochs_run and not found.diagnosis
+    return None if lacking else found
 
 
 def pictures() -> ModuleType:

@@ -75,17 +75,16 @@ def use(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 
 def options(experiment: Experiment) -> list[str]:
-    """The experiment for the command line; a field that is a flag is left at its default."""
-    fields = {name: value for name, value in asdict(experiment).items() if not isinstance(value, bool)}
-    return [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
+    """The experiment for the command line."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in asdict(experiment).items()]
 
 
-def training(experiment: Experiment) -> str:
-    """Python code that runs an experiment."""
+def training(experiment: Experiment, **how: Any) -> str:
+    """Python code that runs an experiment, with these arguments of `run`."""
     return (
         "from helpers import run\n"
         "from helpers.experiment import Experiment\n"
-        f"run.run(Experiment(**{asdict(experiment)!r}))\n"
+        f"run.run(Experiment(**{asdict(experiment)!r}), **{how!r})\n"
     )
 
 
@@ -184,10 +183,8 @@ def doing(folder: Path) -> str:
 
 
 def went_on(log: str) -> str:
-    """Where a process took up the work, by the first states of its progress bars."""
-    stored = re.findall(r"storing (\S+) at \S+: +\d+%[^\r\n]*?(\d+)/(\d+) \[00:00<\?", log)
-    trained = re.findall(r"(stage[12]): at most[^\r\n]*?(\d+)/(\d+) \[00:00<\?", log)
-    return "; ".join(f"{what} at {done}/{total}" for what, done, total in stored[:1] + trained[:1]) or "-"
+    """What a process took up first, by the first line of its progress."""
+    return next(iter(re.findall(r"^(?:storing \S+|stage[12])", log, re.MULTILINE)), "-")
 
 
 WORKING = "has no record yet"

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from helpers.apps import cli
 from helpers.experiment import SCALES, Experiment, ExperimentError
 
 FIELDS = dataclasses.fields(Experiment)
@@ -23,15 +24,15 @@ def bad_values(spec: dataclasses.Field) -> list[tuple[Any, str]]:
     hint = HINTS[spec.name]
     if get_origin(hint) is Literal:
         allowed = f": allowed are {', '.join(map(repr, get_args(hint)))}"
-        return [(value, allowed) for value in ("", "Frozen", 1, None, ["bank"])]
+        return [(value, allowed) for value in ("", "Frozen", 1, None, ["frozen"])]
     mistyped: dict[Any, list[Any]] = {
         int: ["1", 1.0, True, None, [1]],
-        float: ["1e-5", True, None, 1j],
+        float: ["a tenth", True, None, 1j],
         str: [1, None, True],
         bool: [1, 0.0, "True", None],
     }
     pairs = [(value, f" is of type {type(value).__name__}, not {hint.__name__}") for value in mistyped[hint]]
-    if not spec.metadata:
+    if "low" not in spec.metadata:
         return pairs
     low, high = spec.metadata["low"], spec.metadata["high"]
     outside = [low - 1, high + 1, 10**400]
@@ -54,7 +55,9 @@ def test_weights_have_a_name() -> None:
         Experiment(backbone_weights="")
 
 
-@pytest.mark.parametrize("spec", [spec for spec in FIELDS if spec.metadata], ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "spec", [spec for spec in FIELDS if "low" in spec.metadata], ids=lambda spec: spec.name
+)
 def test_both_ends_of_a_range_are_allowed(spec: dataclasses.Field) -> None:
     for value in (spec.metadata["low"], spec.metadata["high"]):
         assert getattr(Experiment(**{spec.name: value}), spec.name) == value
@@ -100,11 +103,6 @@ def test_the_miniature_mixes_with_nothing_else(mixed: dict[str, str]) -> None:
     Experiment(dataset="miniature", backbone_weights="miniature")
 
 
-def test_only_stored_activations_are_diagnosed() -> None:
-    with pytest.raises(ExperimentError, match="needs engine='bank'"):
-        Experiment(diagnosed=True, engine="end_to_end")
-
-
 def test_a_replacement_is_checked_and_the_original_kept() -> None:
     experiment = Experiment()
     with pytest.raises(ExperimentError, match="dropout=2"):
@@ -148,9 +146,7 @@ ANOTHER: dict[str, Any] = {
     "views": 8, "precision": "bfloat16",
 }  # fmt: skip
 """For every field that the key depends on by itself, a value that is not the default."""
-NO_MATTER = {
-    "engine": "end_to_end", "backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0, "diagnosed": True
-}  # fmt: skip
+NO_MATTER = {"backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0}
 """For every field that it does not: mixup's parameter only where nothing is mixed."""
 ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule precision batch_size epochs
     patience augmentation views""".split()
@@ -212,6 +208,10 @@ def test_the_key_is_pinned() -> None:
 def test_the_key_of_a_softmax_alone_is_pinned() -> None:
     """It starts at zero: a key that went back to the one of a random start would find withdrawn records."""
     assert Experiment(head_units=0).key == SOFTMAX_KEY
+
+
+def test_the_command_lines_experiment_has_the_same_key() -> None:
+    assert cli.Choices().key == CURRENT_KEY
 
 
 def test_the_key_is_the_same_in_another_process() -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 import kills
 import pytest
 
-from helpers import cost
+from helpers import cache, cost
 from helpers import run as door
 from helpers.apps.cli import main
 from helpers.engine import train
+from helpers.experiment import ExperimentError
 from helpers.paths import CacheError
 from helpers.records.run import RecordError, Run
 
@@ -113,6 +114,22 @@ def test_altered_probabilities_are_refused(undisturbed: Run, store: Path) -> Non
     path.with_suffix(".npz").write_bytes(data)
     with pytest.raises(RecordError, match=f"{path.stem}.npz is not the file"):
         door.run(SMALL)
+
+
+def test_only_the_feature_cache_is_diagnosed(store: Path) -> None:
+    with pytest.raises(ExperimentError, match="needs engine='cached'"):
+        door.run(SMALL, diagnosed=True, engine="end_to_end")
+
+
+def test_retraining_leaves_the_record_and_the_new_weights(undisturbed: Run, store: Path) -> None:
+    path = copied(undisturbed, store)
+    before = path.read_bytes()
+    again = door.run(SMALL, retrain=True, progress=False)
+    assert path.read_bytes() == before
+    assert again.path.parent == cache.run_folder(SMALL, undisturbed.fingerprints)
+    assert sorted(left.suffix for left in again.path.parent.iterdir()) == [".json", ".npz", ".npz"]
+    assert kills.difference(again, undisturbed) == 0
+    assert door.run(SMALL).path == path
 
 
 @pytest.mark.parametrize("variable", ["REPORT_CACHE", "REPORT_RESULTS"])

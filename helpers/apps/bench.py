@@ -9,13 +9,11 @@ timed on neither side; compiling the frozen part for OpenVINO is, on ours.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +46,7 @@ class Sizes:
     epoch: int = 3000
     sweep: int = 800
     sweep_epochs: int = 3
+    sweep_experiments: int = 12
     pairs: int = 3
     matrix: int = 4096
 
@@ -83,21 +82,49 @@ def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None
     """
     sizes = sizes or Sizes()
     print("Four comparisons, the machine's peak, and the memory of each way: about 25 min.", flush=True)
-    work = _Work(experiment)
+    configuration = asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name}
     result: dict[str, Any] = {
-        "experiment": asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name},
+        "experiment": configuration,
         "sizes": asdict(sizes),
         "environment": environment.environment(),
         "peak_gflops": _said("matrix product", matrix_gflops(sizes.matrix), "GFLOP/s"),
     }
-    with _own_cache():
-        result["features"] = _compared("features", _features(work, sizes))
-        result["epoch"] = _compared("epoch", _epoch("epoch", work, sizes, experiment))
-        result["deeper"] = _compared("deeper", _epoch("deeper", work, sizes, deeper))
-        result["sweep"] = _compared("sweep", _sweep(work, sizes))
-    result["arithmetic"] = _arithmetic(work, result)
-    result["memory_gb"] = {way: _said(f"memory, {way}", _memory(way, experiment), "GB") for way in WAYS}
+    both = asdict(experiment), asdict(deeper)
+    result |= _in_child("compared", *both, asdict(sizes), moved="REPORT_CACHE")
+    memory = {way: _in_child("one_epoch", way, both[0], moved="REPORT_RESULTS") / 1e9 for way in WAYS}
+    result["memory_gb"] = {way: _said(f"memory, {way}", peak, "GB") for way, peak in memory.items()}
     return result
+
+
+def _in_child(function: str, *given: Any, moved: str) -> Any:
+    """What a function of this module returns in a process of its own, in which one place is an empty folder.
+
+    So everything that is timed is computed, memory is measured from nothing, and nothing is left behind.
+    """
+    code = (
+        "import json, sys\n"
+        "from helpers.apps import bench\n"
+        "found = getattr(bench, sys.argv[1])(*json.loads(sys.argv[2]))\n"
+        "open(sys.argv[3], 'w').write(json.dumps(found))\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer"
+        command = [sys.executable, "-c", code, function, json.dumps(given), str(answer)]
+        subprocess.run(command, env=paths.environment() | {moved: folder}, check=True)
+        return json.loads(answer.read_text())
+
+
+def compared(one: dict[str, Any], other: dict[str, Any], sized: dict[str, int]) -> dict[str, Any]:
+    """The comparisons by name, and their arithmetic; given the fields of both experiments and of Sizes."""
+    experiment, deeper, sizes = Experiment(**one), Experiment(**other), Sizes(**sized)
+    work = _Work(experiment)
+    result = {
+        "features": _told("features", _features(work, sizes)),
+        "epoch": _told("epoch", _epoch("epoch", work, sizes, experiment)),
+        "deeper": _told("deeper", _epoch("deeper", work, sizes, deeper)),
+        "sweep": _told("sweep", _sweep(work, sizes)),
+    }
+    return result | {"arithmetic": _arithmetic(work, result)}
 
 
 def write(result: dict[str, Any], path: Path | None = None) -> Path:
@@ -159,12 +186,12 @@ class _Work:
 
     def ours(self, above: Any, rows: np.ndarray, batch_size: int) -> None:
         """A shuffled pass over stored activations, as an epoch of ours."""
-        source = inputs.Source(rows.__getitem__, self.targets)
+        source = inputs.Source(rows, self.targets)
         fit.train(above, source, _shuffled(len(rows)), batch_size)
 
     def read(self, rows: np.ndarray, batch_size: int) -> None:
         """The reading and shuffling of such a pass alone."""
-        for _ in inputs.batches(rows.__getitem__, self.targets, _shuffled(len(rows)), batch_size):
+        for _ in inputs.batches(rows, self.targets, _shuffled(len(rows)), batch_size):
             pass
 
 
@@ -182,7 +209,7 @@ def _features(work: _Work, sizes: Sizes) -> dict[str, Any]:
 
 
 def _epoch(name: str, work: _Work, sizes: Sizes, experiment: Experiment) -> dict[str, Any]:
-    """An epoch of `fit` through the whole network, against one from the bank; and where ours goes.
+    """An epoch of `fit` through the whole network, against one from the cache; and where ours goes.
 
     Plain Keras multiplies in float32 whatever the experiment's precision.
     """
@@ -203,14 +230,15 @@ def _epoch(name: str, work: _Work, sizes: Sizes, experiment: Experiment) -> dict
 
 
 def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:
-    """Twelve experiments end to end, against the bank and twelve from it."""
+    """Twelve experiments end to end, against storing the views and twelve from them."""
     n, epochs = sizes.sweep, sizes.sweep_epochs
     images, targets = work.part(n).images.astype(np.float32), work.targets[:n]
     begun = time.perf_counter()
     views = [work.stored(work.experiment.n_unfreeze, n, view) for view in range(epochs)]
     storing = time.perf_counter() - begun
     pairs = Pairs([], [])
-    for changes in SWEEP:
+    sweep = SWEEP[: sizes.sweep_experiments]
+    for changes in sweep:
         experiment = work.experiment.replace(**changes)
         batch = experiment.batch_size
         plain, ours = work.plain(experiment), work.above_cut(experiment)
@@ -220,8 +248,8 @@ def _sweep(work: _Work, sizes: Sizes) -> dict[str, Any]:
         pairs.plain.append(_seconds(plain.fit, images, targets, **options))
         pairs.ours.append(sum(_seconds(work.ours, ours, view, batch) for view in views))
         print(f"  {experiment.slug}: {pairs.plain[-1]:.0f} s against {pairs.ours[-1]:.0f} s", flush=True)
-    shared = Pairs(pairs.plain, [seconds + storing / len(SWEEP) for seconds in pairs.ours])
-    return shared.summary("sweep", n * epochs, storing_seconds=storing, experiments=len(SWEEP))
+    shared = Pairs(pairs.plain, [seconds + storing / len(sweep) for seconds in pairs.ours])
+    return shared.summary("sweep", n * epochs, storing_seconds=storing, experiments=len(sweep))
 
 
 # ---------------------------------------------------------------------------- how near to the limit
@@ -262,25 +290,7 @@ def _arithmetic(work: _Work, result: dict[str, Any]) -> dict[str, Any]:
 
 
 WAYS = ("plain Keras", "from the bank")
-
-
-def _memory(way: str, experiment: Experiment) -> float:
-    """Peak resident memory in GB of one epoch of stage 2 in a process of its own, files mapped included."""
-    code = (
-        "import sys, json\n"
-        "from helpers.apps import bench\n"
-        "from helpers.experiment import Experiment\n"
-        "bench.one_epoch(sys.argv[1], Experiment(**json.loads(sys.argv[2])))\n"
-        "print('PEAK', bench.peak_memory())\n"
-    )
-    with tempfile.TemporaryDirectory() as results:
-        environment = os.environ | {"REPORT_RESULTS": results}
-        command = [sys.executable, "-c", code, way, json.dumps(asdict(experiment))]
-        said = subprocess.run(command, env=environment, cwd=paths.ROOT, capture_output=True, text=True)
-    peak = [line.split()[1] for line in said.stdout.splitlines() if line.startswith("PEAK")]
-    if not peak:
-        raise RuntimeError(f"the measurement of memory, {way}, failed:\n{said.stderr[-2000:]}")
-    return int(peak[0]) / 1e9
+"""By the names that results/bench.json has them; what is read from the feature cache is the second."""
 
 
 def peak_memory() -> int:
@@ -292,17 +302,23 @@ def peak_memory() -> int:
     return 1024 * int(line.split()[1])
 
 
-def one_epoch(way: str, experiment: Experiment) -> None:
-    """A run of one epoch from the bank with all that belongs to it, or the start of one of plain Keras."""
-    if way == "from the bank":
+def one_epoch(way: str, fields: dict[str, Any]) -> int:
+    """Peak memory in bytes of a process that does nothing else than this, files mapped included.
+
+    This is an experiment of one epoch from the cache with all that belongs to it, or the start of an epoch
+    of plain Keras.
+    """
+    experiment = Experiment(**fields)
+    if way == WAYS[1]:
         run.run(experiment.replace(epochs=1, views=1, stage1_epochs=1), progress=False)
-        return
+        return peak_memory()
     work = _Work(experiment)
     images, batch = work.images.train.images.astype(np.float32), experiment.batch_size
     # A few steps with all images in memory: a whole epoch takes more time and no more memory.
     work.plain(experiment).fit(
         images, work.targets, batch_size=batch, steps_per_epoch=min(30, len(images) // batch), verbose=0
     )
+    return peak_memory()
 
 
 # ---------------------------------------------------------------------------- shared pieces
@@ -319,21 +335,7 @@ def _seconds(work: Callable[..., object], *given: Any, **options: Any) -> float:
     return time.perf_counter() - begun
 
 
-@contextmanager
-def _own_cache() -> Iterator[None]:
-    """An empty store for what is timed: everything is computed, and nothing is left behind."""
-    before = os.environ.get("REPORT_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["REPORT_CACHE"] = folder
-        try:
-            yield
-        finally:
-            os.environ.pop("REPORT_CACHE")
-            if before is not None:
-                os.environ["REPORT_CACHE"] = before
-
-
-def _compared(name: str, summary: dict[str, Any]) -> dict[str, Any]:
+def _told(name: str, summary: dict[str, Any]) -> dict[str, Any]:
     asked = f"; target {summary['target']:g}" if summary["target"] else ""
     print(
         f"{name}: {summary['ratio']:.2f} times plain Keras ({summary['low']:.2f} to {summary['high']:.2f}"

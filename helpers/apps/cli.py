@@ -22,7 +22,7 @@ from helpers.data import cifar10, weights
 from helpers.data.pictures import PictureError
 from helpers.data.sources import CLASSES
 from helpers.errors import UserError
-from helpers.experiment import Experiment, ExperimentError
+from helpers.experiment import Engine, Experiment, ExperimentError
 from helpers.publish import notebooks, readme, site
 from helpers.publish.console import Console
 from helpers.study import experiments
@@ -48,14 +48,23 @@ else:
     Choices = _with_ranges()
 
 
-def run(experiment: tyro.conf.OmitArgPrefixes[Choices], data_dir: Path | None = None) -> None:
+def run(
+    experiment: tyro.conf.OmitArgPrefixes[Choices],
+    diagnosed: bool = False,
+    engine: Engine = "cached",
+    retrain: bool = False,
+    data_dir: Path | None = None,
+) -> None:
     """Run one experiment, or show its stored record. Every field of an Experiment is an option.
 
     Args:
         experiment: What to run.
+        diagnosed: Measure after every epoch of stage 2 what happened to the network, too.
+        engine: Train stage 2 from the feature cache, or push every image through the whole network.
+        retrain: Train even where a record is stored; it stays, and the new one lies below the cache.
         data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
     """
-    result = door.run(experiment, data_dir=data_dir)
+    result = door.run(experiment, diagnosed=diagnosed, engine=engine, retrain=retrain, data_dir=data_dir)
     print(f"\n{result.name} ({result.dataset}, {result.scale} scale): {result.path}")
     for split in ("val", "test"):
         for label, view in (("plain", "plain"), ("with flip averaging", "tta")):

@@ -79,10 +79,9 @@ def describe(paths: Sequence[Path], experiment: Experiment) -> tuple[list[str], 
 
 
 def _weights_file(experiment: Experiment) -> Path:
-    """The file of a run's trained weights; whether it was diagnosed and its engine make no difference."""
+    """The file of a run's trained weights, whether it was diagnosed or not."""
     found = run.fingerprints(experiment)
-    asked = [experiment.replace(engine="bank", diagnosed=diagnosed) for diagnosed in (False, True)]
-    places = [cache.run_folder(each, found) / "weights.npz" for each in asked]
+    places = [cache.run_folder(experiment, found, each) / "weights.npz" for each in (False, True)]
     for place in places:
         if place.is_file():
             return place
@@ -94,11 +93,10 @@ def _weights_file(experiment: Experiment) -> Path:
 
 def _training(experiment: Experiment) -> str:
     """The command that trains a run here, and what it costs."""
-    plain = experiment.replace(diagnosed=False)
     options = [
-        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in plain.changes.items()
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in experiment.changes.items()
     ]
+    if run.find(experiment):  # `run` would show that record and train nothing
+        options.append("--retrain")
     command = " ".join(["python -m helpers run", *options])
-    if run.find(plain):  # `run` would show that record and train nothing
-        command = f"REPORT_RESULTS=$(mktemp -d) {command}"
-    return f"train it, which takes {cost.cost(plain)}, with: {command}"
+    return f"train it, which takes {cost.cost(experiment)}, with: {command}"

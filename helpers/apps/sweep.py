@@ -1,6 +1,6 @@
 """Many experiments: a named sweep or a file's grid; here, on local worker processes, or on a Dask cluster.
 
-Each experiment goes through run.run: a second call runs only what has no record yet, and where a worker
+Each experiment goes through `run`: a second call runs only what has no record yet, and where a worker
 is killed another one resumes its experiment. A grid file gives fields of an Experiment a value each, or a
 list of values, and means every combination of them:
 
@@ -37,7 +37,7 @@ from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError, nearest
 from helpers.records import store
 from helpers.records.run import Run
-from helpers.study.experiments import RECIPES, SWEEPS
+from helpers.study.experiments import DIAGNOSED, RECIPES, SWEEPS
 
 START = "dask scheduler; on each machine: dask worker ADDRESS --nworkers N --nthreads 1 --memory-limit 0"
 """One experiment a process; no memory limit, because Dask counts the mapped activations as memory."""
@@ -120,20 +120,18 @@ def run(
     workers: local processes to train in, which share the processor's cores.
     scheduler: address of a Dask scheduler to train on instead, such as 'tcp://host:8786'.
     output: any fsspec URL; every record is copied into that folder as well (`fetch` reads it from there).
-    screening: records made now keep classes in the place of probabilities (see run.run).
+    screening: records made now keep classes in the place of probabilities (see `run`).
     Raises SweepError at the end, with each failed experiment and its reason, once all the others are done.
     """
     if workers < 1 or (scheduler and workers > 1):
         raise SweepError(f"workers={workers}: give 1 or more, and none beside a scheduler, which has its own")
     unique: dict[tuple[str, str], Experiment] = {}
     for each in experiments:
-        asked = each.key, each.backbone_weights
-        if asked not in unique or each.diagnosed:  # a diagnosed run answers for a plain one as well
-            unique[asked] = each
-    outcomes = {each: _attempt(door.find, each) for each in unique.values()}
+        unique.setdefault((each.key, each.backbone_weights), each)
+    outcomes = {each: _attempt(_find, each) for each in unique.values()}
     missing = [each for each, outcome in outcomes.items() if outcome is None]
     stored = [(each, outcome) for each, outcome in outcomes.items() if outcome is not None]
-    here = ((each, _attempt(partial(door.run, screening=screening), each)) for each in missing)
+    here = ((each, _attempt(partial(_run, screening=screening), each)) for each in missing)
     trained = _on_cluster(missing, workers, scheduler, screening) if scheduler or workers > 1 else here
     failed = []
     with progress.bar(f"{len(outcomes)} experiments", len(outcomes), "run", done=len(stored)) as bar:
@@ -149,6 +147,14 @@ def run(
         count = f"{len(failed)} of {len(outcomes)} experiments failed; the others have records:"
         raise SweepError("\n".join([count, *failed]))
     return [outcome for outcome in outcomes.values() if isinstance(outcome, Run)]
+
+
+def _find(experiment: Experiment) -> Run | None:
+    return door.find(experiment, diagnosed=experiment.key in DIAGNOSED)
+
+
+def _run(experiment: Experiment, **given: Any) -> Run:
+    return door.run(experiment, diagnosed=experiment.key in DIAGNOSED, **given)
 
 
 def _attempt(function: Callable[..., Outcome], *arguments: Any) -> Outcome:
@@ -223,14 +229,14 @@ def _task(
     threads = max(1, _imported("dask.system").CPU_COUNT // hosts.get(host, 1))
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(threads)
-    path = door.run(experiment, progress=False, screening=screening).path
+    path = _run(experiment, progress=False, screening=screening).path
     return {file.name: file.read_bytes() for file in (path.with_suffix(".npz"), path)}
 
 
 def _received(experiment: Experiment, future: Any) -> Run:
     """The Run that a worker sent, written to the results here unless both share their disk."""
     sent: dict[str, bytes] = future.result()
-    if stored := door.find(experiment):
+    if stored := _find(experiment):
         return stored
     folder = paths.results_folder(experiment)
     folder.mkdir(parents=True, exist_ok=True)

@@ -360,7 +360,8 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
     }
     asked = {way: experiments.for_notebook(base, seed=seed, **given) for way, base in bases.items()}
     start = experiments.for_notebook(experiments.BASELINE, seed=seed, **where)
-    frozen, *_ = (run.run(each) for each in (start, asked[PUBLISHED], asked[LOGGED], asked[CAREFUL]))
+    frozen, *_ = (run.run(each) for each in (start, asked[PUBLISHED], asked[CAREFUL]))
+    run.run(asked[LOGGED], diagnosed=True)
     pairs = {way: common.by_seed(asked[way], asked[CAREFUL]) for way in (LOGGED, PUBLISHED, CAREFUL, FROZEN)}
     whole = {way: {one: Whole(*both) for one, both in found.items()} for way, found in pairs.items()}
 
@@ -369,7 +370,8 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
     beginning = given if is_short else {**given, "epochs": experiments.ANATOMY_EPOCHS}
 
     def begun(group: list[Experiment]) -> Repeats:
-        return Repeats(run.run(experiments.for_notebook(each, **beginning)) for each in group)
+        wanted = [experiments.for_notebook(each, **beginning) for each in group]
+        return Repeats(run.run(each, diagnosed=True) for each in wanted)
 
     seeds, names, points = experiments.anatomy(given["scale"], seed)
     changed = {

@@ -138,8 +138,9 @@ def _finding_or_waiting(tell: Callable[[Group], str], runs: Group) -> str:
 
 
 def _at_hand(runs: Group, experiment: Experiment) -> list[Run]:
-    """The records of an experiment, whatever their files; diagnosed where it is."""
-    return [run for run in runs if run.key == experiment.key and (run.diagnosis or not experiment.diagnosed)]
+    """The records of an experiment, whatever their files; diagnosed where the study takes them apart."""
+    needed = experiment.key in experiments.DIAGNOSED
+    return [run for run in runs if run.key == experiment.key and (run.diagnosis or not needed)]
 
 
 def _run(runs: Group, experiment: Experiment) -> Run:

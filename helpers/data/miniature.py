@@ -20,14 +20,11 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from helpers.experiment import Experiment, ExperimentError
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray[Any, Any]
 FINGERPRINT = "miniature-2"
@@ -53,7 +50,8 @@ COLOURS = np.array(
 """The mean colour of each shape: red, yellow, green, cyan, blue, magenta; shares of each channel."""
 _PAIRS = list(itertools.product(range(len(SHAPES)), range(len(TEXTURES))))
 _TARGET = np.array([pair for pair in _PAIRS if sum(pair) % 3 == 0])
-_SOURCE = np.array([pair for pair in _PAIRS if sum(pair) % 3 != 0])
+SOURCE = np.array([pair for pair in _PAIRS if sum(pair) % 3 != 0])
+"""The classes of the source set: (shape, texture) of each, int (20, 2)."""
 CLASSES = tuple(f"{TEXTURES[texture]} {SHAPES[shape]}" for shape, texture in _TARGET)
 """The ten classes' names, by label."""
 
@@ -101,7 +99,7 @@ def images(split: str) -> tuple[Array, Array]:
 
 def source_images(count: int, epoch: int) -> tuple[Array, Array]:
     """`count` images and labels (0 to 19) of the source set; every epoch has new ones."""
-    return _draw(_SOURCE, count, stream=1000 + epoch)
+    return _draw(SOURCE, count, stream=1000 + epoch)
 
 
 def _draw(pairs: Array, count: int, stream: int) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Views of images: the seed study's augmentation, and mixup.
+"""Views of images: the original study's augmentation, and mixup.
 
 A view is one version of every training image and a pure function of (kind, view number, image): its
 parameters are drawn with NumPy, so that it is the same whatever the backend, the batch and the order,
@@ -17,7 +17,7 @@ VIEW_SEED = 20251019
 ROTATION_DEGREES = 20.0
 SHIFT = 0.1
 ZOOM = 0.15
-"""The seed's ranges: degrees either way, share of the side, and scale about 1, on the 32 px image."""
+"""The study's ranges: degrees either way, share of the side, and scale about 1, on the 32 px image."""
 CROP = 4
 """Pixels that the usual random crop of CIFAR-10 shifts by at most (He et al. 2016, section 4.2)."""
 
@@ -73,7 +73,7 @@ def draw(kind: str, number: int, n: int, side: int = 32, mixup_alpha: float = 0.
     if kind == "standard":
         return View(matrices)
     partners = rng.permutation(n)
-    # Zhang et al. 2018, with the seed's max(lambda, 1 - lambda): an image stays nearer to itself. The seed
+    # Zhang et al. 2018, with the study's max(lambda, 1 - lambda): an image stays nearer to itself. The study
     # drew one lambda a batch; here each image has its own, as views are shuffled into new batches.
     share = rng.beta(mixup_alpha, mixup_alpha, n)
     return View(matrices, partners, np.maximum(share, 1 - share).astype(np.float32))

@@ -55,7 +55,7 @@ def _load(network: keras.Model, path: Path) -> None:
 
 
 def unfrozen(network: keras.Model, n_unfreeze: int) -> list[keras.layers.Layer]:
-    """The top `n_unfreeze` layers as the seed counts: every layer that is not batch norm.
+    """The top `n_unfreeze` layers as the study counts: every layer that is not batch norm.
 
     Activations, paddings and additions count, so 30 reaches down to block_12_expand_relu, of which
     block_12_depthwise is the lowest that has weights.

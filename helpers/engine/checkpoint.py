@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,15 @@ class Progress:
     """What a stage has done so far; all of it is in its checkpoint."""
 
     curves: dict[str, list[float]] = field(default_factory=dict)
+    """Keras metric to one value an epoch."""
     steps: list[int] = field(default_factory=list)
+    """Optimizer steps of each epoch."""
     seconds: float = 0.0
     finished: bool = False
     watched: list[dict[str, Any]] = field(default_factory=list)
     """What `watch` measured: before the first epoch, and after each."""
-
-
-CALLBACK_STATE = ("wait", "stopped_epoch", "best", "best_epoch", "cooldown_counter")
-"""What EarlyStopping and ReduceLROnPlateau remember between epochs, besides the best weights."""
+    kept: list[np.ndarray] = field(default_factory=list)
+    """The network's weights after the epoch with the lowest validation loss."""
 
 
 def _state(network: keras.Model) -> list[keras.Variable]:
@@ -36,23 +35,19 @@ def _state(network: keras.Model) -> list[keras.Variable]:
     return [*network.variables, *network.optimizer.variables]
 
 
-def save(
-    path: Path, network: keras.Model, watchers: Iterable[keras.callbacks.Callback], done: Progress
-) -> None:
+def save(path: Path, network: keras.Model, done: Progress) -> None:
     """Write everything that the next epoch depends on."""
     states = [keras.ops.convert_to_numpy(variable) for variable in _state(network)]
     arrays: dict[str, Any] = {f"state{i}": value for i, value in enumerate(states)}
-    for i, value in enumerate(_stopping(watchers).best_weights or []):
-        arrays[f"best{i}"] = value
-    memory = [{k: getattr(w, k) for k in CALLBACK_STATE if hasattr(w, k)} for w in watchers]
-    content = {"progress": vars(done), "callbacks": memory, "stop": network.stop_training}
-    write_arrays(path, arrays | {"json": np.frombuffer(json.dumps(content).encode(), np.uint8)})
+    arrays |= {f"best{i}": value for i, value in enumerate(done.kept)}
+    content = {name: value for name, value in vars(done).items() if name != "kept"}
+    write_arrays(path, arrays | {"json": np.frombuffer(json.dumps({"progress": content}).encode(), np.uint8)})
 
 
-def restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Callback]) -> Progress:
-    """Put network and callbacks where the checkpoint left them; nowhere, where there is none.
+def restore(path: Path, network: keras.Model) -> Progress:
+    """Put the network where the checkpoint left it; nowhere, where there is none.
 
-    Nor where it is damaged or another network's, which is said in a line that names it.
+    Nor where it is damaged or another network's. A line that names it says so.
     """
     if not path.exists():
         return Progress()
@@ -60,8 +55,8 @@ def restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Cal
     try:
         with np.load(path, allow_pickle=False) as file:  # every member is checked against its CRC-32
             stored = {name: file[name] for name in file}
-        content = json.loads(stored["json"].tobytes())
-        best, values = _series(stored, "best"), _series(stored, "state")
+        done = Progress(**json.loads(stored["json"].tobytes())["progress"], kept=_series(stored, "best"))
+        values = _series(stored, "state")
         if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
             raise ValueError("its variables are not this network's")
     except Exception as error:  # zipfile, zlib, json and NumPy raise a dozen types for a damaged file
@@ -69,20 +64,12 @@ def restore(path: Path, network: keras.Model, watchers: list[keras.callbacks.Cal
         return Progress()
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
-    for watcher, memory in zip(watchers, content["callbacks"], strict=True):
-        vars(watcher).update(memory)
-    _stopping(watchers).best_weights = best or None
-    network.stop_training = content["stop"]
-    return Progress(**content["progress"])
+    return done
 
 
 def _series(stored: dict[str, np.ndarray], kind: str) -> list[np.ndarray]:
     """A checkpoint's arrays `kind`0, `kind`1 and so on, in order."""
     return [stored[f"{kind}{i}"] for i in range(sum(name.startswith(kind) for name in stored))]
-
-
-def _stopping(watchers: Iterable[keras.callbacks.Callback]) -> keras.callbacks.EarlyStopping:
-    return next(w for w in watchers if isinstance(w, keras.callbacks.EarlyStopping))
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:

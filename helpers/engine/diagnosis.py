@@ -25,7 +25,7 @@ from helpers.data.split import Dataset, Split
 from helpers.engine import augment, backbones, feature_cache, forward
 from helpers.engine.fit import predict
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, batches
-from helpers.engine.reestimate import _assign, moments
+from helpers.engine.reestimate import Statistics, evaluating_with, moments, moving
 from helpers.experiment import Experiment
 
 SAMPLE = 5000
@@ -52,8 +52,7 @@ def of(
     }
     stored = feature_cache.open_views(prefix, list(wanted.values()), progress)
     inputs = {
-        name: (rows.__getitem__, item.split.labels)
-        for (name, item), rows in zip(wanted.items(), stored, strict=True)
+        name: (rows, item.split.labels) for (name, item), rows in zip(wanted.items(), stored, strict=True)
     }
     return Diagnosis(experiment, trained, inputs)
 
@@ -91,19 +90,20 @@ class Diagnosis:
         'clean', re-estimated over those training images; 'means' and 'variances', the moving ones with
         the one or the other half of 'clean'. Where the head has no batch norm: 'moving' alone.
         statistics: how far the moving ones are from those of the images they are used on.
-        alive: channels of the pooled features whose variance over 'val' exceeds evaluation.ALIVE.
-        kept: those whose variance exceeds evaluation.KEPT of what it was before stage 2.
+        alive, kept: channels of the pooled features on 'val' (analysis.batchnorm: count_active_channels,
+        count_kept_channels with their variance before stage 2).
         probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
         drift: kernel to the norm of its change over its norm. cka: block to similarity, 0 to 1.
         """
         labels = self.inputs["train_clean"][1]
         inputs = {"train": (train, labels), **self.inputs}
         pooled = {name: self._pooled(rows, true) for name, (rows, true) in inputs.items()}
-        kinds = self._kinds(pooled)
+        norm = self._norm
+        statistics = _kinds(norm, pooled) if norm else {}
         accuracy: dict[str, dict[str, float]] = {}
         loss: dict[str, dict[str, float]] = {}
         for name, (_, true) in inputs.items():
-            answers = self._answers(pooled[name], kinds)
+            answers = self._answers(pooled[name], statistics)
             accuracy[name] = {kind: float(np.mean(p.argmax(1) == true)) for kind, p in answers.items()}
             loss[name] = {
                 kind: smoothed_cross_entropy(p, true, self.smoothing) for kind, p in answers.items()
@@ -111,7 +111,7 @@ class Diagnosis:
         return {
             "accuracy": accuracy,
             "loss": loss,
-            "statistics": self._misfit(pooled),
+            "statistics": {name: _distances(norm, each) for name, each in pooled.items()} if norm else {},
             "alive": count_active_channels(pooled["val"]),
             "kept": count_kept_channels(pooled["val"], self.variances_before),
             "probe": probe(pooled["train_clean"], labels, pooled["val"], self.inputs["val"][1]),
@@ -134,64 +134,23 @@ class Diagnosis:
         """Pooled features (n, c) of the images with these labels."""
         return predict(self.pooled, rows, len(labels))
 
-    def _kinds(self, pooled: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
-        """Means and variances (c,) to evaluate the head's batch norm with, by kind."""
-        if not (norm := self._norm):
-            return {}
-        clean = moments(pooled["train_clean"])
-        return {
-            "augmented": moments(pooled["train"]),
-            "clean": clean,
-            "means": (clean[0], _numpy(norm.moving_variance).copy()),
-            "variances": (_numpy(norm.moving_mean).copy(), clean[1]),
-        }
-
-    def _answers(self, pooled: Array, kinds: Mapping[str, tuple[Array, Array]]) -> dict[str, Array]:
+    def _answers(self, pooled: Array, kinds: Mapping[str, Statistics]) -> dict[str, Array]:
         """Probabilities (n, classes) for pooled features (n, c), by kind of statistics."""
         answers = {"moving": self._predict(pooled)}
         if not (norm := self._norm):
             return answers
-        moving = _numpy(norm.moving_mean).copy(), _numpy(norm.moving_variance).copy()
-        try:
-            for kind, statistics in kinds.items():
-                _assign(norm, statistics)
+        for kind, statistics in kinds.items():
+            with evaluating_with(norm, statistics):
                 answers[kind] = self._predict(pooled)
-            own = []
-            for low in range(0, len(pooled), self.batch_size):
-                batch = pooled[low : low + self.batch_size]
-                _assign(norm, moments(batch))
+        own = []
+        for low in range(0, len(pooled), self.batch_size):
+            batch = pooled[low : low + self.batch_size]
+            with evaluating_with(norm, moments(batch)):
                 own.append(self._predict(batch))
-            answers["batch"] = np.concatenate(own)
-        finally:
-            _assign(norm, moving)
-        return answers
+        return answers | {"batch": np.concatenate(own)}
 
     def _predict(self, pooled: Array) -> Array:
         return _numpy(self.head(pooled, training=False))
-
-    def _misfit(self, pooled: Mapping[str, Array]) -> dict[str, dict[str, float]]:
-        """How far the moving statistics are from those of each set of images, as the norm's output sees it.
-
-        mean: distance of the means in the norm's own unit, sqrt(moving variance + epsilon), which is how far
-        a channel's output is off its centre; mean over the channels. mean_alive: the same over those
-        channels that vary by more than evaluation.ALIVE, 0 where none does. variance: median ratio of
-        the moving to the actual variances, epsilon added to both.
-        """
-        if not (norm := self._norm):
-            return {}
-        moving_mean, moving_variance = _numpy(norm.moving_mean), _numpy(norm.moving_variance)
-        found = {}
-        for name, values in pooled.items():
-            mean, variance = moments(values)
-            distance = np.abs(moving_mean - mean) / np.sqrt(moving_variance + norm.epsilon)
-            ratio = (moving_variance + norm.epsilon) / (variance + norm.epsilon)
-            varying = distance[variance > ACTIVE_VARIANCE]
-            found[name] = {
-                "mean": float(np.mean(distance)),
-                "mean_alive": float(np.mean(varying)) if len(varying) else 0.0,
-                "variance": float(np.median(ratio)),
-            }
-        return found
 
     def _drift(self, name: str, kernel: keras.Variable) -> float:
         """The norm of a kernel's change over its norm before stage 2, or over 1 where that was zero."""
@@ -206,6 +165,38 @@ class Diagnosis:
         # Flattened, because Keras gives a single output without its list.
         answers = [keras.tree.flatten(self.activations.predict_on_batch(inputs)) for (inputs,) in passes]
         return [gram(np.concatenate(block).reshape(len(first), -1)) for block in zip(*answers, strict=True)]
+
+
+def _kinds(norm: keras.layers.BatchNormalization, pooled: Mapping[str, Array]) -> dict[str, Statistics]:
+    """Statistics to evaluate the head's batch norm with, by kind."""
+    mean, variance = moving(norm)
+    clean = moments(pooled["train_clean"])
+    return {
+        "augmented": moments(pooled["train"]),
+        "clean": clean,
+        "means": (clean[0], variance),
+        "variances": (mean, clean[1]),
+    }
+
+
+def _distances(norm: keras.layers.BatchNormalization, pooled: Array) -> dict[str, float]:
+    """How far the moving statistics are from those of pooled features (n, c), as the norm's output sees it.
+
+    mean: distance of the means in the norm's own unit, sqrt(moving variance + epsilon), which is how far
+    a channel's output is off its centre; mean over the channels. mean_alive: the same over those
+    channels that vary by more than ACTIVE_VARIANCE, 0 where none does. variance: median ratio of
+    the moving to the actual variances, epsilon added to both.
+    """
+    moving_mean, moving_variance = moving(norm)
+    mean, variance = moments(pooled)
+    distance = np.abs(moving_mean - mean) / np.sqrt(moving_variance + norm.epsilon)
+    ratio = (moving_variance + norm.epsilon) / (variance + norm.epsilon)
+    varying = distance[variance > ACTIVE_VARIANCE]
+    return {
+        "mean": float(np.mean(distance)),
+        "mean_alive": float(np.mean(varying)) if len(varying) else 0.0,
+        "variance": float(np.median(ratio)),
+    }
 
 
 def gram(activations: Array) -> Array:

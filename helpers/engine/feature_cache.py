@@ -16,7 +16,6 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from helpers import cache, files
 from helpers.data.split import Split
 from helpers.engine import augment
 from helpers.engine.forward import REQUEST, Compute, Prefix, _requests, _through
+from helpers.engine.inputs import Rows
 from helpers.experiment import Experiment
 from helpers.progress import bar
 
@@ -42,6 +42,10 @@ class ViewSpec:
     name: str
     split: Split
     view: augment.View
+
+    def __getitem__(self, picked: np.ndarray) -> np.ndarray:
+        """The pixels of some images as the view shows them, float32 (m, side, side, 3) in [0, 255]."""
+        return self.view.images(self.split.images, picked)
 
 
 def training_view(experiment: Experiment, split: Split, number: int) -> ViewSpec:
@@ -83,12 +87,9 @@ def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) ->
     return [_open(prefix, item, progress) for item in wanted]
 
 
-def _inputs(prefix: Prefix, item: ViewSpec, progress: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Given row numbers, what a prefix is computed from, float32: pixels, or the activations below."""
-    if prefix.below is None:
-        return lambda rows: item.view.images(item.split.images, rows)
-    (stored,) = open_views(prefix.below, [item], progress)
-    return lambda rows: stored[rows].astype(np.float32)
+def _inputs(prefix: Prefix, item: ViewSpec, progress: bool) -> Rows:
+    """What a prefix is computed from: pixels, or the activations below it."""
+    return item if prefix.below is None else open_views(prefix.below, [item], progress)[0]
 
 
 def _file(prefix: Prefix, item: ViewSpec) -> Path:

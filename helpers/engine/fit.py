@@ -1,9 +1,9 @@
-"""Stage 1 and stage 2: epochs, callbacks, checkpoints and resumption.
+"""Stage 1 and stage 2: epochs, checkpoints and resumption.
 
 An epoch is one pass over the training set, in an order that depends on (seed, stage, epoch) alone. After each
 one everything that the next depends on is written to one file: weights, optimizer, dropout's random
-state, EarlyStopping, ReduceLROnPlateau, the curves. A killed run goes on from there and ends as it
-would have ended.
+state and the curves, of which patience and learning rate are functions. A killed run goes on from there and
+ends as it would have ended.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from helpers.engine import schedule
 from helpers.engine.checkpoint import Progress, restore, save
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source, batches
-from helpers.engine.schedule import Stage, compile_for
+from helpers.engine.schedule import Stage
 from helpers.progress import bar
 
 Watch = Callable[[Rows], dict[str, Any]]
@@ -39,43 +40,51 @@ def fit(
     source: the training data of an epoch, counted from 0. Every epoch runs all of its batches.
     """
     count = len(source(0).targets)
-    compile_for(network, stage, -(-count // stage.batch_size))
+    schedule.compile_for(network, stage, -(-count // stage.batch_size))
     network.optimizer.build(network.trainable_variables)
-    watchers = _callbacks(stage)
-    listeners = keras.callbacks.CallbackList(watchers, model=network)
-    network.stop_training = False
-    listeners.on_train_begin()
-    done = restore(checkpoint, network, watchers)
+    done = restore(checkpoint, network)
     if done.finished:
         return done
     if watch and not done.watched:
         done.watched.append(watch(source(0).rows))
     what = f"{stage.name}: at most {stage.epochs} epochs of {count:,} images"
     with bar(what, stage.epochs, "epoch", done=len(done.steps), shown=progress) as shown:
-        for epoch in range(len(done.steps), stage.epochs):
-            if network.stop_training:
-                break
-            steps, rate = int(network.optimizer.iterations), float(network.optimizer.learning_rate)
-            data = source(epoch)  # before the clock starts: what storing a view takes is counted there
-            started = time.perf_counter()
-            logs = train(network, data, _order(stage, epoch, count), stage.batch_size)
-            logs |= {f"val_{name}": value for name, value in evaluate(network, validation).items()}
-            logs["learning_rate"] = rate
-            for name, value in logs.items():
-                done.curves.setdefault(name, []).append(value)
-            done.steps.append(int(network.optimizer.iterations) - steps)
-            listeners.on_epoch_end(epoch, logs)
-            done.seconds += time.perf_counter() - started
-            if watch:
-                done.watched.append(watch(data.rows))
-            del data  # and with it a mapped view
-            save(checkpoint, network, watchers, done)
+        while not schedule.is_over(stage, done.curves.get("val_loss", [])):
+            _epoch(network, stage, source(len(done.steps)), validation, done, watch)
+            save(checkpoint, network, done)
             shown.update()
-            shown.set_postfix_str(f"val_accuracy {logs['val_accuracy']:.4f}, val_loss {logs['val_loss']:.4f}")
-    listeners.on_train_end()
+            last = {name: done.curves[name][-1] for name in ("val_accuracy", "val_loss")}
+            shown.set_postfix_str(", ".join(f"{name} {value:.4f}" for name, value in last.items()))
+    if done.kept:
+        network.set_weights(done.kept)
     done.finished = True
-    save(checkpoint, network, watchers, done)
+    save(checkpoint, network, done)
     return done
+
+
+def _epoch(
+    network: keras.Model, stage: Stage, data: Source, validation: Source, done: Progress, watch: Watch | None
+) -> None:
+    """Train for one epoch and note in `done` what came of it; set the learning rate of the next.
+
+    What storing the epoch's view takes is not counted here: `data` is ready when the clock starts.
+    """
+    started = time.perf_counter()
+    steps, rate = int(network.optimizer.iterations), float(network.optimizer.learning_rate)
+    order = _order(stage, len(done.steps), len(data.targets))
+    logs = train(network, data, order, stage.batch_size)
+    logs |= {f"val_{name}": value for name, value in evaluate(network, validation).items()}
+    for name, value in (logs | {"learning_rate": rate}).items():
+        done.curves.setdefault(name, []).append(value)
+    done.steps.append(int(network.optimizer.iterations) - steps)
+    losses = done.curves["val_loss"]
+    if schedule.kept_epoch(losses) == len(losses) - 1:
+        done.kept = network.get_weights()
+    if stage.schedule == "plateau":
+        network.optimizer.learning_rate = schedule.plateau_rate(stage, losses)
+    done.seconds += time.perf_counter() - started
+    if watch:
+        done.watched.append(watch(data.rows))
 
 
 # A pass goes batch by batch rather than through Keras' fit, evaluate and predict: their input pipeline
@@ -115,15 +124,3 @@ def predict(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
 def _order(stage: Stage, epoch: int, count: int) -> np.ndarray:
     """The shuffled order of an epoch: a function of seed, stage and epoch, so that it can be resumed."""
     return np.random.default_rng([stage.seed, len(stage.name), ord(stage.name[-1]), epoch]).permutation(count)
-
-
-def _callbacks(stage: Stage) -> list[keras.callbacks.Callback]:
-    stopping = keras.callbacks.EarlyStopping(
-        monitor="val_loss", patience=stage.patience, restore_best_weights=True
-    )
-    if stage.schedule != "plateau":
-        return [stopping]
-    plateau = keras.callbacks.ReduceLROnPlateau(
-        monitor="val_loss", factor=stage.plateau_factor, patience=stage.plateau_patience
-    )
-    return [stopping, plateau]

@@ -16,6 +16,7 @@ import numpy as np
 from helpers import paths
 from helpers.cache import CacheError
 from helpers.engine import backbones, model
+from helpers.engine.inputs import Rows
 from helpers.paths import cache_folder
 
 REQUEST = 32
@@ -76,12 +77,11 @@ Compute = Callable[[Iterator[tuple[int, np.ndarray]], np.ndarray, Callable[[int]
 """Pushes requests (first row, inputs) through the prefix into float16 rows, and counts what is done."""
 
 
-def _requests(
-    inputs: Callable[[np.ndarray], np.ndarray], low: int, high: int
-) -> Iterator[tuple[int, np.ndarray]]:
+def _requests(inputs: Rows, low: int, high: int) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, inputs) of REQUEST images each, the last stretch's padded by repeating its last row."""
     for start in range(low, high, REQUEST):
-        yield start, inputs(np.minimum(np.arange(start, start + REQUEST), high - 1))
+        picked = np.minimum(np.arange(start, start + REQUEST), high - 1)
+        yield start, np.asarray(inputs[picked], np.float32)
 
 
 @functools.lru_cache(maxsize=2)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 AHEAD = 4
 """Batches that wait, ready, for the one that is trained on."""
 EVALUATION_BATCH = 200
 """Divides the split's sizes, and has the factor 8: equal batches, on one accelerator or on eight."""
-Rows = Callable[[np.ndarray], np.ndarray]
-"""Given row numbers (m,), the inputs of the network for them, float (m, ...)."""
+
+
+class Rows(Protocol):
+    """The inputs of a network by row number: stored activations, or pixels through a view."""
+
+    def __getitem__(self, picked: NDArray[np.int64], /) -> NDArray[Any]:
+        """The inputs for row numbers (m,): (m, ...)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ def batches(
 
     def batch(low: int) -> tuple[np.ndarray, ...]:
         picked = order[low : low + batch_size]
-        inputs = np.asarray(rows(picked), np.float32)
+        inputs = np.asarray(rows[picked], np.float32)
         return (inputs,) if targets is None else (inputs, targets[picked])
 
     with ThreadPoolExecutor(1) as thread:

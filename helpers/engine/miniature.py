@@ -10,14 +10,11 @@ import hashlib
 import keras
 import numpy as np
 
-from helpers.data.miniature import _SOURCE, IMAGE_SIZE, WEIGHTS, WEIGHTS_SHA256, Array, source_images
+from helpers.data.miniature import IMAGE_SIZE, SOURCE, WEIGHTS, WEIGHTS_SHA256, Array, source_images
 from helpers.data.weights import WeightsError
 
 ALPHA = 0.35
 """Width multiplier of the backbone (Sandler et al. 2018, section 6.1)."""
-
-
-# The backbone -------------------------------------------------------------------------------------
 
 
 def backbone() -> keras.Model:
@@ -47,7 +44,7 @@ def pretrain(images_per_epoch: int = 4000, epochs: int = 24) -> float:
     keras.utils.set_random_seed(0)
     model = _untrained()
     pooled = keras.layers.GlobalAveragePooling2D()(model.output)
-    classifier = keras.Model(model.input, keras.layers.Dense(len(_SOURCE), activation="softmax")(pooled))
+    classifier = keras.Model(model.input, keras.layers.Dense(len(SOURCE), activation="softmax")(pooled))
     batch = 32
     steps = epochs * (images_per_epoch // batch)
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -6,7 +6,8 @@ import numpy as np
 from keras import ops
 
 from helpers.data.split import Split
-from helpers.engine import augment
+from helpers.engine import augment as augment  # its ranges are shown beside the pictures
+from helpers.engine import feature_cache
 from helpers.experiment import Experiment
 
 
@@ -21,8 +22,5 @@ def views(split: Split, experiment: Experiment, images: int, count: int) -> np.n
     `split` is the experiment's whole training split: mixup draws partners from all of it.
     Returns float32 (images, count, 32, 32, 3) in [0, 255].
     """
-    n = len(split.labels)
-    drawn = (
-        augment.draw(experiment.augmentation, v, n, mixup_alpha=experiment.mixup_alpha) for v in range(count)
-    )
-    return np.stack([view.images(split.images, np.arange(images)) for view in drawn], axis=1)
+    drawn = (feature_cache.training_view(experiment, split, number) for number in range(count))
+    return np.stack([view[np.arange(images)] for view in drawn], axis=1)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from helpers.experiment import Experiment
 
 WARMUP_STEPS = 200
 """Steps over which the cosine schedule rises from zero, or a fifth of all steps where those are few."""
+LEAST_GAIN = 1e-4
+"""By how much a loss must fall below the lowest so far to keep a plateau's learning rate: Keras' default."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Stage:
 
 
 def stage1(experiment: Experiment) -> Stage:
-    """The head on frozen features; the plateau schedule's constants are the seed script's."""
+    """The head on frozen features; the plateau schedule's constants are the study's."""
     return Stage(
         name="stage1",
         optimizer=experiment.stage1_optimizer,
@@ -50,7 +55,7 @@ def stage1(experiment: Experiment) -> Stage:
 
 
 def stage2(experiment: Experiment) -> Stage:
-    """Suffix and head together; the plateau schedule's constants are the seed script's."""
+    """Suffix and head together; the plateau schedule's constants are the study's."""
     return Stage(
         name="stage2",
         optimizer=experiment.optimizer,
@@ -65,6 +70,36 @@ def stage2(experiment: Experiment) -> Stage:
         label_smoothing=experiment.label_smoothing,
         seed=experiment.seed,
     )
+
+
+def kept_epoch(losses: Sequence[float]) -> int:
+    """The epoch, from 0, whose weights are kept: that of the lowest loss, the first of equals.
+
+    As in Keras' EarlyStopping a loss that is NaN is never lower, nor is any lower than a first one that is.
+    """
+    kept = 0
+    for epoch, loss in enumerate(losses):
+        if loss < losses[kept]:
+            kept = epoch
+    return kept
+
+
+def is_over(stage: Stage, losses: Sequence[float]) -> bool:
+    """Whether a stage ends after these validation losses: out of epochs or, as in EarlyStopping, patience."""
+    return len(losses) >= stage.epochs or len(losses) - 1 - kept_epoch(losses) >= stage.patience
+
+
+def plateau_rate(stage: Stage, losses: Sequence[float]) -> float:
+    """The learning rate after these validation losses, as Keras' ReduceLROnPlateau sets it, in float32."""
+    rate, lowest, waited = np.float32(stage.learning_rate), math.inf, 0
+    for epoch, loss in enumerate(losses):
+        if not epoch or loss + LEAST_GAIN < lowest:
+            lowest, waited = loss, 0
+            continue
+        waited += 1
+        if waited >= stage.plateau_patience:
+            rate, waited = np.float32(float(rate) * stage.plateau_factor), 0
+    return float(rate)
 
 
 def optimizer(stage: Stage, steps_per_epoch: int) -> keras.optimizers.Optimizer:

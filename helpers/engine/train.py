@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 
 from helpers.analysis import metrics
 from helpers.cost import estimate, needs_pooled
-from helpers.data import sources, split
+from helpers.data import sources
+from helpers.data.split import Dataset
 from helpers.engine import (
     backbones,
     checkpoint,
@@ -24,25 +25,122 @@ from helpers.engine import (
     feature_cache,
     fit,
     forward,
-    inputs,
     model,
     schedule,
 )
 from helpers.engine.checkpoint import Progress
 from helpers.engine.environment import environment
-from helpers.engine.inputs import EVALUATION_BATCH, Rows
-from helpers.experiment import PROTOCOL, Experiment
-from helpers.paths import results_folder
+from helpers.engine.feature_cache import ViewSpec
+from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source
+from helpers.experiment import PROTOCOL, Engine, Experiment
 from helpers.records import store
 from helpers.records.run import Run
 
 
-def distribution(experiment: Experiment) -> AbstractContextManager[Any]:
+@dataclass(frozen=True)
+class Job:
+    """An experiment to train, and how; see helpers/run.py for what the options mean."""
+
+    experiment: Experiment
+    found: Mapping[str, str]
+    """Fingerprints of the data and the weights."""
+    folder: Path
+    """Where checkpoints and the trained weights go."""
+    records: Path
+    """Where the record goes."""
+    engine: Engine
+    diagnosed: bool
+    screening: bool
+    data_dir: str | Path | None
+    progress: bool
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What both stages of a job use."""
+
+    job: Job
+    images: Dataset
+    one_hot: dict[str, np.ndarray]
+    """Split to labels, float32 (n, classes)."""
+    network: keras.Model
+    prefix: forward.Prefix | None
+    """What stage 2 reads the activations of; None where it reads pixels."""
+    storing: dict[str, float] = field(default_factory=dict)
+    """Stored view to the seconds that it took, in this process or in an earlier one."""
+
+    def rows(self, prefix: forward.Prefix | None, wanted: list[ViewSpec]) -> list[Rows]:
+        """The inputs of each view: its stored activations, or without a prefix its pixels."""
+        if prefix is None:
+            return list(wanted)
+        stored = feature_cache.open_views(prefix, wanted, self.job.progress)
+        self.storing.update(feature_cache.seconds(prefix, wanted))
+        return list(stored)
+
+    def evaluated(self) -> dict[str, ViewSpec]:
+        """The views that a network is evaluated on: <split>_<view>."""
+        make = {"plain": feature_cache.plain, "flipped": feature_cache.mirrored}
+        return {
+            f"{split}_{view}": make[view](split, getattr(self.images, split))
+            for split in ("val", "test")
+            for view in make
+        }
+
+    def epoch(self, number: int) -> Source:
+        """What an epoch of stage 2 trains on."""
+        experiment = self.job.experiment
+        item = feature_cache.training_view(experiment, self.images.train, number % experiment.views_run)
+        return Source(self.rows(self.prefix, [item])[0], item.view.targets(self.one_hot["train"]))
+
+    def fit(
+        self, network: keras.Model, stage: schedule.Stage, rows: Mapping[str, Rows], **given: Any
+    ) -> Progress:
+        """Train a network for a stage."""
+        validation = Source(rows["val_plain"], self.one_hot["val"])
+        path = self.job.folder / f"{stage.name}.npz"
+        return fit.fit(
+            network, stage, validation=validation, checkpoint=path, progress=self.job.progress, **given
+        )
+
+
+def train(job: Job) -> Run:
+    """Both stages, the evaluation, and the record."""
+    print(estimate(job.experiment, job.engine), flush=True)
+    with distribution(job.experiment, job.engine):
+        begun = time.perf_counter()
+        work = _loaded(job)
+        loaded = time.perf_counter() - begun
+        trained, rows, stage1 = _train_head(work)
+        done = {"stage1": stage1}
+        if job.experiment.epochs_run:
+            trained, rows, done["stage2"] = _fine_tune(work, trained)
+        begun = time.perf_counter()
+        outputs = {
+            name: fit.predict(trained, each, len(item.split.labels))
+            for (name, item), each in zip(work.evaluated().items(), rows.values(), strict=True)
+        }
+        evaluated = time.perf_counter() - begun
+    timing = {
+        "load": loaded,
+        "feature_extract": sum(work.storing.values()),
+        "top_train": stage1.seconds,
+        "end2end": done["stage2"].seconds if "stage2" in done else 0.0,
+        "evaluate": evaluated,
+    }
+    weights = {f"w{i}": value for i, value in enumerate(trained.get_weights())}
+    checkpoint.write_arrays(job.folder / "weights.npz", weights)
+    run = _record(work, done, outputs, timing | {"total": sum(timing.values())})
+    for stage in done:
+        (job.folder / f"{stage}.npz").unlink(missing_ok=True)
+    return run
+
+
+def distribution(experiment: Experiment, engine: Engine) -> AbstractContextManager[Any]:
     """Keras' data parallelism where `end_to_end` finds several accelerators; no change where it does not.
 
     Keras 3 has it on the JAX backend alone. As many are used as share every batch evenly.
     """
-    if experiment.engine == "bank":
+    if engine == "cached":
         return contextlib.nullcontext()
     devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
     sizes = experiment.limits
@@ -52,153 +150,88 @@ def distribution(experiment: Experiment) -> AbstractContextManager[Any]:
     return keras.distribution.DataParallel(devices=devices[:even], auto_shard_dataset=False).scope()
 
 
-def train(
-    experiment: Experiment,
-    found: Mapping[str, str],
-    folder: Path,
-    data_dir: str | Path | None,
-    progress: bool,
-    screening: bool,
-) -> Run:
-    """Both stages, the evaluation, and the record."""
-    print(estimate(experiment), flush=True)
-    started = time.perf_counter()
-    images = sources.load(experiment, data_dir)
+def _loaded(job: Job) -> _Work:
+    """Images and backbone; a depth that leaves nothing frozen to store is refused here, before stage 1."""
+    experiment, found = job.experiment, job.found
+    images = sources.load(experiment, job.data_dir)
     network = backbones.backbone(experiment)
-    prefix = None
-    if experiment.epochs_run and experiment.engine == "bank":
-        # Now, so that a depth that leaves nothing frozen is refused before stage 1.
-        prefix = forward.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
-    one_hot = {name: np.eye(10, dtype=np.float32)[getattr(images, name).labels] for name in SPLITS}
-    loaded = time.perf_counter() - started
-    built: dict[str, float] = {}
-
-    def stored(prefix: forward.Prefix, wanted: list[feature_cache.ViewSpec]) -> list[Rows]:
-        views = feature_cache.open_views(prefix, wanted, progress)
-        built.update(feature_cache.seconds(prefix, wanted))
-        return [view.__getitem__ for view in views]
-
-    evaluated = [(split, view) for split in ("val", "test") for view in ("plain", "flipped")]
-
-    def evaluation_views() -> list[feature_cache.ViewSpec]:
-        make = {"plain": feature_cache.plain, "flipped": feature_cache.mirrored}
-        return [make[view](split, getattr(images, split)) for split, view in evaluated]
-
-    pooled = forward.Prefix(network, backbones.POOLED, found["weights"], found["data"])
-    top = model.head(experiment, pooled.shape[0])
-    progress1 = checkpoint.Progress()
-    if needs_pooled(experiment):
-        train_rows, *rows = stored(pooled, [feature_cache.plain("train", images.train), *evaluation_views()])
-        progress1 = fit.fit(
-            top,
-            schedule.stage1(experiment),
-            lambda epoch: inputs.Source(train_rows, one_hot["train"]),
-            inputs.Source(rows[0], one_hot["val"]),
-            folder / "stage1.npz",
-            progress,
-        )
-    trained, done = top, {"stage1": progress1}
-
-    if experiment.epochs_run:
-        watch = None
-        if prefix:
-            rows = stored(prefix, evaluation_views())
-            trained = model.above_cut(network, top, experiment)
-
-            def source(epoch: int) -> inputs.Source:
-                wanted = feature_cache.training_view(experiment, images.train, epoch % experiment.views_run)
-                return inputs.Source(stored(prefix, [wanted])[0], wanted.view.targets(one_hot["train"]))
-
-            if experiment.diagnosed:
-                watch = diagnosis.of(experiment, trained, images, prefix, progress)
-        else:
-            trained = model.whole(network, top, experiment)
-            rows = [_pixels(wanted) for wanted in evaluation_views()]
-
-            def source(epoch: int) -> inputs.Source:
-                wanted = feature_cache.training_view(experiment, images.train, epoch % experiment.views_run)
-                return inputs.Source(_pixels(wanted), wanted.view.targets(one_hot["train"]))
-
-        done["stage2"] = fit.fit(
-            trained,
-            schedule.stage2(experiment),
-            source,
-            inputs.Source(rows[0], one_hot["val"]),
-            folder / "stage2.npz",
-            progress,
-            watch,
-        )
-
-    begun = time.perf_counter()
-    outputs = {
-        f"{split}_{view}": fit.predict(trained, get, len(getattr(images, split).labels))
-        for (split, view), get in zip(evaluated, rows, strict=True)
-    }
-    timing = {
-        "load": loaded,
-        "feature_extract": sum(built.values()),  # of every view used, also those an earlier run had stored
-        "top_train": progress1.seconds,
-        "end2end": done["stage2"].seconds if "stage2" in done else 0.0,
-        "evaluate": time.perf_counter() - begun,
-    }
-    timing["total"] = sum(timing.values())
-    checkpoint.write_arrays(
-        folder / "weights.npz", {f"w{i}": value for i, value in enumerate(trained.get_weights())}
+    cached = experiment.epochs_run and job.engine == "cached"
+    prefix = (
+        forward.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
+        if cached
+        else None
     )
-    run = _record(experiment, found, images, done, outputs, timing, screening)
-    for leftover in ("stage1.npz", "stage2.npz"):
-        (folder / leftover).unlink(missing_ok=True)
-    return run
+    one_hot = {
+        name: np.eye(10, dtype=np.float32)[getattr(images, name).labels] for name in ("train", "val", "test")
+    }
+    return _Work(job, images, one_hot, network, prefix)
 
 
-SPLITS = ("train", "val", "test")
+def _train_head(work: _Work) -> tuple[keras.Model, dict[str, Rows], Progress]:
+    """Stage 1: the head, the inputs to evaluate it on, and its progress; untrained where nothing needs it."""
+    experiment, found = work.job.experiment, work.job.found
+    pooled = forward.Prefix(work.network, backbones.POOLED, found["weights"], found["data"])
+    top = model.head(experiment, pooled.shape[0])
+    if not needs_pooled(experiment):
+        return top, {}, Progress()
+    wanted = work.evaluated()
+    train, *others = work.rows(pooled, [feature_cache.plain("train", work.images.train), *wanted.values()])
+    rows = dict(zip(wanted, others, strict=True))
+    source = Source(train, work.one_hot["train"])
+    return top, rows, work.fit(top, schedule.stage1(experiment), rows, source=lambda epoch: source)
 
 
-def _pixels(wanted: Any) -> Rows:
-    return lambda rows: wanted.view.images(wanted.split.images, rows)
+def _fine_tune(work: _Work, top: keras.Model) -> tuple[keras.Model, dict[str, Rows], Progress]:
+    """Stage 2: what it trained, the inputs to evaluate that on, and its progress."""
+    job, wanted = work.job, work.evaluated()
+    rows = dict(zip(wanted, work.rows(work.prefix, list(wanted.values())), strict=True))
+    assemble = model.above_cut if work.prefix else model.whole
+    trained = assemble(work.network, top, job.experiment)
+    watch = None
+    if job.diagnosed and work.prefix:
+        watch = diagnosis.of(job.experiment, trained, work.images, work.prefix, job.progress)
+    stage = schedule.stage2(job.experiment)
+    return trained, rows, work.fit(trained, stage, rows, source=work.epoch, watch=watch)
 
 
 def _record(
-    experiment: Experiment,
-    found: Mapping[str, str],
-    images: split.Dataset,
+    work: _Work,
     done: Mapping[str, Progress],
     outputs: Mapping[str, np.ndarray],
     timing: Mapping[str, float],
-    screening: bool,
 ) -> Run:
     """Write what the run left: rows put into class order, metrics computed from what is stored."""
-    arrays = {}
+    job, experiment, arrays = work.job, work.job.experiment, {}
+    labels = {split: getattr(work.images, split).labels for split in ("val", "test")}
     for name, values in outputs.items():
-        labels = getattr(images, name.split("_")[0]).labels
-        arrays[name] = store.compact(values[np.argsort(labels, kind="stable")])
-    counts = {s: np.bincount(getattr(images, s).labels, minlength=10).tolist() for s in ("val", "test")}
+        arrays[name] = store.compact(values[np.argsort(labels[name.split("_")[0]], kind="stable")])
+    counts = {split: np.bincount(true, minlength=10).tolist() for split, true in labels.items()}
     content = {
         "name": experiment.slug,
-        "id": experiment.identity(found),
+        "id": experiment.identity(job.found),
         "key": experiment.key,
         "protocol": PROTOCOL,
         # A weights file is told by its fingerprint; its path is a matter of one machine.
         "config": asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name},
         "metrics": metrics.from_probabilities(arrays, counts, experiment.label_smoothing)
-        | {"stage1_val_accuracy": _restored(done["stage1"].curves)},
+        | {"stage1_val_accuracy": _kept(done["stage1"].curves)},
         "curves": {stage: progress.curves for stage, progress in done.items()},
         "steps": {stage: progress.steps for stage, progress in done.items()},
         "timing_sec": dict(timing),
         "confusion_matrix": metrics.confusion_matrix(
             np.repeat(np.arange(10), counts["test"]), arrays["test_plain"].argmax(1)
         ).tolist(),
-        "environment": environment(),
-        "fingerprints": dict(found),
-        "train_images": len(images.train.labels),
+        "environment": environment() | {"engine": job.engine},
+        "fingerprints": dict(job.found),
+        "train_images": len(work.images.train.labels),
         "class_counts": counts,
         "diagnosis": done["stage2"].watched if "stage2" in done else [],
     }
     # What has no second stage is no shorter in a sweep: it is the table's baseline.
-    kept = store.screening(arrays, counts) if screening and experiment.epochs_run else arrays
-    return store.write(content, kept, results_folder(experiment))
+    kept = store.screening(arrays, counts) if job.screening and experiment.epochs_run else arrays
+    return store.write(content, kept, job.records)
 
 
-def _restored(curves: Mapping[str, list[float]]) -> float:
-    """Validation accuracy of the epoch whose weights were restored: that of the lowest validation loss."""
-    return curves["val_accuracy"][int(np.argmin(curves["val_loss"]))] if curves else 0.0
+def _kept(curves: Mapping[str, list[float]]) -> float:
+    """Validation accuracy of the epoch whose weights were kept; 0 without an epoch."""
+    return curves["val_accuracy"][schedule.kept_epoch(curves["val_loss"])] if curves else 0.0

@@ -17,7 +17,7 @@ from helpers.apps import bench
 from helpers.experiment import Experiment
 
 DEEPER = kills.small().replace(n_unfreeze=66, precision="bfloat16")
-SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, pairs=2, matrix=64)
+SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, sweep_experiments=1, pairs=2, matrix=64)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,6 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """The bench on the miniature; its times mean nothing at this size."""
     with pytest.MonkeyPatch.context() as patch:
         kills.use(tmp_path_factory.mktemp("bench"), patch)
-        patch.setattr(bench, "SWEEP", bench.SWEEP[:1])
         return json.loads(json.dumps(bench.bench(kills.small(), DEEPER, SMALL)))
 
 

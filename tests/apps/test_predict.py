@@ -25,8 +25,8 @@ FINE_TUNED = kills.small(learning_rate=3e-5, batch_size=16)
 """Fast enough that a backbone without what was trained gives itself away, and still of use."""
 HEAD_ALONE = kills.small(n_unfreeze=0)
 RUNS = {
-    "bank": FINE_TUNED,
-    "end_to_end": FINE_TUNED.replace(engine="end_to_end", seed=1),  # else its files would be the bank's
+    "cached": FINE_TUNED,
+    "end_to_end": FINE_TUNED.replace(seed=1),  # else its files would be the other engine's
     "batch norm trains": FINE_TUNED.replace(backbone_bn="train"),
     "head alone": HEAD_ALONE,
 }
@@ -84,10 +84,10 @@ def test_a_loaded_run_gives_the_probabilities_of_its_record(
     name: str, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills.use(trained, monkeypatch)
-    run = door.run(RUNS[name], progress=False)
+    run = door.run(RUNS[name], engine="end_to_end" if name == "end_to_end" else "cached", progress=False)
     plain, flipped = (run.probabilities("test", view) for view in VIEWS)
     assert np.abs(plain - flipped).max() > 5 * STORED, "a run that tells nothing apart proves nothing"
-    network = load(RUNS[name].replace(engine="bank"))  # whichever engine trained
+    network = load(RUNS[name])  # whichever engine trained
     test = sources.load(RUNS[name]).test
     images = test.images[np.argsort(test.labels, kind="stable")]
     for view, pictures, flip in (
@@ -173,7 +173,8 @@ def test_the_weights_of_a_diagnosed_run_are_found(store: Path, empty: Path) -> N
     with pytest.MonkeyPatch.context() as patch:
         kills.use(store, patch)
         source = folder_of(HEAD_ALONE)
-    shutil.copytree(source, folder_of(HEAD_ALONE.replace(diagnosed=True)))
+        fingerprints = door.fingerprints(HEAD_ALONE)
+    shutil.copytree(source, cache.run_folder(HEAD_ALONE, fingerprints, diagnosed=True))
     assert load(HEAD_ALONE).output_shape == (None, 10)
 
 

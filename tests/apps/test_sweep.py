@@ -91,15 +91,16 @@ def test_an_unknown_sweep_is_told_the_nearest() -> None:
         sweep.named("lader")
 
 
-def test_a_file_of_weights_makes_another_experiment_and_a_diagnosed_run_answers_for_both(
+def test_a_file_of_weights_makes_another_experiment_and_the_failure_is_diagnosed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[Experiment] = []
-    monkeypatch.setattr(door, "find", asked.append)
-    monkeypatch.setattr(door, "run", lambda each, screening: None)
+    asked: list[tuple[Experiment, bool]] = []
+    monkeypatch.setattr(door, "find", lambda each, diagnosed: asked.append((each, diagnosed)))
+    monkeypatch.setattr(door, "run", lambda each, diagnosed, screening: None)
     files = [Experiment(backbone_weights=name) for name in ("a.h5", "b.h5")]
-    sweep.run([*files, Experiment(diagnosed=True), Experiment()])
-    assert asked == [*files, Experiment(diagnosed=True)]
+    failed = experiments.TABLE["fine-tune 30, 3e-4, as logged"]
+    sweep.run([*files, failed, failed])
+    assert asked == [*((each, False) for each in files), (failed, True)]
 
 
 def test_recipes_are_run_as_sweeps_are() -> None:

@@ -22,7 +22,7 @@ Make = Callable[..., Run]
 
 def begun(*passes: tuple[float, float | None, float], **fields: Any) -> Run:
     """A diagnosed run without files; head_norm and seed among its fields."""
-    experiment = made.Experiment(learning_rate=3e-4, epochs=2, diagnosed=True, **fields)
+    experiment = made.Experiment(learning_rate=3e-4, epochs=2, **fields)
     return made.run_without_files(experiment, diagnosis=made.diagnosed(START, *passes))
 
 
@@ -110,7 +110,7 @@ def test_the_same_weights_are_those_that_every_loss_agrees_on() -> None:
 
 def with_halves(moving: float, means: float, variances: float, distance: float, **fields: Any) -> Run:
     """A run that ends with these accuracies by half, its means so far off."""
-    experiment = made.Experiment(learning_rate=3e-4, epochs=1, diagnosed=True, **fields)
+    experiment = made.Experiment(learning_rate=3e-4, epochs=1, **fields)
     start, end = made.diagnosed(START, (moving, 0.9, 0.9))
     val = {**end["accuracy"]["val"], "means": means, "variances": variances}
     end = {**end, "accuracy": {"val": val}, "statistics": {"val": {"mean_alive": distance}}}
@@ -145,7 +145,7 @@ def test_what_fell_and_what_was_not_run_are_named() -> None:
 
 def test_rates_are_told_from_the_lowest_to_the_highest() -> None:
     low = made.run_without_files(
-        made.Experiment(learning_rate=1e-5, diagnosed=True), diagnosis=made.diagnosed(START, (0.9, 0.9, 0.9))
+        made.Experiment(learning_rate=1e-5), diagnosis=made.diagnosed(START, (0.9, 0.9, 0.9))
     )
     found = beginnings({"as logged": [FAILS]}, {1e-5: [low], 3e-4: [FAILS]})
     assert found.lower_rates == [f"1e-5 at {batchnorm.accuracy(low)}"]

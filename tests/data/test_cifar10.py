@@ -1,4 +1,4 @@
-"""CIFAR-10: found where it was said to be, checked before it is opened, split as the seed study split it."""
+"""CIFAR-10: found where it was said to be, checked before it is opened, split as the study split it."""
 
 import hashlib
 import http.server

@@ -1,4 +1,4 @@
-"""Views: exact where they can be, the seed's augmentation otherwise, and the same however they are drawn."""
+"""Views: exact where they can be, the study's augmentation otherwise, and the same however they are drawn."""
 
 import numpy as np
 import pytest

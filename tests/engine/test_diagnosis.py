@@ -25,7 +25,7 @@ from helpers.engine import (
 )
 from helpers.engine.forward import Prefix
 
-TRAINED = kills.small("quick", stage1_epochs=5, diagnosed=True)
+TRAINED = kills.small("quick", stage1_epochs=5)
 """The headline on the miniature, whose head is trained here on 2,000 images."""
 
 Patient = tuple[keras.Model, Callable[[], dict[str, Any]]]
@@ -43,7 +43,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Patient:
         views = [feature_cache.plain("train", images.train), feature_cache.plain("val", images.val)]
         train, val = feature_cache.open_views(pooled, views, progress=False)
         made = [
-            inputs.Source(rows.__getitem__, np.eye(10, dtype=np.float32)[split.labels])
+            inputs.Source(rows, np.eye(10, dtype=np.float32)[split.labels])
             for rows, split in ((train, images.train), (val, images.val))
         ]
         keras.utils.set_random_seed(0)
@@ -56,7 +56,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Patient:
         )
         trained = model.above_cut(network, head, TRAINED)
         measure = diagnosis.of(TRAINED, trained, images, prefix, progress=False)
-    return trained, lambda: measure(augmented.__getitem__)
+    return trained, lambda: measure(augmented)
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ def test_without_batch_norm_there_are_no_statistics_to_vary(
     norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills.use(tmp_path, monkeypatch)
-    run = door.run(kills.small(diagnosed=True, head_norm=norm), progress=False)
-    assert [list(found["accuracy"]["val"]) for found in run.diagnosis] == [["moving"]] * 3
+    run = door.run(kills.small(head_norm=norm), diagnosed=True, progress=False)
+    assert [list(found.accuracy["val"]) for found in run.diagnosis] == [["moving"]] * 3
     assert run.diagnosis[-1].statistics == {}
     last = run.curves["stage2"]["val_accuracy"][-1]
     assert run.diagnosis[-1].accuracy["val"]["moving"] == pytest.approx(last, abs=1 / 128)
@@ -177,34 +177,36 @@ def test_a_frozen_norm_keeps_the_statistics_of_stage_1() -> None:
 
 # ---------------------------------------------------------------------------- in a run
 
-SMALL = kills.small(diagnosed=True)
+SMALL = kills.small()
 
 
 def test_a_diagnosed_run_is_the_same_run_and_survives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills.use(tmp_path / "plain", monkeypatch)
-    plain = door.run(SMALL.replace(diagnosed=False), progress=False)
+    plain = door.run(SMALL, progress=False)
     monkeypatch.setenv(
         "REPORT_RESULTS", str(shutil.copytree(tmp_path / "plain" / "results", tmp_path / "copy"))
     )
-    diagnosed = door.run(SMALL, progress=False)  # a record without its diagnosis does not answer
+    diagnosed = door.run(
+        SMALL, diagnosed=True, progress=False
+    )  # a record without its diagnosis does not answer
     assert (plain.path.name, plain.diagnosis) == (diagnosed.path.name, [])
     assert len(diagnosed.diagnosis) == 1 + SMALL.epochs_run
     assert all(share > 0 for share in diagnosed.diagnosis[-1].drift.values())
     assert kills.difference(plain, diagnosed) == 0
-    assert door.run(SMALL.replace(diagnosed=False)).diagnosis == diagnosed.diagnosis
+    assert door.run(SMALL).diagnosis == diagnosed.diagnosis
 
     folder = tmp_path / "killed"
-    with kills.process(kills.training(SMALL), folder) as child:
+    with kills.process(kills.training(SMALL, diagnosed=True), folder) as child:
         kills.wait_for(lambda: kills.checkpoint(folder, "stage2"), child, folder)
         assert kills.kill(child)
     kills.use(folder, monkeypatch)
-    resumed = door.run(SMALL, progress=False)
+    resumed = door.run(SMALL, diagnosed=True, progress=False)
     assert len(resumed.diagnosis) == len(diagnosed.diagnosis)
     for one, other in zip(resumed.diagnosis, diagnosed.diagnosis, strict=True):
-        assert one["accuracy"] == other["accuracy"]
-        assert one["drift"] == pytest.approx(other["drift"], abs=1e-6)
+        assert one.accuracy == other.accuracy
+        assert one.drift == pytest.approx(other.drift, abs=1e-6)
 
 
 # ---------------------------------------------------------------------------- its measures

@@ -2,14 +2,14 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import kills
 import numpy as np
 import pytest
 
 from helpers import run as door
-from helpers.experiment import Experiment
+from helpers.experiment import Engine
 from helpers.records import published
 from helpers.records.run import VIEWS, Run
 
@@ -31,26 +31,26 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """The same experiment by either engine, each with a folder of its own for its record."""
     folder = tmp_path_factory.mktemp("engines")
     runs = {}
-    for engine in ("bank", "end_to_end"):
-        experiment = kills.small(engine=engine, **request.param)
+    for engine in get_args(Engine):
+        experiment = kills.small(**request.param)
         with pytest.MonkeyPatch.context() as patch:
             kills.use(folder, patch)
             patch.setenv("REPORT_RESULTS", str(folder / engine))
-            runs[engine] = door.run(experiment, progress=False)
+            runs[engine] = door.run(experiment, engine=engine, progress=False)
     return runs
 
 
 def test_both_engines_have_one_identity(both: dict[str, Run]) -> None:
-    assert both["bank"].id == both["end_to_end"].id
-    assert both["bank"].path != both["end_to_end"].path
+    assert both["cached"].id == both["end_to_end"].id
+    assert both["cached"].path != both["end_to_end"].path
 
 
 def test_stage1_is_the_same(both: dict[str, Run]) -> None:
-    assert both["bank"].curves["stage1"] == both["end_to_end"].curves["stage1"]
+    assert both["cached"].curves["stage1"] == both["end_to_end"].curves["stage1"]
 
 
 def test_both_engines_give_the_same_result(both: dict[str, Run]) -> None:
-    one, other = both["bank"], both["end_to_end"]
+    one, other = both["cached"], both["end_to_end"]
     for name in ("loss", "val_loss"):
         np.testing.assert_allclose(
             one.curves["stage2"][name], other.curves["stage2"][name], rtol=0, atol=LOSS_TOLERANCE
@@ -66,7 +66,7 @@ def test_both_engines_give_the_same_result(both: dict[str, Run]) -> None:
             )
 
 
-@pytest.mark.parametrize("engine", ["bank", "end_to_end"])
+@pytest.mark.parametrize("engine", get_args(Engine))
 def test_every_epoch_is_one_pass(both: dict[str, Run], engine: str) -> None:
     run = both[engine]
     for stage, name in (("stage1", "stage1_batch_size"), ("stage2", "batch_size")):
@@ -89,13 +89,12 @@ SPY = (
 @pytest.mark.long
 def test_two_devices_share_the_work_and_change_nothing(tmp_path: Path) -> None:
     """On JAX, the backend for which Keras can, this processor pretends to be one device, then two."""
-    experiment = kills.small(engine="end_to_end")
     for count in (1, 2):
         folder = tmp_path / str(count)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KERAS_BACKEND", "jax")
             patch.setenv("XLA_FLAGS", f"--xla_force_host_platform_device_count={count}")
-            with kills.process(SPY + kills.training(experiment), folder) as child:
+            with kills.process(SPY + kills.training(kills.small(), engine="end_to_end"), folder) as child:
                 assert child.wait() == 0, kills.said(folder)
         assert ("shared by cpu:0 cpu:1" in kills.said(folder)) == (count == 2)
     one, two = (kills.recorded(tmp_path / str(count)) for count in (1, 2))
@@ -105,9 +104,8 @@ def test_two_devices_share_the_work_and_change_nothing(tmp_path: Path) -> None:
 
 def test_the_record_of_either_engine_answers_for_both(both: dict[str, Run], tmp_path: Path) -> None:
     """Asked for by the other engine, the stored record answers."""
-    run = both["bank"]
-    experiment = Experiment(**run.config).replace(engine="end_to_end")
+    run = both["cached"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPORT_RESULTS", str(run.path.parents[2]))
         patch.setenv("REPORT_CACHE", str(tmp_path / "nothing"))
-        assert door.run(experiment).path == run.path
+        assert door.run(run.experiment, engine="end_to_end").path == run.path

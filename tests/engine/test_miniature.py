@@ -61,7 +61,7 @@ def test_an_unknown_split_is_named_with_the_known_ones() -> None:
 
 def test_the_backbone_has_seen_every_part_and_none_of_the_classes() -> None:
     """Twenty source classes and ten others, of the same shapes and textures, every epoch drawn anew."""
-    source = {tuple(pair) for pair in miniature._SOURCE}
+    source = {tuple(pair) for pair in miniature.SOURCE}
     classes = {tuple(pair) for pair in miniature._TARGET}
     assert (len(source), len(classes), len(set(miniature.CLASSES))) == (20, 10, 10)
     assert not source & classes
@@ -141,7 +141,7 @@ def test_only_an_experiment_on_imagenet_weights_has_a_stand_in(weights: str) -> 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
-    """The baseline, the run at the failing rate as the seed study logged it, and the careful one."""
+    """The baseline, the run at the failing rate as the study logged it, and the careful one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("REPORT_RESULTS", str(tmp_path_factory.mktemp("results")))

@@ -61,7 +61,7 @@ def network(built: keras.Model) -> Iterator[keras.Model]:
 
 
 def head() -> keras.Model:
-    """The seed's head, with statistics of its own."""
+    """The study's head, with statistics of its own."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(2)
     network = model.head(Experiment(), FEATURES)
@@ -105,7 +105,7 @@ def experiment(n_unfreeze: int, backbone_bn: Bn = "frozen") -> Experiment:
 
 
 def uncut(network: keras.Model, top: keras.Model, images: Any) -> Any:
-    """The whole network in the seed's words: resize, rescale to [-1, 1], backbone, pooling, head."""
+    """The whole network in the study's words: resize, rescale to [-1, 1], backbone, pooling, head."""
     resized = ops.image.resize(images, network.input_shape[1:3], interpolation="bilinear")
     features = network(resized / 127.5 - 1.0, training=False)
     return top(ops.mean(features, axis=(1, 2)), training=False)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.engine import checkpoint, inputs, schedule
+from helpers.engine import checkpoint, schedule
 from helpers.engine import fit as loop
 from helpers.engine.checkpoint import Progress
 from helpers.engine.inputs import Source
@@ -39,10 +39,6 @@ TARGETS = np.eye(3, dtype=np.float32)[(INPUTS[:, :3] + RNG.normal(size=(124, 3))
 TRAIN, VALIDATION = 60, 64
 
 
-def rows(first: int) -> inputs.Rows:
-    return lambda picked: INPUTS[first + picked]
-
-
 def network(width: int = 16) -> keras.Model:
     """A small head, with everything that has a state of its own: batch norm and dropout."""
     keras.utils.set_random_seed(3)
@@ -60,8 +56,8 @@ def network(width: int = 16) -> keras.Model:
 def fit(stage: Stage, checkpoint: Path) -> tuple[Progress, list[np.ndarray]]:
     """A stage trained by a network as a new process makes it: (its progress, its final weights)."""
     trained = network()
-    source = Source(rows(0), TARGETS[:TRAIN])
-    validation = Source(rows(TRAIN), TARGETS[TRAIN:])
+    source = Source(INPUTS[:TRAIN], TARGETS[:TRAIN])
+    validation = Source(INPUTS[TRAIN:], TARGETS[TRAIN:])
     done = loop.fit(trained, stage, lambda epoch: source, validation, checkpoint, progress=False)
     return done, trained.get_weights()
 
@@ -159,7 +155,7 @@ def test_an_epochs_inputs_are_let_go_before_the_next(tmp_path: Path) -> None:
     given: list[weakref.ref[object]] = []
 
     class Held:
-        def __call__(self, picked: np.ndarray) -> np.ndarray:
+        def __getitem__(self, picked: np.ndarray) -> np.ndarray:
             return INPUTS[picked]
 
     def source(epoch: int) -> Source:
@@ -169,7 +165,7 @@ def test_an_epochs_inputs_are_let_go_before_the_next(tmp_path: Path) -> None:
         return Source(held, TARGETS[:TRAIN])
 
     stage = dataclasses.replace(STAGE, epochs=3)
-    validation = Source(rows(TRAIN), TARGETS[TRAIN:])
+    validation = Source(INPUTS[TRAIN:], TARGETS[TRAIN:])
     loop.fit(network(), stage, source, validation, tmp_path / "checkpoint.npz", progress=False)
     assert len(given) > 3
 
@@ -183,7 +179,7 @@ def test_a_finished_stage_is_not_trained_again(two_epochs: Kept, tmp_path: Path)
 
 def test_a_pass_is_what_keras_makes_of_the_same_batches() -> None:
     """Steps, weights, and the means over images, the last batch being smaller than the others."""
-    order, source = np.random.default_rng(5).permutation(TRAIN), Source(rows(0), TARGETS[:TRAIN])
+    order, source = np.random.default_rng(5).permutation(TRAIN), Source(INPUTS[:TRAIN], TARGETS[:TRAIN])
     ours, theirs = network(), network()
     for each in (ours, theirs):
         schedule.compile_for(each, STAGE, 8)
@@ -194,11 +190,11 @@ def test_a_pass_is_what_keras_makes_of_the_same_batches() -> None:
     assert int(ours.optimizer.iterations) == -(-TRAIN // STAGE.batch_size)
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
-    many = Source(lambda picked: INPUTS[picked % len(INPUTS)], np.tile(TARGETS, (3, 1)))  # 200 and 172 rows
+    many = Source(np.tile(INPUTS, (3, 1)), np.tile(TARGETS, (3, 1)))  # 200 and 172 rows
     measured = theirs.evaluate(np.tile(INPUTS, (3, 1)), many.targets, verbose=0, return_dict=True)
     assert loop.evaluate(ours, many) == pytest.approx(measured, abs=1e-6)
     answers = theirs.predict(INPUTS, verbose=0)
-    np.testing.assert_allclose(loop.predict(ours, rows(0), len(INPUTS)), answers, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(loop.predict(ours, INPUTS, len(INPUTS)), answers, rtol=0, atol=1e-6)
 
 
 # ---------------------------------------------------------------------------- damaged checkpoints
@@ -237,7 +233,7 @@ def test_a_checkpoint_of_another_network_is_told_or_ignored(two_epochs: Kept, tm
     """As when the other engine, whose network has more variables, left it."""
     checkpoint = tmp_path / "checkpoint.npz"
     other = network(width=17)
-    source, validation = Source(rows(0), TARGETS[:TRAIN]), Source(rows(TRAIN), TARGETS[TRAIN:])
+    source, validation = Source(INPUTS[:TRAIN], TARGETS[:TRAIN]), Source(INPUTS[TRAIN:], TARGETS[TRAIN:])
     stage = dataclasses.replace(STAGE, epochs=1)
     loop.fit(other, stage, lambda epoch: source, validation, checkpoint, progress=False)
     try:

@@ -21,7 +21,7 @@ def run_of(moving: float, other: float = 0.88, norm: bool = True, **fields: Any)
     """A diagnosed run of two epochs that starts at 87% and ends as stated."""
     passes = [(0.87, 0.87), (0.8, 0.88), (moving, other)]
     return run_without_files(
-        Experiment(learning_rate=3e-4, epochs=2, diagnosed=True, **fields),
+        Experiment(learning_rate=3e-4, epochs=2, **fields),
         diagnosis=diagnosed(*((seen, able if norm else None, able) for seen, able in passes)),
         class_counts={"val": [500] * 10, "test": [1000] * 10},
         name="a-record",

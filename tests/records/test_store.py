@@ -194,7 +194,6 @@ def test_every_committed_record_is_sound_and_its_accuracies_can_be_recomputed(pa
 def test_the_record_of_an_experiment_is_found(run: Run, tmp_path: Path) -> None:
     folders = [tmp_path / "nowhere", tmp_path]
     assert found(EXPERIMENT, folders) == run.id
-    assert found(EXPERIMENT.replace(engine="end_to_end"), folders) == run.id
     assert found(EXPERIMENT.replace(seed=7), folders) is None
     assert found(EXPERIMENT, folders, FINGERPRINTS) == run.id
     assert found(EXPERIMENT, folders, {"data": "another"}) is None
