@@ -17,7 +17,7 @@ def write(files: Mapping[Path, bytes]) -> None:
     """Write files so that each is always whole on the disk: the old one until the new one is.
 
     All are written beside their places, then moved there in the given order. Raises DiskError where one
-    cannot be written; then none was moved.
+    cannot be written, before any is moved, or cannot be moved.
     """
     beside = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in files}
     try:

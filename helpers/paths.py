@@ -1,4 +1,7 @@
-"""Where things lie on this machine. Environment variables are read here and nowhere else, and never changed.
+"""Where things lie on this machine. What a caller may set in the environment is read here and nowhere else.
+
+Nothing here changes the environment. helpers/__init__.py sets what TensorFlow and Keras read as they are
+imported, and a sweep's worker the threads that it may use.
 
 A relative folder means one below the folder that the process was started in.
 """
@@ -92,7 +95,10 @@ def keras_backend() -> str:
 
 def threads() -> int:
     """Threads that TF_NUM_INTRAOP_THREADS allows TensorFlow; 0 where it is not set: all of them."""
-    return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+    value = os.environ.get("TF_NUM_INTRAOP_THREADS") or "0"
+    if not value.isdecimal():
+        raise UserError(f"TF_NUM_INTRAOP_THREADS={value!r} is no number of threads; correct it, or unset it")
+    return int(value)
 
 
 def results_root() -> Path:

@@ -18,13 +18,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from helpers import files, paths, run
 from helpers.data import sources
 from helpers.data.split import Split
-from helpers.engine import backbones, environment, feature_cache, fit, forward, inputs, model, schedule
+from helpers.engine import (
+    backbones,
+    environment,
+    feature_cache,
+    fit,
+    forward,
+    inputs,
+    keras,
+    model,
+    schedule,
+)
 from helpers.experiment import Experiment
 from helpers.records import store
 

@@ -7,18 +7,19 @@ import tempfile
 from pathlib import Path
 
 from helpers.apps.predict import PredictionError, load
-from helpers.experiment import Experiment
+from helpers.experiment import Experiment, ExperimentError
 
 
 def export(experiment: Experiment, path: str | Path) -> None:
     """Write a run's network, as `load` gives it, to a .keras file that needs nothing else of this project.
 
     `keras.models.load_model` reads it, in safe mode too. An earlier file is replaced by the whole new one.
-    Raises what `load` does, and PredictionError where `path` cannot be written or does not end in .keras.
+    Raises what `load` does, ExperimentError where `path` does not end in .keras, and PredictionError where it
+    cannot be written.
     """
     path = Path(path)
     if path.suffix != ".keras":
-        raise PredictionError(f"{path} does not end in .keras, the one format written here; rename it")
+        raise ExperimentError(f"{path} does not end in .keras, the one format written here; rename it")
     network = load(experiment)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from helpers import cache, cost, run
@@ -18,6 +18,9 @@ from helpers.data import pictures, sources
 from helpers.engine import model
 from helpers.errors import UserError
 from helpers.experiment import Experiment
+
+if TYPE_CHECKING:
+    import keras
 
 
 class PredictionError(UserError):

@@ -53,12 +53,12 @@ class SweepError(UserError):
 def named(what: str) -> list[Experiment]:
     """The experiments of a named sweep, or of the grid in a .yaml file.
 
-    Raises SweepError where there is neither, and ExperimentError for a grid that is none.
+    Raises ExperimentError where there is neither, and for a grid that is none.
     """
     if Path(what).suffix in (".yaml", ".yml"):
         return grid(Path(what))
     if what not in (known := {**SWEEPS, **RECIPES}):
-        raise SweepError(f"no sweep {what!r}{nearest(what, list(known))}; a grid's file ends in .yaml")
+        raise ExperimentError(f"no sweep {what!r}{nearest(what, list(known))}; a grid's file ends in .yaml")
     return known[what]
 
 
@@ -124,7 +124,9 @@ def run(
     Raises SweepError at the end, with each failed experiment and its reason, once all the others are done.
     """
     if workers < 1 or (scheduler and workers > 1):
-        raise SweepError(f"workers={workers}: give 1 or more, and none beside a scheduler, which has its own")
+        raise ExperimentError(
+            f"workers={workers}: give 1 or more, and none beside a scheduler, which has its own"
+        )
     unique: dict[tuple[str, str], Experiment] = {}
     for each in experiments:
         unique.setdefault((each.key, each.backbone_weights), each)

@@ -70,14 +70,24 @@ def download(destination: Path) -> Path:
             f"({type(error).__name__}). Set CIFAR10_DIR to a {FOLDER} folder, connect to a network, "
             "or use dataset='miniature' with backbone_weights='miniature'"
         ) from error
-    # Unpacked beside its place and moved there as a whole: an interruption leaves nothing half-written.
+    try:
+        _unpack(archive, destination)
+    except OSError as error:
+        raise paths.CacheError(
+            f"{archive} cannot be unpacked in {destination} ({error.strerror}); make room there, or set "
+            "REPORT_CACHE to a folder on another disk"
+        ) from error
+    return destination / FOLDER
+
+
+def _unpack(archive: str, destination: Path) -> None:
+    """Beside its place, then moved there as a whole: an interruption leaves nothing half-written."""
     with tempfile.TemporaryDirectory(dir=destination) as beside, tarfile.open(archive) as tar:
         # By its checksum the archive is the official one; the filter came with Python 3.10.12 and 3.11.4.
         tar.extraction_filter = getattr(tarfile, "data_filter", None)
         tar.extractall(beside)
         shutil.rmtree(destination / FOLDER, ignore_errors=True)
         (Path(beside) / FOLDER).replace(destination / FOLDER)
-    return destination / FOLDER
 
 
 def verify(folder: Path) -> None:
@@ -102,7 +112,8 @@ def _verified_bytes(path: Path) -> bytes:
     return content
 
 
-def _batch(path: Path) -> Split:
+def read_batch(path: Path) -> Split:
+    """One of the official files, checked before it is opened. Raises DataError for an altered one."""
     raw = pickle.loads(_verified_bytes(path), encoding="bytes")  # noqa: S301 (MD5 checked just before)
     images = raw[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return Split(np.ascontiguousarray(images), np.asarray(raw[b"labels"], np.int64))

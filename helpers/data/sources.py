@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.data import cifar10, miniature
-from helpers.data.cifar10 import FINGERPRINT, _batch, find_or_download
+from helpers.data.cifar10 import FINGERPRINT, find_or_download, read_batch
 from helpers.data.split import Dataset, Split, split_indices
 from helpers.experiment import Experiment
 
@@ -28,12 +28,12 @@ def load(experiment: Experiment, data_dir: str | Path | None = None) -> Dataset:
         fingerprint = miniature.FINGERPRINT
     else:
         folder = find_or_download(data_dir)
-        batches = [_batch(folder / f"data_batch_{i}") for i in range(1, 6)]
+        batches = [read_batch(folder / f"data_batch_{i}") for i in range(1, 6)]
         images = np.concatenate([batch.images for batch in batches])
         labels = np.concatenate([batch.labels for batch in batches])
         train, val = split_indices(labels)
         whole = [Split(images[train], labels[train]), Split(images[val], labels[val])]
-        whole.append(_batch(folder / "test_batch"))
+        whole.append(read_batch(folder / "test_batch"))
         fingerprint = FINGERPRINT
     limits = experiment.limits
     train_split, val_split, test_split = (

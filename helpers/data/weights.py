@@ -56,7 +56,10 @@ def on_disk(experiment: Experiment) -> Path | None:
 
 
 def find_or_download(experiment: Experiment) -> Path:
-    """The file of the backbone's weights, downloaded (9 MB) where it is not on this machine."""
+    """The file of the backbone's weights, downloaded (9 MB) where it is not on this machine.
+
+    Raises WeightsError where it cannot be had, and CacheError where a download cannot be stored.
+    """
     return on_disk(experiment) or _download(_published(experiment))
 
 

@@ -17,7 +17,7 @@ if _backend not in ("tensorflow", "jax") or importlib.util.find_spec(_backend) i
     )
 
 with progress.without_stderr():
-    import keras
+    import keras as keras  # apps take it from here, so that it is never imported before these settings
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of compiling for batches of other sizes
 
 if keras.config.backend() != _backend:

@@ -26,7 +26,7 @@ import numpy as np
 from helpers import cache, files
 from helpers.data.split import Split
 from helpers.engine import augment
-from helpers.engine.forward import REQUEST, Compute, Prefix, _requests, _through
+from helpers.engine.forward import REQUEST, Compute, Prefix, requests, through
 from helpers.engine.inputs import Rows
 from helpers.experiment import Experiment
 from helpers.progress import bar
@@ -81,7 +81,7 @@ def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) ->
     if missing:
         needed = sum(_bytes(prefix, item) - cache.taken(_file(prefix, item)) for item in missing)
         cache.make_room(needed, prefix.folder, {_file(prefix, item) for item in wanted})
-        compute = _through(prefix)
+        compute = through(prefix)
         for item in missing:
             _build(prefix, item, compute, progress)
     return [_open(prefix, item, progress) for item in wanted]
@@ -141,7 +141,7 @@ def _build(prefix: Prefix, item: ViewSpec, compute: Compute, progress: bool) -> 
         with bar(f"storing {item.name} at {prefix.cut}", n, "img", done=start, shown=progress) as shown:
             for low in range(start, n, STRETCH):
                 high = min(low + STRETCH, n)
-                compute(_requests(inputs, low, high), rows, shown.update)
+                compute(requests(inputs, low, high), rows, shown.update)
                 rows.flush()
                 crc = zlib.crc32(rows[low:high].data, crc)
                 elapsed = spent + time.perf_counter() - begun
@@ -184,7 +184,7 @@ def _open(prefix: Prefix, item: ViewSpec, progress: bool) -> np.ndarray:
         if _resume_point(path, (len(item.split.labels), *prefix.shape))[0] != len(item.split.labels):
             if there:
                 print(f"{path} does not match its checksum (cut short or altered): building it again")
-            _build(prefix, item, _through(prefix), progress)
+            _build(prefix, item, through(prefix), progress)
         _verified.add(path)
     os.utime(path)  # the least recently used view is the first to go when the store is full
     return np.load(path, mmap_mode="r", allow_pickle=False)

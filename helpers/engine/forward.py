@@ -77,7 +77,7 @@ Compute = Callable[[Iterator[tuple[int, np.ndarray]], np.ndarray, Callable[[int]
 """Pushes requests (first row, inputs) through the prefix into float16 rows, and counts what is done."""
 
 
-def _requests(inputs: Rows, low: int, high: int) -> Iterator[tuple[int, np.ndarray]]:
+def requests(inputs: Rows, low: int, high: int) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, inputs) of REQUEST images each, the last stretch's padded by repeating its last row."""
     for start in range(low, high, REQUEST):
         picked = np.minimum(np.arange(start, start + REQUEST), high - 1)
@@ -85,7 +85,7 @@ def _requests(inputs: Rows, low: int, high: int) -> Iterator[tuple[int, np.ndarr
 
 
 @functools.lru_cache(maxsize=2)
-def _through(prefix: Prefix) -> Compute:
+def through(prefix: Prefix) -> Compute:
     """The prefix as a Compute: through OpenVINO where that works, else through Keras, which a line says.
 
     The last two are kept: compiling takes seconds, and a run stores one view after another.

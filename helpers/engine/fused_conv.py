@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 
-def _joined(network: keras.Model, precision: str) -> Callable[[layers.Layer], layers.Layer]:
+def joined_with_norms(network: keras.Model, precision: str) -> Callable[[layers.Layer], layers.Layer]:
     """For clone_model: convolutions joined with their frozen batch norm; the others copied."""
     norms = {layer.name.lower(): layer for layer in network.layers}
 

@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 
 from helpers.engine.backbones import POOLED, backbone, cut, unfrozen
-from helpers.engine.fused_conv import _joined
+from helpers.engine.fused_conv import joined_with_norms
 from helpers.experiment import Experiment
 
 
@@ -56,7 +56,7 @@ def suffix(network: keras.Model, experiment: Experiment) -> keras.Model:
     # The call function drops what only batch norm is called with, as a layer without it takes its place.
     return keras.models.clone_model(
         above,
-        clone_function=_joined(network, experiment.precision),
+        clone_function=joined_with_norms(network, experiment.precision),
         call_function=lambda layer, *inputs, **_: layer(*inputs),
     )
 

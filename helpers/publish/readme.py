@@ -7,6 +7,7 @@ from helpers.chapters import verdict
 from helpers.experiment import Experiment, ExperimentError
 from helpers.publish import notebooks
 from helpers.records import store
+from helpers.records.run import RecordError
 
 COMPUTED = {
     "findings": "from the records: python -m helpers readme",
@@ -19,11 +20,12 @@ COMPUTED = {
 def written(page: str) -> str:
     """The page with its computed parts written again: findings, their figure, the notebooks' parameters.
 
-    Raises ExperimentError for a page that lacks the lines around one of them, and for a damaged record.
+    Raises ExperimentError for a page that lacks the lines around one of them, and RecordError for a damaged
+    record.
     """
     full, refused = store.read_folder(paths.results_folder(Experiment()))
     if refused:
-        raise ExperimentError("; ".join(reason for _, reason in refused))
+        raise RecordError("; ".join(reason for _, reason in refused))
     texts = {
         "findings": verdict.numbered(full),
         "figure": notebooks.key_figure(),

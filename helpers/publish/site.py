@@ -128,7 +128,8 @@ def available() -> str:
     """'cifar10' where its images and the ImageNet weights are here or can be downloaded, else 'miniature'.
 
     Says in one line which, and why. A stated place that is wrong (CIFAR10_DIR, MOBILENETV2_WEIGHTS) is an
-    error and not a reason to use anything else.
+    error and not a reason to use anything else; so is a cache that cannot be written, which the miniature
+    needs as well (CacheError).
     """
     cifar10.locate()
     weights.configured_path(Experiment())

@@ -34,7 +34,16 @@ def test_a_failure_is_one_line_and_its_exit_code_says_whose(
 
 
 @pytest.mark.parametrize(
-    "words", [["run", "--learning-rate", "99"], ["run", "--no-such"], ["notebook", "99"]]
+    "words",
+    [
+        ["run", "--learning-rate", "99"],
+        ["run", "--no-such"],
+        ["notebook", "99"],
+        ["sweep", "nosuch"],
+        ["sweep", "lr", "--workers", "0"],
+        ["export", "network.txt"],
+        ["report", "--scale", "nosuch"],
+    ],
 )
 def test_what_is_asked_wrongly_ends_with_2(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["helpers", *words])

@@ -27,7 +27,7 @@ from streamlit.testing.v1 import AppTest
 from websockets.sync.client import connect
 
 from helpers.analysis import intervals, metrics
-from helpers.apps import dashboard
+from helpers.apps import charts, dashboard
 from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import RecordError, Run
@@ -79,7 +79,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """A weak and a strong run, a head alone, and the study's logs, by the names the page gives them."""
     folder = tmp_path_factory.mktemp("records")
     ours = [record(folder, 1.0), record(folder, 3.0, learning_rate=1e-4), record(folder, 2.0, n_unfreeze=0)]
-    return dashboard.labelled([*ours, *store.read_folder(SEED)[0]])
+    return charts.labelled([*ours, *store.read_folder(SEED)[0]])
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def rows(test: AppTest) -> pd.DataFrame:
 
 
 def test_table_holds_each_runs_numbers(runs: dict[str, Run]) -> None:
-    table = dashboard.table(runs).set_index("run")
+    table = charts.table(runs).set_index("run")
     for label, run in runs.items():
         row = table.loc[label]
         assert row["low"] <= row["test accuracy"] == run.metrics["test_end2end"] <= row["high"]
@@ -122,28 +122,28 @@ def test_table_holds_each_runs_numbers(runs: dict[str, Run]) -> None:
 
 
 def test_seed_logs_keep_their_own_words(runs: dict[str, Run]) -> None:
-    row = dashboard.table(runs).set_index("run").loc["run_n0_Adam (published log)"]
+    row = charts.table(runs).set_index("run").loc["run_n0_Adam (published log)"]
     assert (row["source"], row["augmentation"], row["optimizer"]) == ("published log", "augment=none", "Adam")
     assert "lr_stage2=0.0003" in row["log, or not default"]
 
 
 def test_a_head_alone_has_no_options_of_stage_2(runs: dict[str, Run]) -> None:
     (head,) = (run for label, run in runs.items() if label.startswith("n0_s42"))
-    assert dashboard.options(head)["learning rate"] is None
+    assert charts.options(head)["learning rate"] is None
 
 
 def test_filters_narrow_and_an_empty_one_lets_all_pass(runs: dict[str, Run]) -> None:
-    table = dashboard.table(runs)
-    assert len(dashboard.filtered(table, {"depth": []})) == len(table)
-    slow = dashboard.filtered(table, {"depth": ["30"], "learning rate": ["1e-05"]})
+    table = charts.table(runs)
+    assert len(charts.filtered(table, {"depth": []})) == len(table)
+    slow = charts.filtered(table, {"depth": ["30"], "learning rate": ["1e-05"]})
     assert set(slow["source"]) == {"record", "published log"}
-    unsaid = dashboard.filtered(table, {"optimizer": [dashboard.NO_VALUE]})
+    unsaid = charts.filtered(table, {"optimizer": [charts.NO_VALUE]})
     assert len(unsaid) == 5  # the head alone, and four logs
 
 
 def test_names_stay_apart(tmp_path: Path) -> None:
     same = [record(tmp_path / name, 1.0) for name in ("one", "two")]
-    assert len(dashboard.labelled(same)) == 2
+    assert len(charts.labelled(same)) == 2
 
 
 def test_what_tells_runs_of_one_name_apart_is_in_their_labels(tmp_path: Path) -> None:
@@ -152,21 +152,21 @@ def test_what_tells_runs_of_one_name_apart_is_in_their_labels(tmp_path: Path) ->
         record(tmp_path, 2.0, head_norm="none"),
         record(tmp_path, 3.0, epochs=2),
     ]
-    usual, none, short = dashboard.labelled(several)
+    usual, none, short = charts.labelled(several)
     assert ("head_norm" in usual, "head_norm none" in none, "epochs 2" in short) == (False, True, True)
     assert "head_norm" not in short
 
 
-@pytest.mark.parametrize("cost", dashboard.COSTS)
+@pytest.mark.parametrize("cost", charts.COSTS)
 def test_cost_chart_draws_every_run_and_labels_scales(runs: dict[str, Run], cost: str) -> None:
-    figure = dashboard.accuracy_by_cost(dashboard.table(runs), cost, "depth")
+    figure = charts.accuracy_by_cost(charts.table(runs), cost, "depth")
     assert sum(len(trace.x) for trace in figure.data) == len(runs)
     assert {"depth 30, quick scale", "depth 30, full scale, published log"} <= {t.name for t in figure.data}
 
 
 def test_one_step_epochs_are_hollow() -> None:
     run = store.read(SEED / "run_final_optimized.json")
-    figure = dashboard.learning_curves({"log": run}, "stage2", "accuracy")
+    figure = charts.learning_curves({"log": run}, "stage2", "accuracy")
     hollow = [trace for trace in figure.data if trace.marker.symbol == "circle-open"]
     single = published.one_step_epochs(run, "stage2")
     assert [len(trace.x) for trace in hollow] == [len(single)] * 2 and len(single) > 20
@@ -175,26 +175,26 @@ def test_one_step_epochs_are_hollow() -> None:
 
 def test_confusion_and_its_difference(runs: dict[str, Run]) -> None:
     (weak, strong), n = list(runs)[:2], 120
-    one = dashboard.confusion({weak: runs[weak]})
+    one = charts.confusion({weak: runs[weak]})
     assert np.trace(one.data[0].z) == 0 and f"of {n} test images" in one.layout.title.text
     gain = round((runs[strong].metrics["test_end2end"] - runs[weak].metrics["test_end2end"]) * n)
-    both = dashboard.confusion({strong: runs[strong], weak: runs[weak]})
+    both = charts.confusion({strong: runs[strong], weak: runs[weak]})
     assert np.trace(both.data[0].z) == gain > 0
     log = "run_full_tune (published log)"
     with pytest.raises(ValueError, match="different images"):
-        dashboard.confusion({weak: runs[weak], log: runs[log]})
+        charts.confusion({weak: runs[weak], log: runs[log]})
 
 
 def test_pairs_only_what_was_tested_on_the_same_images(runs: dict[str, Run], tmp_path: Path) -> None:
     weak, strong, *_, log = runs.values()
-    test = dashboard.paired(weak, strong, "tta")
+    test = charts.paired(weak, strong, "tta")
     assert test == intervals.paired(weak.correct("test", "tta"), strong.correct("test", "tta"))
     with pytest.raises(RecordError, match="holds no single predictions"):
-        dashboard.paired(weak, log, "plain")
+        charts.paired(weak, log, "plain")
     with pytest.raises(ValueError, match="120 .* and 200 "):
-        dashboard.paired(weak, record(tmp_path, 1.0, per_class=20, scale="full"), "plain")
+        charts.paired(weak, record(tmp_path, 1.0, per_class=20, scale="full"), "plain")
     with pytest.raises(ValueError, match="different images"):
-        dashboard.paired(weak, record(tmp_path, 1.0, **MINIATURE), "plain")
+        charts.paired(weak, record(tmp_path, 1.0, **MINIATURE), "plain")
 
 
 def test_a_screening_record_is_shown_like_any_other(
@@ -203,7 +203,7 @@ def test_a_screening_record_is_shown_like_any_other(
     small, whole = record(tmp_path, 2.0, screening=True), record(tmp_path, 1.0, seed=7)
     assert small.is_screening and small.diagnosis and not whole.is_screening
     for view in ("plain", "tta"):
-        assert dashboard.paired(whole, small, view).n == 120
+        assert charts.paired(whole, small, view).n == 120
     test = page(monkeypatch, tmp_path, view="tta")
     assert "2 of 2 runs" in words(test) and "Second against first" in words(test)
     assert rows(test)[["test accuracy", "low", "with flip", "minutes"]].notna().all(axis=None)
@@ -324,9 +324,9 @@ def test_page_opens_on_the_studys_logs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_page_picks_up_and_drops_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     test = page(monkeypatch, tmp_path)
     assert "No records" in words(test)
-    before = dashboard.stamps([tmp_path])
+    before = charts.stamps([tmp_path])
     run = record(tmp_path, 1.0)
-    assert dashboard.stamps([tmp_path]) != before
+    assert charts.stamps([tmp_path]) != before
     assert "1 of 1 runs" in words(test.run())
     run.path.unlink()
     assert "No records" in words(test.run())

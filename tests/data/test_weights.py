@@ -17,6 +17,7 @@ from helpers.data import miniature, weights
 from helpers.data.weights import WeightsError
 from helpers.engine import backbones
 from helpers.experiment import Experiment
+from helpers.paths import CacheError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Skipping nested container")
 """Keras' many words about a file that does not fit, before it raises."""
@@ -201,5 +202,5 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("no_network")
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file is in the folder's place")
-    with pytest.raises(WeightsError, match="REPORT_CACHE"):
+    with pytest.raises(CacheError, match="REPORT_CACHE"):
         weights.find_or_download(Experiment())

@@ -116,9 +116,9 @@ def broken(network: keras.Model) -> Compute:
 @pytest.fixture(autouse=True)
 def nothing_compiled() -> Iterator[None]:
     """No test finds, or leaves, a prefix that was compiled under other conditions."""
-    forward._through.cache_clear()
+    forward.through.cache_clear()
     yield
-    forward._through.cache_clear()
+    forward.through.cache_clear()
 
 
 def test_where_openvino_fails_keras_computes_and_one_line_says_so(
@@ -158,7 +158,7 @@ def test_openvino_and_keras_agree(store: Path, monkeypatch: pytest.MonkeyPatch) 
             (fast,) = feature_cache.open_views(prefix, wanted, progress=False)
         with monkeypatch.context() as patch:
             patch.setenv("REPORT_CACHE", str(store / "keras"))
-            forward._through.cache_clear()
+            forward.through.cache_clear()
             patch.setattr(forward, "_openvino", broken)
             (plain,) = feature_cache.open_views(prefix, wanted, progress=False)
         assert fast.shape == plain.shape == (70, *prefix.shape)
