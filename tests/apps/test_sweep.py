@@ -85,9 +85,9 @@ def test_the_anatomy_has_every_seed_at_full_scale_where_the_notebooks_is_one_of_
 
 
 def test_an_unknown_sweep_is_told_the_nearest() -> None:
-    with pytest.raises(SweepError, match="no sweep 'dept'; did you mean 'depth'"):
+    with pytest.raises(ExperimentError, match="no sweep 'dept'; did you mean 'depth'"):
         sweep.named("dept")
-    with pytest.raises(SweepError, match="no sweep 'lader'; did you mean 'ladder'"):
+    with pytest.raises(ExperimentError, match="no sweep 'lader'; did you mean 'ladder'"):
         sweep.named("lader")
 
 
@@ -179,7 +179,7 @@ def test_a_failed_experiment_is_reported_and_the_rest_are_run(
     some_run = store.read_folder(published.PUBLISHED_LOGS)[0][0]
     ran, screened = [], set()
 
-    def trained(experiment: Experiment, screening: bool) -> Run:
+    def trained(experiment: Experiment, diagnosed: bool, screening: bool) -> Run:
         ran.append(experiment)
         screened.update([experiment] if screening else [])
         if experiment == IMPOSSIBLE:
@@ -203,14 +203,14 @@ def test_a_failed_experiment_is_reported_and_the_rest_are_run(
 
 def test_an_absent_group_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.setattr(door, "find", lambda experiment: None)
+    monkeypatch.setattr(door, "find", lambda experiment, diagnosed: None)
     with pytest.raises(SweepError, match="distributed is not installed.*make .venv/.sweep"):
         sweep.run([SHORT], workers=2)
 
 
 def test_workers_and_a_scheduler_exclude_each_other() -> None:
     for workers, scheduler in ((0, ""), (2, "tcp://127.0.0.1:1")):
-        with pytest.raises(SweepError, match=f"workers={workers}: give"):
+        with pytest.raises(ExperimentError, match=f"workers={workers}: give"):
             sweep.run([SHORT], workers=workers, scheduler=scheduler)
 
 
@@ -341,7 +341,7 @@ def test_a_record_comes_back_from_a_worker_that_shares_no_disk(
 
 def test_a_scheduler_that_cannot_serve_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed", reason="needs the group `sweep`")
-    monkeypatch.setattr(door, "find", lambda experiment: None)
+    monkeypatch.setattr(door, "find", lambda experiment, diagnosed: None)
     with pytest.raises(SweepError, match="'nowhere' does not answer.*dask worker"):
         sweep.run([SHORT], scheduler="nowhere")
     for workers, said in ((0, "found: {}"), (1, ": 2}")):

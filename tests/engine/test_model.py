@@ -107,6 +107,9 @@ def experiment(n_unfreeze: int, backbone_bn: Bn = "frozen") -> Experiment:
 def uncut(network: keras.Model, top: keras.Model, images: Any) -> Any:
     """The whole network in the study's words: resize, rescale to [-1, 1], backbone, pooling, head."""
     resized = ops.image.resize(images, network.input_shape[1:3], interpolation="bilinear")
+    resized = ops.cast(
+        resized, keras.config.dtype_policy().compute_dtype
+    )  # else rescaled in single precision
     features = network(resized / 127.5 - 1.0, training=False)
     return top(ops.mean(features, axis=(1, 2)), training=False)
 
