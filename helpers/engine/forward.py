@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -123,13 +124,9 @@ def _keras(network: keras.Model) -> Compute:
     return compute
 
 
-def _openvino(network: keras.Model) -> Compute:
-    """OpenVINO in float32 and throughput mode: requests overlap, so augmenting and writing cost no time.
-
-    Left to itself it takes bfloat16 where a processor has it. Its AsyncInferQueue is not used: that calls
-    back into Python from threads of its own, and one that is about to can wait for ever for the
-    interpreter's lock, which the thread that takes the finished network down is holding.
-    """
+def _compiled(network: keras.Model) -> Any:
+    """The network as OpenVINO compiles it, in float32; whatever fails here, Keras can do the work."""
+    # Here, because either may be missing, or fail as it is imported: then Keras does the work.
     import openvino
     import tensorflow as tf
     from openvino.frontend import FrontEndManager
@@ -141,7 +138,7 @@ def _openvino(network: keras.Model) -> Compute:
     # check of TensorFlow's version fails on Python 3.13.
     frontend = FrontEndManager().load_by_framework("tf")
     nodes = GraphIteratorTFGraph(traced.graph, share_weights=True)  # has to live until `convert` is done
-    compiled = openvino.Core().compile_model(
+    return openvino.Core().compile_model(
         frontend.convert(frontend.load(nodes)),
         "CPU",
         {
@@ -150,6 +147,16 @@ def _openvino(network: keras.Model) -> Compute:
             "INFERENCE_NUM_THREADS": paths.threads(),  # 0: all of them
         },
     )
+
+
+def _openvino(network: keras.Model) -> Compute:
+    """OpenVINO in float32 and throughput mode: requests overlap, so augmenting and writing cost no time.
+
+    Left to itself it takes bfloat16 where a processor has it. Its AsyncInferQueue is not used: that calls
+    back into Python from threads of its own, and one that is about to can wait for ever for the
+    interpreter's lock, which the thread that takes the finished network down is holding.
+    """
+    compiled = _compiled(network)
     streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     # As many again wait in line, so that no stream waits for Python.
     pool = [compiled.create_infer_request() for _ in range(2 * streams)]
@@ -157,9 +164,9 @@ def _openvino(network: keras.Model) -> Compute:
     def compute(
         requests: Iterator[tuple[int, np.ndarray]], out: np.ndarray, done: Callable[[int], object]
     ) -> None:
-        running: deque[tuple[int, openvino.InferRequest]] = deque()
+        running: deque[tuple[int, Any]] = deque()
 
-        def finish() -> openvino.InferRequest:
+        def finish() -> Any:
             start, request = running.popleft()
             request.wait()
             rows = out[start : start + REQUEST]
