@@ -103,7 +103,13 @@ def test_an_interrupted_command_says_in_one_line_what_is_kept(
     ]
     environment = {**paths.environment(), **places}
     command = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=paths.ROOT
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=paths.ROOT,
+        # A shell that runs these tests in the background has their children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     moment(command)
     command.send_signal(signal.SIGINT)

@@ -18,7 +18,7 @@ from helpers import run as door
 from helpers.apps import export, predict
 from helpers.apps.predict import PredictionError, load
 from helpers.data import sources
-from helpers.experiment import Experiment
+from helpers.experiment import Experiment, ExperimentError
 from helpers.records.run import VIEWS
 
 FINE_TUNED = kills.small(learning_rate=3e-5, batch_size=16)
@@ -252,7 +252,7 @@ def test_an_exported_run_predicts_the_same_without_this_package(
 
 @pytest.mark.parametrize("name", ["run.h5", "run", "keras"])
 def test_another_format_is_refused_before_anything_is_loaded(name: str, empty: Path) -> None:
-    with pytest.raises(PredictionError, match=rf"{name} does not end in \.keras"):
+    with pytest.raises(ExperimentError, match=rf"{name} does not end in \.keras"):
         export.export(HEAD_ALONE, empty / name)
 
 
@@ -272,7 +272,7 @@ def test_an_interrupted_export_leaves_the_earlier_file(
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(predict, "load", lambda experiment: OnAFullDisk())
+    monkeypatch.setattr(export, "load", lambda experiment: OnAFullDisk())
     path = tmp_path / "run.keras"
     path.write_bytes(b"an earlier file")
     with pytest.raises(PredictionError, match=r"run\.keras cannot be written.*No space"):

@@ -11,6 +11,7 @@ from helpers.chapters import verdict
 from helpers.experiment import ExperimentError
 from helpers.publish import notebooks, readme
 from helpers.records import store
+from helpers.records.run import RecordError
 
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- parameters, from the notebooks: python -m helpers readme -->", "<!-- end of parameters -->"
@@ -57,7 +58,7 @@ def test_its_figure_is_the_tagged_cells_wherever_that_stands(
 def test_a_damaged_record_is_no_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "n0_s42-damaged.json").write_text("{")
     monkeypatch.setenv("REPORT_RESULTS", str(tmp_path))
-    with pytest.raises(ExperimentError, match="n0_s42-damaged.json: it is not JSON"):
+    with pytest.raises(RecordError, match="n0_s42-damaged.json: it is not JSON"):
         readme.written("")
 
 
