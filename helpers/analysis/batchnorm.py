@@ -239,12 +239,12 @@ class Repeats(tuple[Run, ...]):
     @property
     def active(self) -> list[int]:
         """Channels of the features that vary, run by run."""
-        return [run.diagnosis[-1].active_channels or 0 for run in self]
+        return [run.diagnosis[-1].active for run in self]
 
     @property
     def kept(self) -> list[int]:
         """Channels that keep more than KEPT_FRACTION of the variance they had, run by run."""
-        return [run.diagnosis[-1].kept_channels or 0 for run in self]
+        return [run.diagnosis[-1].kept for run in self]
 
     @property
     def seeds(self) -> str:

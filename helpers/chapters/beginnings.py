@@ -40,7 +40,7 @@ class Beginnings:
     @property
     def active_before(self) -> int:
         """Channels of the features that vary before the first epoch."""
-        return self.repetitions[0].diagnosis[0].active_channels or 0
+        return self.repetitions[0].diagnosis[0].active
 
     def stood(self, name: str, statistics: str = "moving") -> str:
         """What an intervention ends at, in words; says so where it was not run."""

@@ -92,7 +92,7 @@ class Whole:
     @property
     def active(self) -> list[int]:
         """Channels of the features that vary, before the first pass and after each."""
-        return [each.active_channels or 0 for each in self.run.diagnosis]
+        return [each.active for each in self.run.diagnosis]
 
     @functools.cached_property
     def lows(self) -> Lows:

@@ -53,6 +53,12 @@ class Curves:
         return self.val_loss.index(min(self.val_loss))
 
 
+def _counted(channels: int | None, which: str) -> int:
+    if channels is None:
+        raise RecordError(f"a record is older than the count of {which} channels: run its experiment again")
+    return channels
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What engine/diagnosis.py measured of a network, before stage 2 or after one of its epochs."""
@@ -72,6 +78,16 @@ class Diagnosis:
     """Channels of the pooled features that vary; None in records older than this count."""
     kept_channels: int | None = None
     """Channels that keep at least a hundredth of their variance before."""
+
+    @property
+    def active(self) -> int:
+        """The active channels. Raises RecordError where the record is older than their count."""
+        return _counted(self.active_channels, "active")
+
+    @property
+    def kept(self) -> int:
+        """The kept channels. Raises RecordError where the record is older than their count."""
+        return _counted(self.kept_channels, "kept")
 
     @classmethod
     def of(cls, measured: Mapping[str, Any]) -> Diagnosis:

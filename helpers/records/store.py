@@ -124,6 +124,8 @@ def read(path: Path | str) -> Run:
         found = hashlib.sha256(path.with_suffix(".npz").read_bytes()).hexdigest()
     except FileNotFoundError:
         raise refused(path, f"{path.stem}.npz, its probabilities, is missing") from None
+    except OSError as error:
+        raise refused(path, f"{path.stem}.npz cannot be read ({error.strerror})") from None
     if found != content["npz_sha256"]:
         raise refused(path, f"{path.stem}.npz is not the file that was written with it")
     diagnosis = [Diagnosis.of(measured) for measured in content.get("diagnosis", [])]

@@ -16,7 +16,7 @@ from helpers import paths
 from helpers.data.sources import data_fingerprint
 from helpers.experiment import Experiment
 from helpers.records import published, store
-from helpers.records.run import VIEWS, RecordError, Run
+from helpers.records.run import VIEWS, Diagnosis, RecordError, Run
 
 EXPERIMENT = Experiment(learning_rate=3e-5)
 FINGERPRINTS = {"data": data_fingerprint(EXPERIMENT), "weights": "w" * 64}
@@ -302,3 +302,17 @@ def test_reading_records_imports_no_tensorflow_and_no_keras() -> None:
         "sys.exit(bool({'tensorflow', 'keras'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_folder_in_the_place_of_the_probabilities_is_refused_by_name(run: Run) -> None:
+    run.path.with_suffix(".npz").unlink()
+    run.path.with_suffix(".npz").mkdir()
+    with pytest.raises(RecordError, match=f"{run.path.stem}.npz cannot be read"):
+        store.read(run.path)
+
+
+def test_a_count_that_a_record_lacks_is_no_zero() -> None:
+    older = Diagnosis.of({"accuracy": {}, "loss": {}, "statistics": {}, "probe": 0.5, "drift": {}, "cka": {}})
+    for which in ("active", "kept"):
+        with pytest.raises(RecordError, match=f"older than the count of {which} channels"):
+            getattr(older, which)
