@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import io
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
@@ -48,6 +50,11 @@ else:
     Choices = _with_ranges()
 
 
+def _with_keras(app: str) -> ModuleType:
+    """An app that brings Keras, which takes seconds: imported only for the command that needs it."""
+    return importlib.import_module(f"helpers.apps.{app}")
+
+
 def run(
     experiment: tyro.conf.OmitArgPrefixes[Choices],
     diagnosed: bool = False,
@@ -84,9 +91,7 @@ def predict(
         experiment: Which run; the headline unless its fields are given, as to `run`.
         more: More such files.
     """
-    from helpers.apps import predict as predicting  # brings Keras, which takes seconds
-
-    answers, refused = predicting.describe([picture, *more], experiment)
+    answers, refused = _with_keras("predict").describe([picture, *more], experiment)
     print("\n".join(answers), flush=True)
     if refused:
         raise PictureError("\n".join(refused))
@@ -101,9 +106,7 @@ def export(
         path: The file to write, ending in .keras.
         experiment: Which run; the headline unless its fields are given, as to `run`.
     """
-    from helpers.apps import export as exporting  # brings Keras
-
-    exporting.export(experiment, path)
+    _with_keras("export").export(experiment, path)
     print(f"written: {path}\n  from RGB pictures (n, 32, 32, 3), 0 to 255, to the probabilities of")
     print(f"  {', '.join(CLASSES[experiment.dataset])}")
 
@@ -210,8 +213,7 @@ def pdf(scale: str = "quick") -> None:
 
 def run_bench() -> None:
     """Compare speed and memory with plain Keras, on two idle cores, and write results/bench.json."""
-    from helpers.apps import bench  # brings Keras
-
+    bench = _with_keras("bench")
     print(f"\nwritten: {bench.write(bench.bench(experiments.HEADLINE, experiments.BEYOND))}")
 
 
