@@ -1,12 +1,17 @@
 """The text of the notebooks as Markdown. Every number in it comes from a value; none is typed."""
 
+import ast
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from IPython.display import Markdown
 
 from helpers.analysis.intervals import describe_change as describe_change
 from helpers.analysis.intervals import describe_difference as describe_difference
+from helpers.errors import UserError
+from helpers.experiment import nearest
 from helpers.records.run import Run, caution
 from helpers.study import claims
 from helpers.text import listed as listed
@@ -14,6 +19,12 @@ from helpers.text import percent as percent
 from helpers.text import points as points
 from helpers.text import scientific as scientific
 from helpers.text import span as span
+
+PACKAGE = Path(__file__).parent
+
+
+class SourceError(UserError):
+    """What a page wants to show of the package's source is not there."""
 
 
 def say(text: str) -> Markdown:
@@ -53,6 +64,37 @@ def _table(heads: Sequence[str], lines: Iterable[Iterable[Any]]) -> Markdown:
     escaped = [[str(each).replace("|", r"\|") for each in line] for line in [heads, *filled]]
     escaped.insert(1, ["---"] * len(heads))
     return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
+
+
+def source(name: str) -> Markdown:
+    """A function, class or method as its file has it: 'engine.model.head', 'records.run.Run.probabilities'.
+
+    The file is read and not imported, so that a page can show what needs Keras. Raises SourceError where
+    the package has no such file, or the file no such name.
+    """
+    path, parts = PACKAGE, name.split(".")
+    while parts and (path / parts[0]).is_dir():
+        path /= parts.pop(0)
+    module, *inner = parts or [""]
+    files = sorted(file.stem for file in path.glob("*.py"))
+    if module not in files or not inner:
+        raise SourceError(
+            f"{name!r} names no function: it begins with a file of {path.relative_to(PACKAGE.parent)}, "
+            f"as in 'engine.model.head'{nearest(module, files)}"
+        )
+    path /= f"{module}.py"
+    text = path.read_text(encoding="utf-8")
+    node: Any = ast.parse(text)
+    for part in inner:
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        known = {each.name: each for each in node.body if isinstance(each, kinds)}
+        if part not in known:
+            raise SourceError(f"{name!r}: {path.name} has no {part!r}{nearest(part, list(known))}")
+        node = known[part]
+    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+    lines = "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+    place = path.relative_to(PACKAGE.parent).as_posix()
+    return say(f"From `{place}`:\n\n```python\n{textwrap.dedent(lines)}\n```")
 
 
 def provenance(*runs: Run) -> Markdown:

@@ -1,6 +1,8 @@
 """What the notebooks say, and above all what they refuse to leave unsaid."""
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from made import MINIATURE, run_without_files
@@ -99,3 +101,49 @@ def test_words_are_counted_and_a_single_run_has_its_word_alone() -> None:
     assert text.count_words(["worse", "better", "worse"]) == "worse (2 of 3), better (1 of 3)"
     assert text.count_words(["worse"] * 3) == "worse (all 3)"
     assert text.count_words(["worse"]) == "worse"
+
+
+# The package's own source --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, begins",
+    [
+        ("engine.model.head", "def head("),
+        ("records.run.Run.probabilities", "def probabilities("),
+        ("experiment.Scale", "@dataclass(frozen=True)\nclass Scale:"),
+    ],
+)
+def test_the_source_that_is_shown_is_the_files_own(name: str, begins: str) -> None:
+    shown = re.fullmatch(r"From `(.+)`:\n\n```python\n(.+)\n```", markdown.source(name).data, re.DOTALL)
+    assert shown and shown[2].startswith(begins)
+    lines = Path(markdown.PACKAGE.parent, shown[1]).read_text().splitlines()
+    stripped = [line.strip() for line in lines]
+    first = stripped.index(begins.splitlines()[0]) if begins[0] == "@" else 0
+    own = shown[2].splitlines()
+    places = [n for n in range(first, len(lines)) if stripped[n : n + len(own)] == [o.strip() for o in own]]
+    assert len(places) == 1
+    following = next(filter(str.strip, lines[places[0] + len(own) :]))
+    assert not following.startswith((" " * 8, ")"))  # it ends where the function ends
+    assert shown[2].count(" return ") or shown[2].startswith("@")
+
+
+def test_showing_what_needs_keras_does_not_import_it() -> None:
+    before = set(sys.modules)
+    markdown.source("engine.backbones.unfrozen")
+    assert "helpers.engine.backbones" not in set(sys.modules) - before
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("engine.model.haed", "model.py has no 'haed'; did you mean 'head'?"),
+        ("engine.modle.head", "did you mean 'model'?"),
+        ("engine.model", "names no function.*'engine.model.head'"),
+        ("engine", "names no function"),
+        ("records.run.Run.x", "run.py has no 'x'; known:"),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused_with_what_is(name: str, said: str) -> None:
+    with pytest.raises(markdown.SourceError, match=said):
+        markdown.source(name)

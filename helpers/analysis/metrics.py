@@ -57,6 +57,24 @@ def confused_pairs(matrix: ArrayLike, classes: Sequence[str]) -> list[ConfusedPa
 
 
 @dataclass(frozen=True)
+class Flow:
+    """The images of one class that were called another."""
+
+    true: str
+    predicted: str
+    errors: int
+
+
+def largest_flows(matrix: ArrayLike, classes: Sequence[str], most: int) -> list[Flow]:
+    """At most so many flows of a confusion matrix, the largest first, equals in label order; none is empty."""
+    counts = np.array(matrix)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    places = zip(*np.unravel_index(order, counts.shape), strict=True)
+    return [Flow(classes[a], classes[b], int(counts[a, b])) for a, b in places if counts[a, b]]
+
+
+@dataclass(frozen=True)
 class Reliability:
     """The reliability curve: one value a bin of the largest probability, NaN where the bin is empty."""
 

@@ -36,22 +36,30 @@ def pixels_to(network: keras.Model, cut_name: str | None) -> keras.Model:
     return keras.Model(images, x, name="prefix")
 
 
+def freeze(network: keras.Model, experiment: Experiment) -> None:
+    """Let the top layers of the backbone train, and keep all others as ImageNet left them.
+
+    Batch norm is not among those that train, unless backbone_bn='train' adds what lies above the lowest.
+    Frozen, it keeps its moving statistics as well: Keras runs it in inference mode.
+    """
+    free = unfrozen(network, experiment.n_unfreeze)
+    if free and experiment.backbone_bn == "train":
+        free = network.layers[network.layers.index(free[0]) :]
+    for layer in network.layers:
+        layer.trainable = layer in free
+
+
 def suffix(network: keras.Model, experiment: Experiment) -> keras.Model:
     """The backbone above the cut, unfrozen as the experiment says: activations to features.
 
     With backbone_bn='frozen' each convolution is joined with the batch norm that follows it: the same
     function and the same weights with a third less work.
     """
+    freeze(network, experiment)
     cut_name = cut(network, experiment.n_unfreeze)
     start = network.input if cut_name is None else network.get_layer(cut_name).output
-    free = {layer.name for layer in unfrozen(network, experiment.n_unfreeze)}
-    train_bn = experiment.backbone_bn == "train"
-    lowest = min((i for i, layer in enumerate(network.layers) if layer.name in free), default=0)
-    for i, layer in enumerate(network.layers):
-        is_bn = isinstance(layer, layers.BatchNormalization)
-        layer.trainable = (train_bn and i >= lowest) if is_bn else layer.name in free
     above = keras.Model(start, network.output, name="suffix")
-    if train_bn:
+    if experiment.backbone_bn == "train":
         return above
     # The call function drops what only batch norm is called with, as a layer without it takes its place.
     return keras.models.clone_model(

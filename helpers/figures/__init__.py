@@ -20,6 +20,7 @@ from helpers.figures.results import confusion as confusion
 from helpers.figures.results import confusion_difference as confusion_difference
 from helpers.figures.results import error_intervals as error_intervals
 from helpers.figures.results import gains as gains
+from helpers.figures.results import largest_confusions as largest_confusions
 from helpers.figures.results import paired_outcomes as paired_outcomes
 from helpers.figures.results import per_class_accuracy as per_class_accuracy
 from helpers.figures.results import reliability as reliability

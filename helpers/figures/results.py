@@ -96,6 +96,31 @@ def confusion(run: Run) -> Figure:
 
 
 @styled
+def largest_confusions(run: Run) -> Figure:
+    """The ten largest flows from a true class to the one that it was taken for, in test images."""
+    matrix, names = run.matrix(), CLASSES[run.dataset]
+    errors, flows = int(matrix.sum() - matrix.trace()), metrics.largest_flows(matrix, names, most=10)
+    figure, axes = style.panel(1.2 + 0.27 * max(1, len(flows)))
+    pair = metrics.confused_pairs(matrix, names)[0]
+    both = [{flow.true, flow.predicted} == {pair.first, pair.second} for flow in flows]
+    colours = [PALETTE[1] if of_pair else PALETTE[0] for of_pair in both]
+    bars = axes.barh(range(len(flows)), [flow.errors for flow in flows], color=colours, height=0.7)
+    axes.bar_label(bars, [f"{flow.errors:,}" for flow in flows], padding=3)
+    style.rows(axes, [f"{flow.true} taken for {flow.predicted}" for flow in flows])
+    axes.grid(False)
+    axes.margins(x=0.08)
+    axes.set_xlabel("test images")
+    found = f"{pair.first} and {pair.second} are most often taken for each other: "
+    found += f"{pair.errors:,} of {errors:,} errors"
+    if not errors:
+        found = "No test image is taken for another class"
+    listed = "; ".join(f"{flow.true} taken for {flow.predicted} {flow.errors:,}" for flow in flows)
+    of_all = f"The flows drawn hold {sum(flow.errors for flow in flows):,} of the {errors:,} errors"
+    runs = {run.name: run}
+    return style.finished(figure, found, listed, of_all, cautions(runs), _matrix_note(runs))
+
+
+@styled
 def confusion_difference(runs: Mapping[str, Run]) -> Figure:
     """The second run's confusion matrix minus the first's, in images."""
     (first, before), (second, after) = _two_runs(runs)

@@ -126,6 +126,16 @@ def two_classes(confidence: float, n: int, correct: int) -> tuple[np.ndarray, np
     return np.tile([confidence, 1 - confidence], (n, 1)), np.array([0] * correct + [1] * (n - correct))
 
 
+def test_flows_run_one_way_and_the_largest_come_first() -> None:
+    matrix = [[9, 0, 2], [4, 7, 2], [0, 1, 8]]
+    flows = [
+        (flow.true, flow.predicted, flow.errors) for flow in metrics.largest_flows(matrix, "abc", most=3)
+    ]
+    assert flows == [("b", "a", 4), ("a", "c", 2), ("b", "c", 2)]
+    assert len(metrics.largest_flows(matrix, "abc", most=10)) == 4  # empty ones are none
+    assert metrics.largest_flows(np.eye(3, dtype=int), "abc", most=10) == [] and matrix[0][0] == 9
+
+
 def test_calibration_error_by_hand() -> None:
     sure, sure_labels = two_classes(0.99, 60, 54)
     unsure, unsure_labels = two_classes(0.7, 40, 28)

@@ -51,6 +51,7 @@ FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
     "train_val_gap": lambda runs: curves.train_val_gap(runs["first"]),
     "per_class_accuracy": results.per_class_accuracy,
     "confusion": lambda runs: results.confusion(runs["first"]),
+    "largest_confusions": lambda runs: results.largest_confusions(runs["first"]),
     "confusion_difference": results.confusion_difference,
     "reliability": results.reliability,
     "error_intervals": lambda runs: results.error_intervals({"both": list(runs.values())}, {}),
@@ -145,6 +146,9 @@ def test_titles_state_the_numbers() -> None:
         "Cat and dog are most often taken for each other: 162 of 810 errors"
         in results.confusion(LOG).alt_text
     )
+    flows = results.largest_confusions(LOG)
+    assert "Cat and dog are most often taken for each other: 162 of 810 errors" in flows.alt_text
+    assert "dog taken for cat 78" in flows.alt_text and len(flows.axes[0].get_yticks()) == 10
     assert "cat is hardest, 79.1% right; truck easiest" in results.per_class_accuracy({"log": LOG}).alt_text
     assert "averaged over the flip: log, 91.9% right" in results.per_class_accuracy({"log": LOG}).alt_text
     assert "reached: by a run after 2.0 min" in curves.time_to_accuracy(TIMES, 0.85, "cifar10").alt_text
@@ -188,7 +192,8 @@ def test_a_title_that_is_passed_in_is_the_finding(runs: Runs) -> None:
 
 def test_a_run_without_errors_and_two_equal_runs_are_drawn(runs: Runs) -> None:
     perfect = dataclasses.replace(runs["first"], confusion_matrix=(200 * np.eye(10, dtype=int)).tolist())
-    assert "No test image is taken for another class" in results.confusion(perfect).alt_text
+    for drawn in (results.confusion(perfect), results.largest_confusions(perfect)):
+        assert "No test image is taken for another class" in drawn.alt_text
     assert "+0 images right." in results.confusion_difference({"one": perfect, "two": perfect}).alt_text
 
 
