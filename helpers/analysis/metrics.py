@@ -66,7 +66,7 @@ class Flow:
 
 
 def largest_flows(matrix: ArrayLike, classes: Sequence[str], most: int) -> list[Flow]:
-    """At most so many flows of a confusion matrix, the largest first, equals in label order; none is empty."""
+    """At most so many flows of a confusion matrix, the largest first, equals in label order, none empty."""
     counts = np.array(matrix)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
