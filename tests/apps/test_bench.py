@@ -28,6 +28,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         return json.loads(json.dumps(bench.bench(kills.small(), DEEPER, SMALL)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [*bench.TARGETS, "deeper"])
 def test_a_ratio_lies_within_its_pairs(result: dict[str, dict[str, float]], name: str) -> None:
     compared = result[name]
@@ -35,6 +36,7 @@ def test_a_ratio_lies_within_its_pairs(result: dict[str, dict[str, float]], name
     assert compared["target"] == bench.TARGETS.get(name)
 
 
+@pytest.mark.long
 def test_peak_memory_of_each_way_is_that_of_its_own_process(result: dict[str, dict[str, float]]) -> None:
     assert set(result["memory_gb"]) == set(bench.WAYS)
     assert all(0.1 < gigabytes < 10 for gigabytes in result["memory_gb"].values())
@@ -92,6 +94,7 @@ def test_multiply_adds_of_mobilenetv2() -> None:
     assert bench.multiply_adds(network) / 1e6 == pytest.approx(299, abs=3)
 
 
+@pytest.mark.long
 def test_the_result_is_kept_and_read(result: dict[str, Any], tmp_path: Path) -> None:
     timed = speed.read(bench.write(result, tmp_path / "bench.json"))
     assert timed.epoch.ratio == result["epoch"]["ratio"] and timed.deeper.n_unfreeze == DEEPER.n_unfreeze
