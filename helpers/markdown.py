@@ -32,6 +32,15 @@ def say(text: str) -> Markdown:
     return Markdown(text)
 
 
+def answer(run: Run, result: str, size: str, caveat: str) -> Markdown:
+    """What a chapter found, in its first words: three short paragraphs, set apart from the text.
+
+    A run on the miniature, or below full scale, is announced first.
+    """
+    first = f"**{caution(run)}.**" if caution(run) else ""
+    return say("\n>\n".join(f"> {' '.join(each.split())}" for each in (first, result, size, caveat) if each))
+
+
 def table(columns: Mapping[str, Iterable[Any]]) -> Markdown:
     """Columns, name to cells, as a Markdown table; a vertical bar in a cell is escaped.
 

@@ -47,6 +47,14 @@ def test_a_table_is_written_line_by_line_or_column_by_column() -> None:
         markdown.rows("run | test", [("too short",)])
 
 
+def test_an_answer_is_three_paragraphs_and_says_first_what_it_is_not() -> None:
+    assert markdown.answer(FULL, "It holds:\n87%.", "By far.", "Once.").data == (
+        "> It holds: 87%.\n>\n> By far.\n>\n> Once."
+    )
+    said = markdown.answer(MINIATURE_RUN, "It holds.", "By far.", "Once.").data
+    assert said.startswith("> **Miniature") and said.endswith("> Once.")
+
+
 def test_shares_are_apart_only_where_their_intervals_are() -> None:
     low, high = intervals.proportion(0.84, 5000), intervals.proportion(0.90, 5000)
     between = intervals.proportion(0.845, 5000)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from helpers.analysis import intervals
+from helpers.analysis import groups, intervals
 from helpers.analysis.intervals import Proportion, describe_change
 from helpers.analysis.metrics import Array
 from helpers.records.run import Run
@@ -185,6 +185,34 @@ def lows(run: Run) -> Lows:
     kinds = "moving", best_statistics(run), "probe"
     lines = (by_epoch(run, statistics=kind) for kind in kinds)
     return Lows(tuple(Standing(epoch, *shares) for epoch, shares in enumerate(zip(*lines, strict=True))))
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Validation accuracy, in 0 to 1, averaged over the passes at a run's first rate."""
+
+    lost: float
+    """By how much it lies below the start, as Keras evaluates; may be negative."""
+    restored: float
+    """What estimating the statistics anew adds."""
+
+    @property
+    def fraction(self) -> float:
+        """The part of the loss that is restored; 0 where nothing was lost."""
+        return self.restored / self.lost if self.lost > 0 else 0.0
+
+
+def restored_over_failing_passes(run: Run) -> Restored:
+    """What all passes of stage 2 at its first rate lose against the start, and what estimating anew restores.
+
+    Raises ValueError for a run that was not diagnosed.
+    """
+    start, *_ = after = lows(run).standings
+    failing = [after[epoch] for epoch in next(iter(groups.epochs_by_rate(run).values()))]
+    return Restored(
+        lost=start.moving.value - float(np.mean([each.moving.value for each in failing])),
+        restored=float(np.mean([each.gap for each in failing])),
+    )
 
 
 def halves(run: Run, epoch: int = -1) -> list[Proportion]:

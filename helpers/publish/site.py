@@ -39,7 +39,7 @@ from helpers.records.run import Run
 PROVENANCE = "provenance.json"
 QUOTED = ("findings", notebooks.KEY_FIGURE)
 """Tags of the cells, one of each among the notebooks, whose outputs the landing page shows."""
-RECORDS = "09_records"
+RECORDS = "records"
 """The page that lists the records, and that their names lead to."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SHOW_IMAGES = ("01_data", "07_beyond")

@@ -84,6 +84,25 @@ def test_early_stopping_waits_for_a_lower_loss(losses: list[float], patience: in
     assert groups.early_stop(losses, patience) == stop
 
 
+@pytest.mark.parametrize(
+    ("passes", "lost", "restored", "fraction"),
+    [
+        (((0.47, 0.87, 0.9), (0.67, 0.77, 0.9), (0.9, 0.9, 0.9)), 0.3, 0.25, 5 / 6),
+        (((0.9, 0.92, 0.9), (0.9, 0.92, 0.9), (0.1, 0.9, 0.9)), -0.03, 0.02, 0.0),
+    ],
+)
+def test_what_is_restored_is_a_mean_over_every_pass_at_the_first_rate(
+    passes: tuple, lost: float, restored: float, fraction: float
+) -> None:
+    """The third pass has another rate and does not count; a run that loses nothing has nothing to restore."""
+    experiment = made.Experiment(learning_rate=3e-4, epochs=3)
+    curves = {"stage2": made.curve(3e-4, learning_rate=[3e-4, 3e-4, 1.5e-4])}
+    run = made.run_without_files(experiment, diagnosis=made.diagnosed(START, *passes), curves=curves)
+    found = batchnorm.restored_over_failing_passes(run)
+    assert (found.lost, found.restored) == pytest.approx((lost, restored))
+    assert found.fraction == pytest.approx(fraction)
+
+
 # The beginning, repeated ---------------------------------------------------------------------------
 
 

@@ -176,10 +176,105 @@ def test_every_picture_says_what_it_shows(path: Path) -> None:
                 assert re.search(r'alt="[^"]{40,}"', image), image[-200:]
 
 
-@pytest.mark.parametrize("here, following", list(itertools.pairwise(NOTEBOOKS)), ids=lambda path: path.stem)
+CHAPTERS = [path for path in NOTEBOOKS if path.stem < "10"]
+"""From 10 on they are appendices."""
+
+
+@pytest.mark.parametrize("here, following", list(itertools.pairwise(CHAPTERS)), ids=lambda path: path.stem)
 def test_it_ends_with_a_summary_and_the_way_on(here: Path, following: Path) -> None:
     last = read(here).cells[-1].source
-    assert "## Summary" in last and f"]({following.name})" in last
+    assert "## Summary" in last or here.stem in ANSWERED
+    assert f"]({following.name})" in last
+
+
+# The story ----------------------------------------------------------------------------------------
+
+ANSWERED: dict[str, int] = {}
+"""Notebooks that open with their answer, by name: the most words that each may have."""
+FIRST_WORDS = 120
+LESSON = "## What it means for your own work"
+MEASURED = r"\d%|\d points|\d min\b|\d s\b|\d times|p [<=] 0"
+
+
+def words(*cells: nbformat.NotebookNode) -> list[str]:
+    """The words of cells' texts and of the texts that they computed; no table, no code, nothing folded."""
+    found: list[str] = []
+    for cell in cells:
+        outputs = "\n".join(
+            output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])
+        )
+        text = cell.source if cell.cell_type == "markdown" else outputs
+        text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        lines = [line for line in text.splitlines() if not line.startswith("|")]
+        found += [] if "hide-cell" in tags(cell) else re.findall(r"\S*\w\S*", "\n".join(lines))
+    return found
+
+
+def faults(book: nbformat.NotebookNode) -> list[str]:
+    """What keeps a notebook from telling its answer first and its lesson with a number; of any length."""
+    cells, found = book.cells, []
+    heads = [
+        n for n, cell in enumerate(cells) if cell.cell_type == "markdown" and cell.source.startswith("## ")
+    ]
+    answers = [n for n, cell in enumerate(cells) if "answer" in tags(cell)]
+    if len(answers) != 1 or not re.search(MEASURED, texts(cells[answers[0]])):
+        return ["one cell is tagged answer and says something measured"]
+    if len(words(*cells[: answers[0] + 1])) > FIRST_WORDS:
+        found.append(f"the answer stands within the first {FIRST_WORDS} words")
+    if not any("<img" in texts(cell) for cell in cells[answers[0] : heads[0]] if cell.cell_type == "code"):
+        found.append("a figure stands between the answer and the first section")
+    lessons = [n for n in heads if cells[n].source.startswith(LESSON)]
+    after = [n for n in [*heads, len(cells)] if lessons and n > lessons[0]]
+    told = (
+        [texts(cell) for cell in cells[lessons[0] : after[0]] if cell.cell_type == "code"] if lessons else []
+    )
+    if not re.search(MEASURED, "\n".join(told)):
+        found.append(f"the section {LESSON!r} says something measured")
+    return found
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_the_answer_stands_first(name: str) -> None:
+    """In its first words, beside its figure; and the lesson, below, holds a measured number as well."""
+    (book,) = [read(path) for path in NOTEBOOKS if path.stem == name]
+    assert not faults(book)
+    assert len(words(*book.cells)) < ANSWERED[name]
+
+
+def test_what_keeps_an_answer_from_standing_first() -> None:
+    def shown(tag: str, **data: str) -> nbformat.NotebookNode:
+        output = nbformat.v4.new_output(
+            "display_data", {kind.replace("_", "/"): x for kind, x in data.items()}
+        )
+        return nbformat.v4.new_code_cell("it", outputs=[output], metadata={"tags": [tag]})
+
+    def book(**changes: Any) -> nbformat.NotebookNode:
+        text = nbformat.v4.new_markdown_cell
+        cells = {"opening": text("# It\n\nIs it?"), "answer": shown("answer", text_markdown="It is: 87%.")}
+        cells |= {
+            "figure": shown("hide-input", text_html="<img>"),
+            "evidence": text("## How"),
+            "lesson": text(LESSON),
+        }
+        cells |= {
+            "told": shown("hide-input", text_markdown="By 3 points.\n\n| a | 4 |"),
+            "next": text("## Next"),
+        }
+        return nbformat.v4.new_notebook(cells=list({**cells, **changes}.values()))
+
+    assert not faults(book()) and len(words(*book().cells)) == 18
+    said = shown("hide-input", text_markdown="By much.")
+    empty, long = nbformat.v4.new_markdown_cell(""), nbformat.v4.new_markdown_cell("word " * 120)
+    for change, fault in [
+        ({"answer": shown("answer", text_markdown="It is.")}, "measured"),
+        ({"answer": empty}, "one cell is tagged"),
+        ({"opening": long}, "within the first"),
+        ({"figure": empty}, "a figure"),
+        ({"told": said}, "says something measured"),
+        ({"lesson": empty}, "says something measured"),
+    ]:
+        (found,) = faults(book(**change))
+        assert fault in found
 
 
 def test_the_figures_are_those_of_the_notebooks_at_full_scale() -> None:
