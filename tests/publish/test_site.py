@@ -49,8 +49,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site's sources with two executed notebooks, as `report.execute` leaves them."""
     folder = tmp_path_factory.mktemp("build") / "notebooks"
     building.prepare(folder)
-    for name in sorted(set(re.findall(r"\((0\d_\w+)\.ipynb\)", (folder / "index.md").read_text()))):
-        nbformat.write(notebook(name), folder / f"{name}.ipynb")
+    for path in notebooks.series():
+        nbformat.write(notebook(path.stem), folder / path.name)
     findings = shown({"text/markdown": "1. **It holds**: 87.5%", "text/plain": ""}, "findings")
     figure = shown({"text/html": f'<img src="{PIXEL}" alt="a pixel">', "text/plain": "a pixel"}, "key-figure")
     names = f"records `{RECORD.stem}` and `n0_s42-lost`; the study's log `run_n0_Adam`"
