@@ -64,16 +64,19 @@ def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain"
     """What the second experiment's runs gain over the first's on the test images, by seed.
 
     Where no seed is common to both, the first run of each is compared, and the text says so. For one seed the
-    interval is the paired bootstrap's over the images; for more it is Student's over the seeds.
+    interval is the paired bootstrap's over the images; for more it is over seeds and images, as
+    `intervals.mean_of_seeds` says.
     """
     by_seed = [{run.seed: run for run in group} for group in (first, second)]
     both = sorted(by_seed[0].keys() & by_seed[1].keys())
     pairs = [(by_seed[0][seed], by_seed[1][seed]) for seed in both] or [(first[0], second[0])]
-    tests = [paired(*pair, views=views) for pair in pairs]
-    if len(tests) == 1:
-        return Gain(tests[0].difference, tests[0].low, tests[0].high, len(both))
-    mean = intervals.across_seeds([test.difference for test in tests])
-    return Gain(mean.value, mean.low, mean.high, len(tests))
+    if len(pairs) == 1:
+        test = paired(*pairs[0], views=views)
+        return Gain(test.difference, test.low, test.high, len(both))
+    before, after = (
+        [pair[place].correct("test", view) for pair in pairs] for place, view in enumerate(views)
+    )
+    return Gain(*intervals.mean_of_seeds(np.subtract(after, before, dtype=float)), len(pairs))
 
 
 def accuracy(run: Run, split: str = "test", view: str = "plain") -> Proportion:
@@ -85,11 +88,10 @@ def accuracy(run: Run, split: str = "test", view: str = "plain") -> Proportion:
 
 
 def mean_accuracy(group: Group, split: str = "test", view: str = "plain") -> Proportion:
-    """An experiment's accuracy: Wilson's interval for a single run, Student's across the seeds of several."""
-    values = [run.accuracy(split, view) for run in group]
-    if len(values) == 1:
-        return intervals.proportion(values[0], group[0].size(split))
-    return intervals.across_seeds(values)
+    """An experiment's accuracy: of a single run its own, of several with an interval for seeds and images."""
+    if len(group) == 1:
+        return accuracy(group[0], split, view)
+    return intervals.mean_accuracy([run.correct(split, view) for run in group])
 
 
 def both_splits(group: Group) -> str:

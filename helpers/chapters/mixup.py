@@ -57,7 +57,7 @@ class Mixup:
 
     @property
     def gain(self) -> Gain:
-        """The mean of the pairs' differences with Student's interval; of a single one its own."""
+        """The mean of the pairs' differences, for other seeds and images; of a single one its own."""
         return groups.gain(*zip(*self.pairs.values(), strict=True))
 
     @property
