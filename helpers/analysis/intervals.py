@@ -1,11 +1,10 @@
 """Shares with their intervals, and differences of two runs on the same images.
 
-There are two kinds of interval, and their text tells them apart. Of one run, '91.6% (91.0 to 92.1)': where the
-share would lie on other test images. Of several, '92.2% (91.6 to 92.8; 3 seeds)': where it would lie with other
-seeds and on other test images. Both are at 95%.
+There are two kinds of interval, and their text tells them apart. Of one run, '91.6% (91.0 to 92.1)': where
+the share would lie on other test images. Of several, '92.2% (91.6 to 92.8; 3 seeds)': where it would lie with
+other seeds and on other test images. Both are at 95%.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,11 +55,12 @@ def mean_of_seeds(answers: ArrayLike) -> tuple[float, float, float]:
     answers: 1 where a seed's network is right about an image and 0 where not, or differences of two such.
     Raises ValueError for fewer than two seeds.
 
-    Seeds and images are crossed random effects: the variance of the mean adds the chance of both, from the mean
-    squares of a two-way analysis of variance, and Student's degrees of freedom follow Hillis (2007,
-    Statistics in Medicine 26:596, there of readers and cases; after Satterthwaite 1946). Where all chance lies
-    in three seeds they are 2, where it lies in the images they have no bound. The two-way bootstrap (Owen 2007,
-    Annals of Applied Statistics 1:386) asks the same; its percentiles cannot know that three seeds are few.
+    Seeds and images are crossed random effects: the variance of the mean adds the chance of both, from the
+    mean squares of a two-way analysis of variance, and Student's degrees of freedom follow Hillis (2007,
+    Statistics in Medicine 26:596, there of readers and cases; after Satterthwaite 1946). Where all chance
+    lies in three seeds they are 2, where it lies in the images they have no bound. The two-way bootstrap
+    (Owen 2007, Annals of Applied Statistics 1:386) asks the same; its percentiles cannot know that three
+    seeds are few.
     """
     table = np.asarray(answers, dtype=float)
     seeds, images = table.shape
