@@ -81,9 +81,9 @@ clean:  ## remove what was built here; records and downloads stay
 	@touch $@
 
 .venv/.test: .uv/.$(UV_VERSION) pyproject.toml uv.lock
-	$(SYNC) --group test --group sweep --group dashboard
-	@touch $@ .venv/.report .venv/.dashboard .venv/.sweep
+	$(SYNC) --group test --group sweep --group dashboard --group trackers
+	@touch $@ .venv/.report .venv/.dashboard .venv/.sweep .venv/.trackers
 
-.venv/.dashboard .venv/.sweep: .venv/.%: .uv/.$(UV_VERSION) pyproject.toml uv.lock
+.venv/.dashboard .venv/.sweep .venv/.trackers: .venv/.%: .uv/.$(UV_VERSION) pyproject.toml uv.lock
 	$(SYNC) --group $*
 	@touch $@ .venv/.report

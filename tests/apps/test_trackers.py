@@ -1,0 +1,63 @@
+"""Records in TensorBoard and in MLflow: read back by these programs themselves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from helpers.apps import trackers
+from helpers.records.run import Run
+
+MakeRun = Callable[..., Run]
+
+
+def test_tensorboard_reads_every_curve_by_epoch(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(0.9)
+    assert trackers.tensorboard([run], str(tmp_path / "board")) == [run.path.stem]
+    read = EventAccumulator(str(tmp_path / "board" / run.path.stem)).Reload()
+    points = read.Scalars("stage2/val_accuracy")
+    assert [point.step for point in points] == list(range(1, len(run.stage2) + 1))
+    assert [point.value for point in points] == pytest.approx(run.stage2.val_accuracy)
+    assert read.Scalars("metrics/test_end2end")[0].value == pytest.approx(run.test_accuracy)
+
+
+def test_tensorboard_gets_what_is_new_alone(make_run: MakeRun, tmp_path: Path) -> None:
+    first, second = make_run(0.9), make_run(0.8, seed=1)
+    board = tmp_path / "board"
+    trackers.tensorboard([first], str(board))
+    before = sorted(board.rglob("*events*"))
+    assert trackers.tensorboard([first, second], str(board)) == [second.path.stem]
+    assert set(before) < set(board.rglob("*events*")) and len(list(board.iterdir())) == 2
+
+
+def test_mlflow_reads_every_curve_and_choice(make_run: MakeRun, tmp_path: Path) -> None:
+    run, uri = make_run(0.9), f"sqlite:///{tmp_path}/runs.db"
+    assert trackers.mlflow([run], uri) == [run.path.stem]
+    assert trackers.mlflow([run], uri) == []
+    client = MlflowClient(tracking_uri=uri)
+    home = client.get_experiment_by_name(trackers.MLFLOW_EXPERIMENT)
+    (found,) = client.search_runs([home.experiment_id])
+    assert (found.info.run_name, found.info.status) == (run.path.stem, "FINISHED")
+    assert found.data.params["learning_rate"] == str(run.learning_rate)
+    history = client.get_metric_history(found.info.run_id, "stage2/val_accuracy")
+    assert [point.value for point in history] == pytest.approx(run.stage2.val_accuracy)
+
+
+def test_mlflow_logs_anew_what_was_left_unfinished(make_run: MakeRun, tmp_path: Path) -> None:
+    run, uri = make_run(0.9), f"sqlite:///{tmp_path}/runs.db"
+    client = MlflowClient(tracking_uri=uri)
+    home = client.create_experiment(trackers.MLFLOW_EXPERIMENT)
+    client.create_run(home, run_name=run.path.stem)
+    assert trackers.mlflow([run], uri) == [run.path.stem]
+    (found,) = client.search_runs([home])
+    assert found.info.status == "FINISHED"
+
+
+def test_a_place_that_does_not_take_them_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(trackers.TrackerError, match="file.*choose another place"):
+        trackers.tensorboard([make_run(0.9)], str(tmp_path / "file" / "board"))
+    with pytest.raises(trackers.TrackerError, match="ftp://nowhere.*check the tracking URI"):
+        trackers.mlflow([make_run(0.9)], "ftp://nowhere")
