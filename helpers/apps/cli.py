@@ -20,6 +20,7 @@ from helpers import paths
 from helpers import run as door
 from helpers.analysis import intervals
 from helpers.apps import sweep as sweeping
+from helpers.apps import trackers
 from helpers.data import cifar10, weights
 from helpers.data.pictures import PictureError
 from helpers.data.sources import CLASSES
@@ -27,6 +28,7 @@ from helpers.errors import UserError
 from helpers.experiment import Engine, Experiment, ExperimentError
 from helpers.publish import notebooks, readme, site
 from helpers.publish.console import Console
+from helpers.records import store
 from helpers.study import experiments
 
 
@@ -98,16 +100,29 @@ def predict(
 
 
 def export(
-    path: Annotated[Path, tyro.conf.Positional], experiment: tyro.conf.OmitArgPrefixes[Experiment]
+    what: Annotated[str, tyro.conf.Positional],
+    experiment: tyro.conf.OmitArgPrefixes[Experiment],
+    place: Annotated[str, tyro.conf.Positional] = "",
 ) -> None:
-    """Write a run trained on this machine as a .keras file, which keras.models.load_model reads anywhere.
+    """Write a trained network as one file, or all records into TensorBoard or MLflow.
 
     Args:
-        path: The file to write, ending in .keras.
-        experiment: Which run; the headline unless its fields are given, as to `run`.
+        what: The .keras file to write, for keras.models.load_model anywhere; or tensorboard, or mlflow.
+        place: The folder of TensorBoard's files, or MLflow's tracking URI, such as sqlite:///runs.db.
+        experiment: Whose network; the headline unless its fields are given, as to `run`.
     """
-    _with_keras("export").export(experiment, path)
-    print(f"written: {path}\n  from RGB pictures (n, 32, 32, 3), 0 to 255, to the probabilities of")
+    if what in trackers.TRACKERS:
+        if not place:
+            raise ExperimentError(f"export {what} needs a place: a folder, or for mlflow a tracking URI")
+        runs, refused = store.read_folder(paths.results_folder(experiment))
+        print(
+            "\n".join(f"left out: {path}: {reason}" for path, reason in refused), end="\n" if refused else ""
+        )
+        added = trackers.TRACKERS[what](runs, place)
+        print(f"{place}: {len(added)} records added, {len(runs) - len(added)} were there already")
+        return
+    _with_keras("export").export(experiment, Path(what))
+    print(f"written: {what}\n  from RGB pictures (n, 32, 32, 3), 0 to 255, to the probabilities of")
     print(f"  {', '.join(CLASSES[experiment.dataset])}")
 
 

@@ -1,5 +1,7 @@
 """Records in TensorBoard and in MLflow: read back by these programs themselves."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +39,7 @@ def test_mlflow_reads_every_curve_and_choice(make_run: MakeRun, tmp_path: Path) 
     assert trackers.mlflow([run], uri) == [run.path.stem]
     assert trackers.mlflow([run], uri) == []
     client = MlflowClient(tracking_uri=uri)
-    home = client.get_experiment_by_name(trackers.MLFLOW_EXPERIMENT)
+    (home,) = client.search_experiments(filter_string=f"name = '{trackers.MLFLOW_EXPERIMENT}'")
     (found,) = client.search_runs([home.experiment_id])
     assert (found.info.run_name, found.info.status) == (run.path.stem, "FINISHED")
     assert found.data.params["learning_rate"] == str(run.learning_rate)
@@ -61,3 +63,15 @@ def test_a_place_that_does_not_take_them_is_named(make_run: MakeRun, tmp_path: P
         trackers.tensorboard([make_run(0.9)], str(tmp_path / "file" / "board"))
     with pytest.raises(trackers.TrackerError, match="ftp://nowhere.*check the tracking URI"):
         trackers.mlflow([make_run(0.9)], "ftp://nowhere")
+
+
+def test_the_command_line_sends_all_records_and_names_what_it_leaves_out(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    make_run(0.9)
+    make_run(0.8, seed=1).path.write_text("{}")
+    command = [sys.executable, "-m", "helpers", "export", "tensorboard"]
+    said = subprocess.run([*command, str(tmp_path / "board")], capture_output=True, text=True, check=True)
+    assert "1 records added, 0 were there already" in said.stdout and "left out: " in said.stdout
+    lacking = subprocess.run(command, capture_output=True, text=True)
+    assert lacking.returncode == 2 and "needs a place" in lacking.stderr
