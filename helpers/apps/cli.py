@@ -26,7 +26,7 @@ from helpers.data.pictures import PictureError
 from helpers.data.sources import CLASSES
 from helpers.errors import UserError
 from helpers.experiment import Engine, Experiment, ExperimentError
-from helpers.publish import notebooks, readme, site
+from helpers.publish import crate, notebooks, readme, site
 from helpers.publish.console import Console
 from helpers.records import store
 from helpers.study import experiments
@@ -202,10 +202,11 @@ def tidy(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
 
 
 def write_readme() -> None:
-    """Write again what is computed in README.md: the findings and the table of the notebooks' parameters."""
+    """Write again what is computed from the records and the notebooks: README.md and the RO-Crate's file."""
     page = paths.ROOT / "README.md"
     page.write_text(readme.written(page.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"written: {page}")
+    crate.FILE.write_text(crate.written(), encoding="utf-8")
+    print(f"written: {page}, {crate.FILE}")
 
 
 def report(scale: str = "quick") -> None:

@@ -149,6 +149,14 @@ def read_folder(folder: Path | str) -> tuple[list[Run], list[tuple[Path, str]]]:
     return runs, problems
 
 
+def read_whole(folder: Path | str) -> list[Run]:
+    """All the Runs of a folder by file name. Raises RecordError that names every file which is refused."""
+    runs, problems = read_folder(folder)
+    if problems:
+        raise RecordError("; ".join(reason for _, reason in problems))
+    return runs
+
+
 def find(
     experiment: Experiment, folders: Iterable[Path | str], fingerprints: Mapping[str, str] | None = None
 ) -> Run | None:
