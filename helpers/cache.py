@@ -14,7 +14,7 @@ from pathlib import Path
 
 import filelock
 
-from helpers.experiment import Experiment
+from helpers.experiment import Diagnosed, Experiment
 from helpers.paths import CacheError, cache_folder, cache_gigabytes, writable
 
 DEFAULT_BOUND_GB = 40.0
@@ -107,7 +107,7 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def run_folder(experiment: Experiment, found: Mapping[str, str], diagnosed: bool = False) -> Path:
+def run_folder(experiment: Experiment, found: Mapping[str, str], diagnosed: Diagnosed = False) -> Path:
     """The folder of an experiment's checkpoints and, once it has ended, of its trained weights.
 
     A diagnosed run has one of its own: it cannot go on from where one without measurements stopped.

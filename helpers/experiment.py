@@ -28,6 +28,8 @@ class ExperimentError(UserError):
 
 Engine = Literal["cached", "end_to_end"]
 """How stage 2 trains, with the same result: from the feature cache, or through the whole network."""
+Diagnosed = bool | Literal["steps"]
+"""Whether engine/diagnosis.py measures after every epoch of stage 2; "steps": engine/averages.py as well."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import filelock
 from helpers import cache, paths
 from helpers.data import weights
 from helpers.data.sources import data_fingerprint
-from helpers.experiment import Engine, Experiment, ExperimentError
+from helpers.experiment import Diagnosed, Engine, Experiment, ExperimentError
 from helpers.paths import results_folder
 from helpers.records import store
 from helpers.records.run import Run
@@ -19,7 +19,7 @@ from helpers.records.run import Run
 def run(
     experiment: Experiment,
     *,
-    diagnosed: bool = False,
+    diagnosed: Diagnosed = False,
     engine: Engine = "cached",
     retrain: bool = False,
     screening: bool = False,
@@ -34,7 +34,8 @@ def run(
     experiment, one trains and the others wait for its record.
 
     diagnosed: the record also holds what engine/diagnosis.py measures after every epoch of stage 2. A
-    record without these measurements does not answer then.
+    record without these measurements does not answer then. "steps": and what engine/averages.py measures
+    between the steps; a run that was killed begins stage 2 again.
     engine: how stage 2 trains. Either engine's record answers for both.
     retrain: train even where a record answers. That record stays; the new one and the trained weights
     are left in the folder of the run, below the cache.
@@ -44,6 +45,11 @@ def run(
     """
     if diagnosed and engine != "cached":
         raise ExperimentError("diagnosed=True reads the feature cache: it needs engine='cached'")
+    if diagnosed == "steps" and experiment.head_norm != "batch":
+        raise ExperimentError(
+            f"diagnosed='steps' with head_norm={experiment.head_norm!r}: only the averages of a batch norm "
+            "that moves can be followed; set head_norm='batch', or diagnosed=True"
+        )
     stored = find(experiment, diagnosed=diagnosed)
     if stored and not retrain:
         return stored
@@ -72,7 +78,7 @@ def _lock(experiment: Experiment, folder: Path) -> filelock.AcquireReturnProxy:
         return lock.acquire()
 
 
-def find(experiment: Experiment, *, diagnosed: bool = False) -> Run | None:
+def find(experiment: Experiment, *, diagnosed: Diagnosed = False) -> Run | None:
     """The stored record that answers an experiment, or None; see `run` for what counts as an answer."""
     known = {"data": data_fingerprint(experiment)}
     if path := weights.configured_path(experiment):
@@ -80,8 +86,10 @@ def find(experiment: Experiment, *, diagnosed: bool = False) -> Run | None:
     folders, found = [results_folder(experiment)], None
     for backend in dict.fromkeys([paths.keras_backend(), paths.DEFAULT_BACKEND]):
         found = found or store.find(experiment, folders, {**known, "backend": backend})
-    lacking = found and diagnosed and experiment.epochs_run and not found.diagnosis
-    return None if lacking else found
+    if found and diagnosed and experiment.epochs_run:
+        measured = found.diagnosis and (diagnosed != "steps" or found.diagnosis[-1].averages)
+        return found if measured else None
+    return found
 
 
 def pictures() -> ModuleType:

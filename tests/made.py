@@ -77,7 +77,8 @@ def diagnosed(*passes: tuple[float, float | None, float]) -> list[dict[str, Any]
     for moving, other, probe in passes:
         kinds = {"moving": moving}
         if other is not None:
-            kinds |= dict.fromkeys(("clean", "augmented", "batch", "means", "variances"), other)
+            renewed = "clean augmented batch means variances varying resting".split()
+            kinds |= dict.fromkeys(renewed, other)
         accuracy = dict.fromkeys(("train", "train_clean", "val"), kinds)
         accuracy["val_augmented"] = {kind: value - 0.05 for kind, value in kinds.items()}
         channels = int(1000 * (moving if other is None else other))
@@ -94,6 +95,21 @@ def diagnosed(*passes: tuple[float, float | None, float]) -> list[dict[str, Any]
             }
         )
     return found
+
+
+def followed(lost: Mapping[int, float], moved: Mapping[int, float], best: float = 0.9) -> dict[str, Any]:
+    """What following averages leaves of a pass: accuracy lost by memory, distance by lag; 0 to 1.
+
+    best: the accuracy re-estimated at every evaluation, and from however many images.
+    """
+    accuracy = {str(memory): [best - value] * 2 for memory, value in lost.items()}
+    return {
+        "averages": {
+            "accuracy": {**accuracy, "re-estimated": [best] * 2},
+            "displacement": {str(lag): value for lag, value in moved.items()},
+            "images": {"64": best - 0.1, "1024": best},
+        }
+    }
 
 
 def content_of(

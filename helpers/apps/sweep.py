@@ -152,11 +152,11 @@ def run(
 
 
 def _find(experiment: Experiment) -> Run | None:
-    return door.find(experiment, diagnosed=experiment.key in DIAGNOSED)
+    return door.find(experiment, diagnosed=DIAGNOSED.get(experiment.key, False))
 
 
 def _run(experiment: Experiment, **given: Any) -> Run:
-    return door.run(experiment, diagnosed=experiment.key in DIAGNOSED, **given)
+    return door.run(experiment, diagnosed=DIAGNOSED.get(experiment.key, False), **given)
 
 
 def _attempt(function: Callable[..., Outcome], *arguments: Any) -> Outcome:

@@ -23,6 +23,7 @@ from helpers.analysis.batchnorm import ACTIVE_VARIANCE, count_active_channels, c
 from helpers.analysis.metrics import smoothed_cross_entropy
 from helpers.data.split import Dataset, Split
 from helpers.engine import augment, backbones, feature_cache, forward
+from helpers.engine.averages import Averages
 from helpers.engine.fit import predict
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, batches
 from helpers.engine.reestimate import Statistics, evaluating_with, moments, moving
@@ -81,6 +82,17 @@ class Diagnosis:
         }
         self.grams_before = self._grams()
         self.variances_before = self._pooled(*self.inputs["val"]).var(axis=0)
+        self.averages: Averages | None = None
+
+    def follow_averages(self, train_count: int) -> None:
+        """Measure between the steps too, by averages of other lengths; the head needs a batch norm."""
+        norm, val = self.head.get_layer("head_norm"), self.inputs["val"]
+        self.averages = Averages(norm, self.pooled, self._predict, val, train_count, self.batch_size)
+
+    def step(self, rows: Rows) -> None:
+        """Take note of a step of stage 2."""
+        if self.averages:
+            self.averages.step(rows)
 
     def __call__(self, train: Rows) -> dict[str, Any]:
         """All the measurements of the network as it is now; `train` are the inputs of the epoch's view.
@@ -88,12 +100,14 @@ class Diagnosis:
         accuracy, loss: images ('train', 'train_clean', 'val', 'val_augmented') to statistics to value.
         Statistics: 'moving', which Keras evaluates with; 'batch', each batch's own; 'augmented' and
         'clean', re-estimated over those training images; 'means' and 'variances', the moving ones with
-        the one or the other half of 'clean'. Where the head has no batch norm: 'moving' alone.
+        the one or the other half of 'clean'; 'varying' and 'resting', with 'clean' for the channels that vary
+        by more than ACTIVE_VARIANCE or for the others. Where the head has no batch norm: 'moving' alone.
         statistics: how far the moving ones are from those of the images they are used on.
         alive, kept: channels of the pooled features on 'val' (analysis.batchnorm: count_active_channels,
         count_kept_channels with their variance before stage 2).
         probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
         drift: kernel to the norm of its change over its norm. cka: block to similarity, 0 to 1.
+        averages: what `Averages.report` found since the last call; where they are followed.
         """
         labels = self.inputs["train_clean"][1]
         inputs = {"train": (train, labels), **self.inputs}
@@ -122,7 +136,7 @@ class Diagnosis:
                 name: linear_cka(before, now)
                 for name, before, now in zip(self.blocks, self.grams_before, self._grams(), strict=True)
             },
-        }
+        } | ({"averages": self.averages.report(train, pooled["val"])} if self.averages else {})
 
     @property
     def _norm(self) -> keras.layers.BatchNormalization | None:
@@ -171,11 +185,14 @@ def _kinds(norm: keras.layers.BatchNormalization, pooled: Mapping[str, Array]) -
     """Statistics to evaluate the head's batch norm with, by kind."""
     mean, variance = moving(norm)
     clean = moments(pooled["train_clean"])
+    varying = clean[1] > ACTIVE_VARIANCE
     return {
         "augmented": moments(pooled["train"]),
         "clean": clean,
         "means": (clean[0], variance),
         "variances": (mean, clean[1]),
+        "varying": (np.where(varying, clean[0], mean), np.where(varying, clean[1], variance)),
+        "resting": (np.where(varying, mean, clean[0]), np.where(varying, variance, clean[1])),
     }
 
 

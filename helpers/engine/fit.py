@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -22,8 +22,15 @@ from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source, batches
 from helpers.engine.schedule import Stage
 from helpers.progress import bar
 
-Watch = Callable[[Rows], dict[str, Any]]
-"""Measures the network as it is, given the inputs of the epoch's training images."""
+
+class Watch(Protocol):
+    """Measures a network as it is, given the inputs of the epoch's training images."""
+
+    def step(self, rows: Rows, /) -> None:
+        """Take note of a step that was just made."""
+
+    def __call__(self, rows: Rows, /) -> dict[str, Any]:
+        """The measurements between two epochs."""
 
 
 def fit(
@@ -72,7 +79,7 @@ def _epoch(
     started = time.perf_counter()
     steps, rate = int(network.optimizer.iterations), float(network.optimizer.learning_rate)
     order = _order(stage, len(done.steps), len(data.targets))
-    logs = train(network, data, order, stage.batch_size)
+    logs = train(network, data, order, stage.batch_size, watch)
     logs |= {f"val_{name}": value for name, value in evaluate(network, validation).items()}
     for name, value in (logs | {"learning_rate": rate}).items():
         done.curves.setdefault(name, []).append(value)
@@ -93,9 +100,18 @@ def _epoch(
 # take 5.7 s: half of the passes then took 10.25 s, with both cores idle.
 
 
-def train(network: keras.Model, data: Source, order: np.ndarray, batch_size: int) -> dict[str, float]:
+def train(
+    network: keras.Model, data: Source, order: np.ndarray, batch_size: int, watch: Watch | None = None
+) -> dict[str, float]:
     """One pass over the rows in `order`, a step a batch; loss and accuracy as each step found its batch."""
-    return _mean(network.train_on_batch, batches(data.rows, data.targets, order, batch_size))
+
+    def step(*batch: np.ndarray, **how: Any) -> Any:
+        answer = network.train_on_batch(*batch, **how)
+        if watch:
+            watch.step(data.rows)
+        return answer
+
+    return _mean(step, batches(data.rows, data.targets, order, batch_size))
 
 
 def evaluate(network: keras.Model, data: Source) -> dict[str, float]:

@@ -32,7 +32,7 @@ from helpers.engine.checkpoint import Progress
 from helpers.engine.environment import environment
 from helpers.engine.feature_cache import ViewSpec
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source
-from helpers.experiment import PROTOCOL, Engine, Experiment
+from helpers.experiment import PROTOCOL, Diagnosed, Engine, Experiment
 from helpers.records import store
 from helpers.records.run import Run
 
@@ -49,7 +49,7 @@ class Job:
     records: Path
     """Where the record goes."""
     engine: Engine
-    diagnosed: bool
+    diagnosed: Diagnosed
     screening: bool
     data_dir: str | Path | None
     progress: bool
@@ -190,6 +190,9 @@ def _fine_tune(work: _Work, top: keras.Model) -> tuple[keras.Model, dict[str, Ro
     watch = None
     if job.diagnosed and work.prefix:
         watch = diagnosis.of(job.experiment, trained, work.images, work.prefix, job.progress)
+        if job.diagnosed == "steps":
+            watch.follow_averages(len(work.images.train.labels))
+            (job.folder / "stage2.npz").unlink(missing_ok=True)  # what they were is in no checkpoint
     stage = schedule.stage2(job.experiment)
     return trained, rows, work.fit(trained, stage, rows, source=work.epoch, watch=watch)
 

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from helpers import text
-from helpers.analysis import batchnorm
+from helpers.analysis import averages, batchnorm
 from helpers.analysis.batchnorm import accuracy, best_statistics, by_epoch, mean, statistics_gap
 from helpers.figures import style
 from helpers.figures.style import GREY, MARKERS, PALETTE, WIDTH, Figure, styled
@@ -217,3 +217,44 @@ def weight_drift(runs: Mapping[str, Run]) -> Figure:
     title = f"Similarity of the last features ({block}) to before: {found}"
     described = f"Kernels' relative change and blocks' CKA of {', '.join(runs)}"
     return style.finished(figure, title, described, style.cautions(runs))
+
+
+READINGS = {
+    "lag": "The averages lag: the longer, the more they lose",
+    "swing": "The features swing: shorter averages lose more than long ones",
+    "neither": "Neither lag nor swing alone",
+}
+
+
+@styled
+def lag_or_swing(runs: Mapping[str, Run]) -> Figure:
+    """What averages of each length lose, and how far the features move in as many steps; a line a run.
+
+    The runs were diagnosed with "steps".
+    """
+    properties = style.line_styles(runs)
+    figure = Figure(figsize=(WIDTH, 3.6))
+    left, right = figure.subplots(1, 2)
+    for name, run in runs.items():
+        for axes, found in ((left, averages.lost(run)), (right, averages.moved(run))):
+            axes.plot(list(found), list(found.values()), label=name, **properties[name])
+    left.set(xscale="log", xlabel="memory of the average (steps)")
+    style.percent_axis(left.yaxis, "")
+    left.set_ylabel("accuracy lost (points)")
+    right.set(xscale="log", xlabel="steps between two batches", ylabel="distance of means (std. deviations)")
+    for axes in (left, right):
+        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    style.legend_above(left, columns=3)
+    read = {averages.reading(run) for run in runs.values()}
+    title = READINGS[read.pop()] if len(read) == 1 else "The runs do not agree on lag or swing"
+    loss, way = (
+        {steps: float(np.mean([found(run)[steps] for run in runs.values()])) for steps in (100, 1000)}
+        for found in (averages.lost, averages.moved)
+    )
+    described = (
+        f"Averages over 100 and 1,000 steps lose {100 * loss[100]:.1f} and {100 * loss[1000]:.1f} points; "
+        f"features lie {way[100]:.2f} and {way[1000]:.2f} standard deviations from as many steps before"
+    )
+    note = "Lost against statistics re-estimated at the same step; passes after the first"
+    return style.finished(figure, title, described, note, style.cautions(runs))

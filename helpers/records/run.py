@@ -78,6 +78,8 @@ class Diagnosis:
     """Channels of the pooled features that vary; None in records older than this count."""
     kept_channels: int | None = None
     """Channels that keep at least a hundredth of their variance before."""
+    averages: dict[str, dict[str, Any]] | None = None
+    """What engine/averages.py measured between the steps of the epoch; None unless asked for."""
 
     @property
     def active(self) -> int:

@@ -71,7 +71,7 @@ def test_a_healthy_network(patient: Patient) -> None:
     found = patient[1]()
     accuracy = found["accuracy"]
     assert accuracy.keys() == {"train", "train_clean", "val", "val_augmented"}
-    kinds = {"moving", "batch", "augmented", "clean", "means", "variances"}
+    kinds = {"moving", "batch", "augmented", "clean", "means", "variances", "varying", "resting"}
     assert all(each.keys() == kinds for each in accuracy.values())
     assert accuracy["val"]["moving"] == pytest.approx(accuracy["val"]["clean"], abs=0.05)
     assert accuracy["val"]["moving"] > 0.5
@@ -246,6 +246,17 @@ def test_a_probe_finds_what_can_be_separated() -> None:
     noise = rng.normal(size=(400, 4))
     assert diagnosis.probe(informative[:200], labels[:200], informative[200:], labels[200:]) > 0.8
     assert diagnosis.probe(noise[:200], labels[:200], noise[200:], labels[200:]) < 0.4
+
+
+def test_statistics_are_renewed_for_channels_at_rest_or_for_the_others() -> None:
+    features = np.random.default_rng(0).normal(3, 2, (50, 4)).astype(np.float32)
+    features[:, 2:] = 6
+    norm = keras.layers.BatchNormalization()  # of mean 0 and variance 1
+    norm.build((None, 4))
+    kinds = diagnosis._kinds(norm, {"train": features, "train_clean": features})
+    mean, variance = reestimate.moments(features)
+    np.testing.assert_array_equal(kinds["varying"], [[*mean[:2], 0, 0], [*variance[:2], 1, 1]])
+    np.testing.assert_array_equal(kinds["resting"], [[0, 0, 6, 6], [1, 1, 0, 0]])
 
 
 def test_moments_are_batch_norms() -> None:

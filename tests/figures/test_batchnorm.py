@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from made import diagnosed, run_without_files
+from made import diagnosed, followed, run_without_files
 from matplotlib.collections import LineCollection
 
 from helpers import figures
-from helpers.analysis import batchnorm
+from helpers.analysis import averages, batchnorm
 from helpers.experiment import Experiment
 from helpers.figures.style import Figure
-from helpers.records.run import Run
+from helpers.records.run import RecordError, Run
 
 
 def run_of(moving: float, other: float = 0.88, norm: bool = True, **fields: Any) -> Run:
@@ -28,6 +28,15 @@ def run_of(moving: float, other: float = 0.88, norm: bool = True, **fields: Any)
     )
 
 
+def averaged(lost: dict[int, float], moved: dict[int, float], seed: int = 42) -> Run:
+    """A run whose averages lose as much, by memory, while the features move as far, by lag."""
+    passes = [each | followed(lost, moved) for each in diagnosed(*[(0.87, 0.88, 0.88)] * 4)]
+    return run_without_files(Experiment(learning_rate=3e-4, seed=seed), diagnosis=passes)
+
+
+AT_REST, MOVING_ON = {1: 0.1, 100: 0.5, 1000: 0.7}, {1: 0.1, 100: 0.5, 1000: 0.75}
+LAGS = averaged({10: 0.02, 100: 0.2, 1000: 0.4}, MOVING_ON)
+SWINGS = averaged({10: 0.02, 100: 0.2, 1000: 0.18}, AT_REST, seed=0)
 FAILED = run_of(0.62)
 GROUPS = {
     "as logged": [FAILED, run_of(0.66, seed=0), run_of(0.64, seed=1)],
@@ -58,6 +67,15 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     "active channels, none": (
         lambda: figures.active_channels({"destroyed": [run_of(0.1, 0.0)]}),
         ["destroyed 0"],
+    ),
+    "lag": (
+        lambda: figures.lag_or_swing({"seed 42": LAGS}),
+        ["The averages lag", "100 and 1,000 steps lose 20.0 and 40.0 points", "0.50 and 0.75 standard"],
+    ),
+    "swing": (lambda: figures.lag_or_swing({"seed 0": SWINGS}), ["The features swing"]),
+    "lag or swing": (
+        lambda: figures.lag_or_swing({"seed 42": LAGS, "seed 0": SWINGS}),
+        ["The runs do not agree on lag or swing"],
     ),
     "weight drift": (lambda: figures.weight_drift({"failed": FAILED}), ["out_relu", "failed 0.75"]),
 }
@@ -142,3 +160,30 @@ def test_the_statistics_gap_is_that_of_an_epoch() -> None:
     assert batchnorm.statistics_gap(FAILED, 1) == pytest.approx(0.08)
     assert batchnorm.statistics_gap(FAILED) == pytest.approx(0.26)
     assert batchnorm.recovered_fraction(FAILED, "batch", 1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("lost", "moved", "expected"),
+    [
+        ({10: 0.1, 100: 0.2, 1000: 0.21}, MOVING_ON, "lag"),
+        ({10: 0.1, 100: 0.2, 1000: 0.19}, MOVING_ON, "neither"),  # they move on, and yet the long ones fit
+        ({10: 0.1, 100: 0.2, 1000: 0.21}, AT_REST, "neither"),
+        ({10: 0.1, 100: 0.2, 1000: 0.18}, AT_REST, "swing"),
+        ({10: 0.1, 100: 0.2, 1000: 0.195}, AT_REST, "neither"),  # by less than a point
+    ],
+)
+def test_lag_is_told_from_swing_by_the_rule(
+    lost: dict[int, float], moved: dict[int, float], expected: str
+) -> None:
+    assert averages.reading(averaged(lost, moved)) == expected
+
+
+def test_the_first_pass_does_not_count_and_what_followed_nothing_is_refused() -> None:
+    passes = diagnosed(*[(0.87, 0.88, 0.88)] * 3)
+    first, last = followed({100: 0.9, 1000: 0.9}, MOVING_ON), followed({100: 0.1, 1000: 0.2}, MOVING_ON)
+    found = [passes[0], passes[1] | first, passes[2] | last]
+    run = run_without_files(Experiment(), diagnosis=found)
+    assert averages.lost(run) == pytest.approx({100: 0.1, 1000: 0.2})
+    assert averages.by_images(run) == pytest.approx({64: 0.8, 1024: 0.9})
+    with pytest.raises(RecordError, match='followed no averages.*diagnosed="steps"'):
+        averages.lost(FAILED)
