@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from helpers.data import sources
 from helpers.experiment import Engine, Experiment
 
 STORED_PER_SECOND = 300
@@ -11,29 +12,29 @@ TRAINED_PER_SECOND = 200
 
 def estimate(experiment: Experiment, engine: Engine = "cached") -> str:
     """What a run will cost if nothing is stored yet, in a sentence."""
-    stored = _stored(experiment, engine)
+    stored, (train, *_) = _stored(experiment, engine), sources.sizes(experiment)
     return (
         f"{experiment.slug} ({experiment.dataset}, {experiment.scale} scale) has no record yet. "
         f"It takes {cost(experiment, engine)}: {stored:,} images through the frozen part (less what is "
-        f"stored already) and {experiment.epochs_run} epochs of {experiment.limits.train:,}."
+        f"stored already) and {experiment.epochs_run} epochs of {train:,}."
     )
 
 
 def cost(experiment: Experiment, engine: Engine = "cached") -> str:
     """'at most about 5 min on two cores': the time of a run for which nothing is stored yet."""
-    passes = experiment.epochs_run * experiment.limits.train
-    size = (experiment.image_size / 160) ** 2 * (0.1 if experiment.dataset == "miniature" else 1)
+    passes = experiment.epochs_run * sources.sizes(experiment)[0]
+    size = (experiment.image_size / 160) ** 2 * (0.1 if experiment.backbone_weights == "miniature" else 1)
     minutes = size * (_stored(experiment, engine) / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
     return f"at most about {max(1, round(minutes))} min on two cores"
 
 
 def _stored(experiment: Experiment, engine: Engine) -> int:
     """Images that a run pushes through the frozen part."""
-    sizes = experiment.limits
-    evaluated = 2 * (sizes.val + sizes.test)
+    train, val, test = sources.sizes(experiment)
+    evaluated = 2 * (val + test)
     pooled = needs_pooled(experiment)
     cached = experiment.epochs_run > 0 and engine == "cached"
-    return (sizes.train + evaluated) * pooled + (experiment.views_run * sizes.train + evaluated) * cached
+    return (train + evaluated) * pooled + (experiment.views_run * train + evaluated) * cached
 
 
 def needs_pooled(experiment: Experiment) -> bool:

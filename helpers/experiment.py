@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from helpers.errors import UserError
@@ -30,6 +31,19 @@ Engine = Literal["cached", "end_to_end"]
 """How stage 2 trains, with the same result: from the feature cache, or through the whole network."""
 Diagnosed = bool | Literal["steps"]
 """Whether engine/diagnosis.py measures after every epoch of stage 2; "steps": engine/averages.py as well."""
+
+
+STUDY_DATA = "cifar10"
+"""The original study's images: its claims and its published figures are about these and no others."""
+FOLDER = "folder:"
+"""What the dataset of a person's own images begins with; the path of their folder follows."""
+SIDE = 32
+"""Pixels a side of CIFAR-10's and the miniature's images."""
+
+
+def is_study_data(dataset: str) -> bool:
+    """Whether a dataset's results may be set beside the original study's."""
+    return dataset == STUDY_DATA
 
 
 @dataclass(frozen=True)
@@ -66,8 +80,8 @@ class Experiment:
     Raises ExperimentError, where it is built, for a mistyped or out-of-range field.
     """
 
-    dataset: Literal["cifar10", "miniature"] = "cifar10"
-    """The images: CIFAR-10, or the drawn stand-in that ships with the package."""
+    dataset: str = STUDY_DATA
+    """The images: cifar10; miniature, drawn ones that ship with the package; folder:PATH, a person's own."""
     scale: Literal["smoke", "quick", "full"] = "full"
     """How much of the protocol is run: seconds (smoke), minutes (quick), or as the study did (full)."""
     seed: int = _within(0, 2**31 - 1, 42)
@@ -90,6 +104,8 @@ class Experiment:
     """Share of the head's hidden units dropped in training."""
     label_smoothing: float = _within(0.0, 0.9, 0.05)
     """Share of each label spread evenly over all the classes."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """Of a folder's images in the loss: each class counts alike, or each image. CIFAR-10's do both."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """Optimizer of stage 2; sgd has Nesterov momentum 0.9."""
     learning_rate: float = _within(0.0, 10.0, 1e-5)
@@ -126,11 +142,12 @@ class Experiment:
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
             object.__setattr__(self, spec.name, check(spec.name, getattr(self, spec.name)))
-        if (self.dataset == "miniature") != (self.backbone_weights == "miniature"):
+        drawn = [self.dataset == "miniature", self.backbone_weights == "miniature"]
+        if drawn == [True, False] or (drawn == [False, True] and not self.folder):
             raise ExperimentError(
                 f"dataset={self.dataset!r} with backbone_weights={self.backbone_weights!r}: the "
                 "miniature's images and backbone go together and mix with no others; "
-                "set both to 'miniature', or neither"
+                "set both to 'miniature', or neither (its backbone also takes a folder, to try things out)"
             )
         if self.precision == "bfloat16" and self.backbone_bn != "frozen":
             raise ExperimentError(
@@ -162,6 +179,21 @@ class Experiment:
         return ", ".join(f"{name}={value}" for name, value in self.changes.items()) or "the headline"
 
     @property
+    def is_study_data(self) -> bool:
+        """Whether its result may be set beside the original study's."""
+        return is_study_data(self.dataset)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a person's own images; None where the images are others."""
+        return Path(self.dataset.removeprefix(FOLDER)) if self.dataset.startswith(FOLDER) else None
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the images as they are stored; a folder's are stored as the network sees them."""
+        return self.image_size if self.folder else SIDE
+
+    @property
     def limits(self) -> Scale:
         """The scale's upper limits."""
         return SCALES[self.scale]
@@ -186,14 +218,19 @@ class Experiment:
     def key(self) -> str:
         """Hash of the choices alone: 12 hexadecimal digits, the same with whatever data and weights.
 
-        Left out are the place of a weights file, because its contents are in `identity`; what only stage 2
-        reads, where nothing is unfrozen; and a younger field at the value that older records had. A softmax
-        alone has a key of its own since it starts at zero.
+        Left out are the places of a weights file and of a folder of images, because their contents are in
+        `identity`; what only stage 2 reads, where nothing is unfrozen; how classes weigh where they are
+        equal; and a younger field at the value that older records had. A softmax alone has a key of its own
+        since it starts at zero.
         """
         older = {spec.name: spec.metadata.get("older") for spec in dataclasses.fields(Experiment)}
         fields = {name: value for name, value in dataclasses.asdict(self).items() if value != older[name]}
         if fields["backbone_weights"] != "miniature":
             fields["backbone_weights"] = "imagenet"
+        if self.folder:
+            fields["dataset"] = FOLDER
+        else:
+            del fields["class_weights"]
         fields["views"] = self.views_run
         if "mixup" not in self.augmentation:
             del fields["mixup_alpha"]
@@ -254,6 +291,10 @@ def _hints() -> dict[str, Any]:
     return get_type_hints(Experiment)
 
 
+def _is_dataset(value: Any) -> bool:
+    return value in (STUDY_DATA, "miniature") or (value.startswith(FOLDER) and value != FOLDER)
+
+
 def check(name: str, value: Any) -> Any:
     """The value of one field of an Experiment, as its type; a name that is no field's passes unchanged.
 
@@ -274,6 +315,10 @@ def check(name: str, value: Any) -> Any:
         raise ExperimentError(f"{name}={value!r} is of type {type(value).__name__}, not {hint.__name__}")
     if value == "":
         raise ExperimentError(f"{name}='' is empty; leave it out for the default")
+    if name == "dataset" and not _is_dataset(value):
+        raise ExperimentError(
+            f"dataset={value!r}: allowed are {STUDY_DATA!r}, 'miniature' and '{FOLDER}PATH'"
+        )
     if "low" in limits and not limits["low"] <= value <= limits["high"]:
         raise ExperimentError(f"{name}={value!r} is outside {limits['low']} to {limits['high']}")
     return hint(value)

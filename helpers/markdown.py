@@ -11,7 +11,7 @@ from IPython.display import Markdown
 from helpers.analysis.intervals import describe_change as describe_change
 from helpers.analysis.intervals import describe_difference as describe_difference
 from helpers.errors import UserError
-from helpers.experiment import nearest
+from helpers.experiment import is_study_data, nearest
 from helpers.records.run import Run, caution
 from helpers.study import claims
 from helpers.text import listed as listed
@@ -134,19 +134,18 @@ def _versions(runs: Iterable[Run]) -> str:
 
 
 def published_figures(claim_id: str, beside: Run | None = None) -> str:
-    """'The study published: ...' with a claim's figures; nothing beside a run on the miniature."""
-    if beside is not None and beside.dataset == "miniature":
+    """'The study published: ...' with a claim's figures; nothing beside a run on other images."""
+    if beside is not None and not beside.is_study_data:
         return ""
     (figures,) = (claim.published for claim in claims.CLAIMS if claim.id == claim_id)
     return f"The study published: {figures}."
 
 
 def at_stake(notebook: str, dataset: str) -> Markdown:
-    """The claims that a notebook bears on, with the rule that decides each; on the miniature, none."""
-    if dataset == "miniature":
-        return say(
-            "**Miniature.** The study's claims are about CIFAR-10: nothing on this page bears on them."
-        )
+    """The claims that a notebook bears on, with the rule that decides each; on other images, none."""
+    if not is_study_data(dataset):
+        shown = "Miniature" if dataset == "miniature" else "Own images"
+        return say(f"**{shown}.** The study's claims are about CIFAR-10: nothing on this page bears on them.")
     found = [claim for claim in claims.CLAIMS if claim.notebook == notebook]
     lines = [(claim.id, claim.statement, claim.published, claim.rule.sentence) for claim in found]
     return rows("id | claim | published | how it is decided", lines)

@@ -109,8 +109,8 @@ def results_root() -> Path:
 def results_folder(experiment: Experiment) -> Path:
     """Where an experiment's record goes: the root at full scale on CIFAR-10, else a folder below it."""
     root = results_root()
-    if experiment.dataset == "miniature":
-        return root / "miniature" / experiment.scale
+    if not experiment.is_study_data:
+        return root / ("folder" if experiment.folder else experiment.dataset) / experiment.scale
     return root if experiment.scale == "full" else root / experiment.scale
 
 

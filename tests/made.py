@@ -49,8 +49,8 @@ def answers(
     for label, n in enumerate(counts):
         predicted = np.full(n, label)
         wrong = (np.arange(round(n * (1 - accuracy))) + first) % n
-        predicted[wrong] = (confused or {}).get(label, (label + 1) % 10)
-        rows.append(np.where(np.eye(10)[predicted] > 0, 0.91, 0.01))
+        predicted[wrong] = (confused or {}).get(label, (label + 1) % len(counts))
+        rows.append(np.where(np.eye(len(counts))[predicted] > 0, 0.91, 0.09 / (len(counts) - 1)))
     return np.vstack(rows)
 
 
@@ -177,12 +177,13 @@ def write_run(
         name: store.compact(answers(counts[name.split("_")[0]], share, confused, experiment.seed))
         for name, share in shares.items()
     }
-    labels = np.repeat(np.arange(10), counts["test"])
+    classes = len(counts["test"])
+    labels = np.repeat(np.arange(classes), counts["test"])
     found = metrics.from_probabilities(arrays, counts, experiment.label_smoothing)
     found["stage1_val_accuracy"] = max(made["curves"]["stage1"].get("val_accuracy", [0.1]))
     measured = {
         "metrics": found,
-        "confusion_matrix": metrics.confusion_matrix(labels, arrays["test_plain"].argmax(axis=1)),
+        "confusion_matrix": metrics.confusion_matrix(labels, arrays["test_plain"].argmax(1), classes),
     }
     return store.write({**made, **measured, **(content or {})}, arrays, paths.results_folder(experiment))
 

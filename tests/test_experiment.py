@@ -146,8 +146,8 @@ ANOTHER: dict[str, Any] = {
     "views": 8, "precision": "bfloat16",
 }  # fmt: skip
 """For every field that the key depends on by itself, a value that is not the default."""
-NO_MATTER = {"backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0}
-"""For every field that it does not: mixup's parameter only where nothing is mixed."""
+NO_MATTER = {"backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0, "class_weights": "none"}
+"""For every field that it does not: mixup's parameter where nothing is mixed, weights of equal classes."""
 ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule precision batch_size epochs
     patience augmentation views""".split()
 CURRENT_KEY = "8d001f482a4c"
@@ -164,6 +164,18 @@ def test_every_choice_makes_another_key() -> None:
 @pytest.mark.parametrize(("name", "value"), NO_MATTER.items())
 def test_what_cannot_change_a_result_leaves_the_key(name: str, value: Any) -> None:
     assert Experiment(**{name: value}).key == Experiment().key
+
+
+def test_a_folders_place_leaves_the_key_and_how_its_classes_weigh_does_not() -> None:
+    here, there = (Experiment(dataset=f"folder:{place}/pets") for place in ("here", "there"))
+    assert here.key == there.key != Experiment().key
+    assert here.replace(class_weights="none").key != here.key
+
+
+@pytest.mark.parametrize("dataset", ["folder:", "folders:pets", "pets"])
+def test_a_dataset_that_is_none_is_refused_with_those_that_are(dataset: str) -> None:
+    with pytest.raises(ExperimentError, match="allowed are 'cifar10', 'miniature' and 'folder:PATH'"):
+        Experiment(dataset=dataset)
 
 
 def test_mixups_parameter_matters_where_images_are_mixed() -> None:

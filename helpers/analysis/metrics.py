@@ -21,7 +21,7 @@ SMALLEST = 2.0**-24
 """The smallest probability above zero in float16; zeros count as this much in a logarithm."""
 
 
-def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int = 10) -> NDArray[np.int64]:
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Counts (classes, classes): rows true class, columns predicted."""
     return sk.confusion_matrix(labels, predicted, labels=range(classes))
 
@@ -30,6 +30,17 @@ def class_accuracy(matrix: ArrayLike) -> list[Proportion]:
     """Accuracy of each class, with Wilson's interval, from a confusion matrix (classes, classes)."""
     counts = np.asarray(matrix)
     return [proportion(row[true] / row.sum(), int(row.sum())) for true, row in enumerate(counts)]
+
+
+def balanced_accuracy(matrix: ArrayLike) -> Proportion:
+    """The mean of the classes' accuracies, each class alike, from a confusion matrix (classes, classes).
+
+    Its interval is Wilson's at the number of images that would tell as much if their classes were equal: the
+    classes' number squared over the sum of 1 / images of each (Kish 1965, section 11.7).
+    """
+    shares = class_accuracy(matrix)
+    effective = len(shares) ** 2 / sum(1 / share.n for share in shares)
+    return proportion(float(np.mean([share.value for share in shares])), round(effective))
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ def smoothed_cross_entropy(probabilities: Array, labels: ArrayLike, smoothing: f
     return float(np.mean((1 - smoothing) * true + smoothing * logs.mean(axis=1)) * -1)
 
 
-def smoothing_floor(smoothing: float, classes: int = 10) -> float:
+def smoothing_floor(smoothing: float, classes: int) -> float:
     """The lowest loss, in nats, that any prediction can reach against smoothed labels: their entropy.
 
     The true class has 1 - smoothing + smoothing / classes, each other smoothing / classes (Szegedy et al.
@@ -153,7 +164,7 @@ def smoothing_floor(smoothing: float, classes: int = 10) -> float:
 def from_probabilities(
     arrays: Mapping[str, Array], class_counts: Mapping[str, Sequence[int]], label_smoothing: float
 ) -> dict[str, float]:
-    """The metrics of a record from its arrays `<split>_<view>` (n, 10), rows in class order.
+    """The metrics of a record from its arrays `<split>_<view>` (n, classes), rows in class order.
 
     val_end2end, test_end2end: accuracies of the plain views; val_tta, test_tta: with the flip averaged in,
     all in 0 to 1; val_loss: the smoothed cross-entropy of the plain validation view, in nats.

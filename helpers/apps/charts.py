@@ -14,7 +14,6 @@ import plotly.graph_objects as go
 
 from helpers.analysis import intervals
 from helpers.analysis.intervals import PairedTest
-from helpers.data.sources import CLASSES
 from helpers.experiment import changed
 from helpers.figures.style import PALETTE
 from helpers.records import published
@@ -276,7 +275,7 @@ def _heatmap(
     runs: Mapping[str, Run], cells: np.ndarray, text: np.ndarray, title: str, colours: list[str]
 ) -> go.Figure:
     """Cells of classes by classes; two colours begin at zero, three have it in the middle."""
-    names, reach = CLASSES.get(next(iter(runs.values())).dataset), max(1, np.abs(cells).max())
+    names, reach = next(iter(runs.values())).classes, max(1, np.abs(cells).max())
     figure = go.Figure(
         go.Heatmap(
             **{"z": cells, "x": names, "y": names, "xgap": 1, "ygap": 1, "showscale": False},

@@ -18,12 +18,11 @@ import tyro
 from helpers import cache as stored
 from helpers import paths
 from helpers import run as door
-from helpers.analysis import intervals
+from helpers.analysis import intervals, metrics
 from helpers.apps import sweep as sweeping
 from helpers.apps import trackers
 from helpers.data import cifar10, weights
 from helpers.data.pictures import PictureError
-from helpers.data.sources import CLASSES
 from helpers.errors import UserError
 from helpers.experiment import Engine, Experiment, ExperimentError
 from helpers.publish import crate, notebooks, readme, site
@@ -78,6 +77,9 @@ def run(
     for split in ("val", "test"):
         for label, view in (("plain", "plain"), ("with flip averaging", "tta")):
             print(f"  {split:4s} accuracy {label:20s} {intervals.accuracy(result.correct(split, view))}")
+    if result.has_unequal_classes:
+        balanced = metrics.balanced_accuracy(result.matrix())
+        print(f"  test accuracy by class, on average  {balanced} (the classes are unequal)")
     print(f"  {result.seconds / 60:.1f} min in all on {result.environment['processor']}")
 
 
@@ -121,9 +123,11 @@ def export(
         added = trackers.TRACKERS[what](runs, place)
         print(f"{place}: {len(added)} records added, {len(runs) - len(added)} were there already")
         return
-    _with_keras("export").export(experiment, Path(what))
-    print(f"written: {what}\n  from RGB pictures (n, 32, 32, 3), 0 to 255, to the probabilities of")
-    print(f"  {', '.join(CLASSES[experiment.dataset])}")
+    exporting = _with_keras("export")
+    exporting.export(experiment, Path(what))
+    side, names = experiment.side, exporting.classes(experiment)
+    print(f"written: {what}\n  from RGB pictures (n, {side}, {side}, 3), 0 to 255, to the probabilities of")
+    print(f"  {', '.join(names)}")
 
 
 def find_data(data_dir: Path | None = None, download: bool = True) -> None:

@@ -34,6 +34,7 @@ from helpers.apps.charts import (
     table,
     values,
 )
+from helpers.data import sources
 from helpers.errors import UserError
 from helpers.paths import RESULTS
 from helpers.records import published, store
@@ -41,7 +42,6 @@ from helpers.records.run import Run, caution
 
 # Comments, not docstrings: Streamlit writes a bare string at the top level onto the page.
 LOOK_EVERY = 5  # seconds between two looks for new records
-DATASETS = {"cifar10": "CIFAR-10", "miniature": "the miniature (drawn images, not CIFAR-10)"}
 BOUND: dict[str, Any] = {"bind": "query-params"}  # what keeps a choice in the page's address
 
 
@@ -112,7 +112,7 @@ def choose_runs(everything: Mapping[str, Run]) -> pd.DataFrame:
         wanted[name] = st.sidebar.multiselect(name, texts, key=key, placeholder="all", **BOUND)
     passing = filtered(rows, wanted).sort_values(["of the table", "test accuracy"], ascending=False)
     passing = passing.drop(columns="of the table")
-    st.markdown(f"**{len(passing)} of {len(rows)} runs on {DATASETS.get(dataset, dataset)}**")
+    st.markdown(f"**{len(passing)} of {len(rows)} runs on {sources.described(dataset)}**")
     return passing
 
 

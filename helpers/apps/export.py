@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from helpers.apps.predict import PredictionError, load
+from helpers.apps.predict import classes as classes
 from helpers.experiment import Experiment, ExperimentError
 
 

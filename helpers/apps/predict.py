@@ -1,6 +1,6 @@
 """A trained run as a network: find its weights, and classify pictures with it.
 
-picture ──► 32 px ──► resize, backbone, pooling, head ──► probabilities of the classes
+picture ──► at the size of the images that it learned from ──► network ──► probabilities of the classes
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PredictionError(UserError):
 
 
 def load(experiment: Experiment) -> keras.Model:
-    """The network that a run trained: pictures (n, 32, 32, 3) in [0, 255] to probabilities (n, classes).
+    """The network that a run trained: pictures (n, side, side, 3) in [0, 255] to probabilities (n, classes).
 
     Raises PredictionError where the trained weights are not on this machine or do not fit, WeightsError
     where the backbone's are not or do not.
@@ -37,7 +37,7 @@ def load(experiment: Experiment) -> keras.Model:
     try:
         with np.load(path, allow_pickle=False) as stored:  # every member is checked against its CRC-32
             values = [stored[f"w{i}"] for i in range(len(stored))]
-        return model.classifier(experiment, values)
+        return model.classifier(experiment, values, len(classes(experiment)))
     except UserError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for a damaged file
@@ -46,7 +46,7 @@ def load(experiment: Experiment) -> keras.Model:
 
 
 def classify(network: keras.Model, images: np.ndarray, flip: bool = True) -> np.ndarray:
-    """Probabilities of each class, float32 (n, classes), for images in [0, 255], (n, 32, 32, 3).
+    """Probabilities of each class, float32 (n, classes), for images in [0, 255], (n, side, side, 3).
 
     flip: the mean of those of each image and of its mirror image, the report's test-time augmentation.
     """
@@ -66,19 +66,25 @@ def describe(paths: Sequence[Path], experiment: Experiment) -> tuple[list[str], 
     for path in paths:
         try:
             with warnings.catch_warnings(record=True) as assumed:
-                images[path] = pictures.read(path)
+                images[path] = pictures.read(path, experiment.side)
             notes += [str(warning.message) for warning in assumed]
         except pictures.PictureError as error:
             refused.append(str(error))
     if not images:
         return [], refused
     answers = classify(load(experiment), np.stack(list(images.values())))
-    names = sources.CLASSES[experiment.dataset]
+    names = classes(experiment)
     lines: list[str] = notes
     for path, shares in zip(images, answers, strict=True):
         likeliest = ", ".join(f"{names[label]} {shares[label]:.1%}" for label in shares.argsort()[:-4:-1])
         lines.append(f"{path}: {likeliest}")
     return lines, refused
+
+
+def classes(experiment: Experiment) -> tuple[str, ...]:
+    """The names of the classes that a run tells apart: its record's; without one, those of its images."""
+    found = run.find(experiment)
+    return found.classes if found else sources.class_names(experiment.dataset)
 
 
 def _weights_file(experiment: Experiment) -> Path:

@@ -127,9 +127,9 @@ def run(
         raise ExperimentError(
             f"workers={workers}: give 1 or more, and none beside a scheduler, which has its own"
         )
-    unique: dict[tuple[str, str], Experiment] = {}
+    unique: dict[tuple[str, str, str], Experiment] = {}
     for each in experiments:
-        unique.setdefault((each.key, each.backbone_weights), each)
+        unique.setdefault((each.key, each.dataset, each.backbone_weights), each)
     outcomes = {each: _attempt(_find, each) for each in unique.values()}
     missing = [each for each, outcome in outcomes.items() if outcome is None]
     stored = [(each, outcome) for each, outcome in outcomes.items() if outcome is not None]

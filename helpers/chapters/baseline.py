@@ -8,7 +8,6 @@ from helpers import run
 from helpers.analysis import groups, metrics
 from helpers.analysis.intervals import Proportion
 from helpers.chapters import common
-from helpers.data import sources
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
@@ -66,7 +65,7 @@ class Baseline:
     def classes(self) -> dict[str, Proportion]:
         """Class to test accuracy of the first run, the hardest first."""
         shares = metrics.class_accuracy(self.first.matrix())
-        named = zip(sources.CLASSES[self.first.dataset], shares, strict=True)
+        named = zip(self.first.classes, shares, strict=True)
         return dict(sorted(named, key=lambda pair: pair[1].value))
 
     @property

@@ -14,7 +14,7 @@ from helpers.analysis.intervals import PairedTest, Proportion, describe_differen
 from helpers.analysis.metrics import Array
 from helpers.chapters import common
 from helpers.data import cifar10, sources
-from helpers.experiment import Experiment, ExperimentError
+from helpers.experiment import Experiment, ExperimentError, is_study_data
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
@@ -85,6 +85,8 @@ class Beyond:
     """The best network, where the page is about such runs and it is stored."""
     log: Run
     """The original study's of its final network."""
+    dataset: str
+    """As the experiments name it: of a folder the whole path, which records leave out."""
 
     @property
     def start(self) -> Run:
@@ -109,7 +111,7 @@ class Beyond:
     @property
     def is_published(self) -> bool:
         """Whether the runs compare with the study's and with the bench: those of CIFAR-10 at full scale."""
-        return (self.top.dataset, self.top.scale) == ("cifar10", "full")
+        return self.top.is_study_data and self.top.scale == "full"
 
     @property
     def reaches_depth(self) -> bool:
@@ -198,9 +200,9 @@ class Beyond:
     @property
     def answers(self) -> tuple[Array, Array, Array] | None:
         """Test images, labels and the best network's probabilities; None where the images are not here."""
-        if self.best.dataset == "cifar10" and cifar10.locate() is None:
+        if self.best.is_study_data and cifar10.locate() is None:
             return None
-        test = sources.load(self.best.experiment).test
+        test = sources.load(self.best.experiment.replace(dataset=self.dataset)).test
         order = test.labels.argsort(kind="stable")  # records keep their rows by class
         return test.images[order], self.best.labels("test"), self.best.probabilities("test")
 
@@ -212,8 +214,8 @@ def mean_shift(chosen: Sequence[Choice]) -> float:
 
 
 def errors_left(before: float, after: float) -> float:
-    """Errors at the second accuracy, in 0 to 1, for each one at the first."""
-    return (1 - after) / (1 - before)
+    """Errors at the second accuracy, in 0 to 1, for each one at the first; NaN where there is none."""
+    return (1 - after) / (1 - before) if before < 1 else float("nan")
 
 
 def load(*, dataset: str, scale: str, seed: int, target: float) -> Beyond:
@@ -228,7 +230,7 @@ def load(*, dataset: str, scale: str, seed: int, target: float) -> Beyond:
     wanted = {
         name: experiments.for_notebook(each, dataset=dataset, scale=scale, seed=seed) for name, each in rungs
     }
-    known = dataset == "cifar10"
+    known = is_study_data(dataset)
     rates = _recipes("AdamW at 3e-4", experiments.ONE_PASS, "rates") if known else {}
     quick = _recipes("the top of the ladder", experiments.BEYOND, "fast") if known else {}
     long = _recipes("top of the ladder", experiments.BEYOND, "best") if known else {}
@@ -245,6 +247,7 @@ def load(*, dataset: str, scale: str, seed: int, target: float) -> Beyond:
         fast=run.find(experiments.FAST.replace(seed=seed)) if is_published else None,
         found_best=run.find(experiments.BEST.replace(seed=seed)) if is_published else None,
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
+        dataset=dataset,
     )
 
 

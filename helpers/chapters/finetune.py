@@ -10,7 +10,6 @@ from helpers.analysis.decay import decay_step
 from helpers.analysis.groups import Group
 from helpers.analysis.intervals import PairedTest
 from helpers.chapters import common
-from helpers.data import sources
 from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import Run
@@ -76,7 +75,7 @@ class Finetune:
     @property
     def on_study_images(self) -> bool:
         """Whether the runs saw the original study's images, so that its numbers may stand beside theirs."""
-        return self.tuned.dataset == self.log.dataset
+        return self.tuned.is_study_data
 
     accuracy = staticmethod(groups.accuracy)
     kept_rate = staticmethod(groups.rate_of_kept_weights)
@@ -115,7 +114,7 @@ class Finetune:
     @property
     def floor(self) -> float:
         """The lowest validation loss, in nats, that label smoothing leaves to any prediction."""
-        return metrics.smoothing_floor(self.careful.label_smoothing)
+        return metrics.smoothing_floor(self.careful.label_smoothing, len(self.tuned.classes))
 
     @property
     def plain_loss(self) -> float:
@@ -133,7 +132,7 @@ class Finetune:
     @property
     def classes(self) -> list[ClassChange]:
         """Every class, in the order of the labels."""
-        names = sources.CLASSES[self.tuned.dataset]
+        names = self.tuned.classes
         matrices = [each.confusion_matrix or [] for each in (self.frozen, self.tuned)]
         right = ([row[true] for true, row in enumerate(matrix)] for matrix in matrices)
         return [ClassChange(name, old, new - old) for name, old, new in zip(names, *right, strict=True)]
@@ -151,8 +150,7 @@ class Finetune:
     @property
     def confused_pairs(self) -> list[metrics.ConfusedPair]:
         """All pairs of classes, those first that the fine-tuned network confuses most."""
-        names = sources.CLASSES[self.tuned.dataset]
-        return metrics.confused_pairs(self.tuned.confusion_matrix or [], names)
+        return metrics.confused_pairs(self.tuned.confusion_matrix or [], self.tuned.classes)
 
     # ------------------------------------------------------------------------ one change at a time
 
@@ -297,7 +295,7 @@ def load(
         for name, network in networks.items()
     }
     wanted = {each.key: each for name in SWEPT for each in experiments.SWEEPS[name]}
-    shown = dataset == "cifar10" and run.find(SHORT) is not None
+    shown = careful.is_study_data and run.find(SHORT) is not None
     return Finetune(
         careful=careful,
         frozen=frozen,

@@ -166,7 +166,7 @@ class Failure:
     @property
     def on_the_studys_images(self) -> bool:
         """Whether these runs may be set beside the study's log."""
-        return self.failed.run.dataset == self.log.dataset
+        return self.failed.run.is_study_data
 
     # ---------------------------------------------------------------- whole runs
 

@@ -52,11 +52,11 @@ class Images:
         return augment.ROTATION_DEGREES, augment.SHIFT, augment.ZOOM
 
     def enlarged(self, images: np.ndarray) -> np.ndarray:
-        """Images (n, 32, 32, 3) as the network sees them, float32 (n, side, side, 3)."""
+        """Images (n, h, w, 3) as the network sees them, float32 (n, side, side, 3)."""
         return run.pictures().enlarged(images, self.experiment.image_size)
 
     def views(self, images: int, count: int, **changes: Any) -> np.ndarray:
-        """The first training images in the first views of stage 2, float32 (images, count, 32, 32, 3).
+        """The first training images in the first views of stage 2, float32 (images, count, h, w, 3).
 
         `changes` are put into the experiment, as in augmentation='standard+mixup'.
         """
@@ -70,6 +70,6 @@ def load(*, dataset: str, scale: str, **parameters: Any) -> Images:
     `parameters` are fields of the Experiment that the network's view depends on. Nothing is downloaded.
     """
     wanted = experiments.for_notebook(experiments.HEADLINE, dataset=dataset, scale=scale, **parameters)
-    here = wanted.dataset == "miniature" or cifar10.locate() is not None
-    shown = wanted if here else miniature.stand_in(wanted)
-    return Images(shown, sources.load(shown), is_stand_in=not here)
+    missing = wanted.is_study_data and cifar10.locate() is None
+    shown = miniature.stand_in(wanted) if missing else wanted
+    return Images(shown, sources.load(shown), is_stand_in=missing)

@@ -28,7 +28,7 @@ class Mixup:
     @property
     def tests_claim(self) -> bool:
         """Whether the study's claim is about such runs: those of CIFAR-10 at full scale."""
-        return all((each.dataset, each.scale) == ("cifar10", "full") for each in self.runs.values())
+        return all(each.is_study_data and each.scale == "full" for each in self.runs.values())
 
     @property
     def rate_drops(self) -> dict[str, str]:

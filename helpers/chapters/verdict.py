@@ -17,7 +17,7 @@ from helpers.analysis.intervals import Proportion, describe_change, describe_dif
 from helpers.chapters import common
 from helpers.chapters.beyond import errors_left
 from helpers.chapters.forgetting import Whole
-from helpers.experiment import Experiment
+from helpers.experiment import Experiment, is_study_data
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import claims, experiments, verdict
@@ -40,7 +40,7 @@ class Verdicts:
     refused: Sequence[tuple[Path, str]]
     """Files that are no evidence, with the reason."""
     claims: Sequence[Mapping[str, str]]
-    """The table of verdicts, a row a claim; none on the miniature."""
+    """The table of verdicts, a row a claim; none on other images."""
     table: Mapping[str, Sequence[Run]]
     """Row of the study's table to its runs, which differ in their seed."""
     published: Mapping[str, float]
@@ -101,11 +101,11 @@ def load(*, dataset: str, scale: str, seed: int) -> Verdicts:
     }
     table = {name: runs for name, runs in by_name.items() if runs}
     full, refused = store.read_folder(paths.results_folder(experiments.HEADLINE))
-    compared = (dataset, scale) == ("cifar10", "full")
+    compared = is_study_data(dataset) and scale == "full"
     return Verdicts(
         full=full,
         refused=refused,
-        claims=verdict.table(full) if dataset == "cifar10" else [],
+        claims=verdict.table(full) if is_study_data(dataset) else [],
         table=table,
         published={name: claims.TEST_ACCURACY[name] for name in table if compared},
     )

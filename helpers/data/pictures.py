@@ -43,6 +43,7 @@ def read(path: str | Path, side: int = 32) -> np.ndarray:
             warnings.simplefilter("ignore")  # such as one of a strange EXIF tag
             # From memory: Pillow maps an uncompressed TIFF on the disk as if it were turned already.
             with Image.open(io.BytesIO(content)) as file:
+                file.draft(None, (2 * side, 2 * side))  # decodes a large JPEG smaller: ten times faster
                 upright, white = _eight_bits(ImageOps.exif_transpose(file))
     except UnidentifiedImageError as error:
         raise PictureError(f"{path} is no picture of a known format; give a PNG or JPEG file") from error

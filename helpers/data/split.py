@@ -16,10 +16,15 @@ class DataError(UserError):
 
 @dataclass(frozen=True)
 class Split:
-    """Images, uint8 (n, 32, 32, 3), and their labels, int64 (n,) from 0 to 9."""
+    """Images, uint8 (n, side, side, 3), and their labels, int64 (n,) from 0 on."""
 
     images: np.ndarray
     labels: np.ndarray
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the images."""
+        return self.images.shape[1]
 
     def first(self, n: int) -> Split:
         """The first n images, or all where there are fewer."""
@@ -34,6 +39,10 @@ class Dataset:
     val: Split
     test: Split
     fingerprint: str
+    classes: tuple[str, ...]
+    """Their names, in the order of the labels."""
+    division: str = ""
+    """How a person's own images were divided, in words; the others' division is fixed."""
 
 
 def split_indices(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

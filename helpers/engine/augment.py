@@ -17,9 +17,9 @@ VIEW_SEED = 20251019
 ROTATION_DEGREES = 20.0
 SHIFT = 0.1
 ZOOM = 0.15
-"""The study's ranges: degrees either way, share of the side, and scale about 1, on the 32 px image."""
-CROP = 4
-"""Pixels that the usual random crop of CIFAR-10 shifts by at most (He et al. 2016, section 4.2)."""
+"""The study's ranges: degrees either way, share of the side, and scale about 1, on the stored image."""
+CROP = 1 / 8
+"""Share of the side that the usual random crop shifts by at most, 4 of 32 px (He et al. 2016, sec. 4.2)."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class View:
         return weight * one_hot + (1 - weight) * one_hot[self.partners]
 
 
-def draw(kind: str, number: int, n: int, side: int = 32, mixup_alpha: float = 0.2) -> View:
+def draw(kind: str, number: int, n: int, side: int, mixup_alpha: float = 0.2) -> View:
     """View `number` of n images of `side` pixels.
 
     kind: 'none'; 'flip' (view 0 plain, view 1 mirrored); 'crop' (like it, then each image shifted by whole
-    pixels, up to CROP either way, and mirrored or not); 'standard'; 'standard+mixup'.
+    pixels, up to CROP of the side either way, and mirrored or not); 'standard'; 'standard+mixup'.
     """
     if kind == "none":
         return View(_rows(_identity(n)))
@@ -66,8 +66,8 @@ def draw(kind: str, number: int, n: int, side: int = 32, mixup_alpha: float = 0.
         return View(_rows(_mirror(np.full(n, number % 2 == 1), side)))
     rng = np.random.default_rng([VIEW_SEED, number])
     if kind == "crop":
-        draws, shift = rng.uniform(0, 1, (n, 3)), _identity(n)
-        shift[:, :2, 2] = np.floor(draws[:, :2] * (2 * CROP + 1)) - CROP
+        draws, shift, most = rng.uniform(0, 1, (n, 3)), _identity(n), round(CROP * side)
+        shift[:, :2, 2] = np.floor(draws[:, :2] * (2 * most + 1)) - most
         return View(_rows(shift @ _mirror(draws[:, 2] < 0.5, side)))
     matrices = _rows(_standard(rng, n, side))
     if kind == "standard":
@@ -79,7 +79,7 @@ def draw(kind: str, number: int, n: int, side: int = 32, mixup_alpha: float = 0.
     return View(matrices, partners, np.maximum(share, 1 - share).astype(np.float32))
 
 
-def flipped(n: int, side: int = 32) -> View:
+def flipped(n: int, side: int) -> View:
     """Every image mirrored left to right: what flip test-time augmentation sees."""
     return draw("flip", 1, n, side)
 
@@ -98,7 +98,7 @@ def _standard(rng: np.random.Generator, n: int, side: int) -> np.ndarray:
     """Rotation, shift and zoom about the centre, then a mirror for every second image: (n, 3, 3).
 
     Composed as Keras' ImageDataGenerator composes them (rotation, shift, zoom), which resamples once;
-    stacking RandomRotation, RandomTranslation and RandomZoom would blur a 32 px image three times.
+    stacking RandomRotation, RandomTranslation and RandomZoom would blur a small image three times.
     """
     draws = rng.uniform(-1, 1, (n, 6))
     angle = np.deg2rad(ROTATION_DEGREES * draws[:, 0])

@@ -29,7 +29,7 @@ def backbone(experiment: Experiment) -> keras.Model:
     """
     shape = (experiment.image_size, experiment.image_size, 3)
     path = weights.find_or_download(experiment)
-    if experiment.dataset == "miniature":
+    if experiment.backbone_weights == "miniature":
         return miniature.backbone()
     network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=shape)
     try:

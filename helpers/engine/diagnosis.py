@@ -45,7 +45,7 @@ def of(
     """The diagnosis of a network whose stage 2 is about to begin; stores the few views that it needs more."""
     count = min(SAMPLE, len(images.train.labels))
     first = Split(images.train.images[:count], images.train.labels[:count])
-    augmented = augment.draw("standard", 0, len(images.val.labels))
+    augmented = augment.draw("standard", 0, len(images.val.labels), images.val.side)
     wanted = {
         "val": feature_cache.plain("val", images.val),
         "val_augmented": feature_cache.ViewSpec("val-standard-0", images.val, augmented),
@@ -175,7 +175,7 @@ class Diagnosis:
         """Each block's Gram matrix of the first validation images' activations, COMPARED at most."""
         rows, labels = self.inputs["val"]
         first = np.arange(min(COMPARED, len(labels)))
-        passes = batches(rows, None, first, EVALUATION_BATCH)
+        passes = batches(rows, (), first, EVALUATION_BATCH)
         # Flattened, because Keras gives a single output without its list.
         answers = [keras.tree.flatten(self.activations.predict_on_batch(inputs)) for (inputs,) in passes]
         return [gram(np.concatenate(block).reshape(len(first), -1)) for block in zip(*answers, strict=True)]

@@ -54,7 +54,7 @@ def training_view(experiment: Experiment, split: Split, number: int) -> ViewSpec
     if kind == "crop" and number < 2:
         kind = "flip"  # the very views, which both share
     alpha = repr(experiment.mixup_alpha) if "mixup" in kind else ""  # every digit: it names a file
-    view = augment.draw(kind, number, len(split.labels), mixup_alpha=experiment.mixup_alpha)
+    view = augment.draw(kind, number, len(split.labels), split.side, experiment.mixup_alpha)
     if kind == "none" or (kind == "flip" and number == 0):
         return plain("train", split)
     return ViewSpec(f"train-{kind}{alpha}-{number}", split, view)
@@ -62,12 +62,12 @@ def training_view(experiment: Experiment, split: Split, number: int) -> ViewSpec
 
 def plain(name: str, split: Split) -> ViewSpec:
     """The images of a split as they are."""
-    return ViewSpec(f"{name}-plain", split, augment.draw("none", 0, len(split.labels)))
+    return ViewSpec(f"{name}-plain", split, augment.draw("none", 0, len(split.labels), split.side))
 
 
 def mirrored(name: str, split: Split) -> ViewSpec:
     """The images of a split flipped left to right."""
-    return ViewSpec(f"{name}-flipped", split, augment.flipped(len(split.labels)))
+    return ViewSpec(f"{name}-flipped", split, augment.flipped(len(split.labels), split.side))
 
 
 def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) -> list[np.ndarray]:

@@ -111,21 +111,23 @@ def train(
             watch.step(data.rows)
         return answer
 
-    return _mean(step, batches(data.rows, data.targets, order, batch_size))
+    return _mean(step, batches(data.rows, (data.targets, data.weights), order, batch_size))
 
 
 def evaluate(network: keras.Model, data: Source) -> dict[str, float]:
     """Loss and accuracy on all rows, with the network in inference mode."""
     rows = np.arange(len(data.targets))
-    return _mean(network.test_on_batch, batches(data.rows, data.targets, rows, EVALUATION_BATCH))
+    return _mean(
+        network.test_on_batch, batches(data.rows, (data.targets, data.weights), rows, EVALUATION_BATCH)
+    )
 
 
 def _mean(step: Callable[..., dict[str, Any]], passes: Iterable[tuple[np.ndarray, ...]]) -> dict[str, float]:
     """The mean over images of what a step answers for each batch."""
     answers, sizes = [], []
-    for inputs, targets in passes:
-        answers.append(step(inputs, targets, return_dict=True))
-        sizes.append(len(inputs))
+    for batch in passes:
+        answers.append(step(*batch, return_dict=True))
+        sizes.append(len(batch[0]))
     return {
         name: float(np.average([answer[name] for answer in answers], weights=sizes)) for name in answers[0]
     }
@@ -133,7 +135,7 @@ def _mean(step: Callable[..., dict[str, Any]], passes: Iterable[tuple[np.ndarray
 
 def predict(network: keras.Model, rows: Rows, count: int) -> np.ndarray:
     """The network's outputs, such as its probabilities, for rows 0 to count - 1, float32 (count, ...)."""
-    passes = batches(rows, None, np.arange(count), EVALUATION_BATCH)
+    passes = batches(rows, (), np.arange(count), EVALUATION_BATCH)
     return np.concatenate([network.predict_on_batch(inputs) for (inputs,) in passes])
 
 

@@ -18,6 +18,7 @@ from helpers import paths
 from helpers.cache import CacheError
 from helpers.engine import backbones, model
 from helpers.engine.inputs import Rows
+from helpers.experiment import SIDE
 from helpers.paths import cache_folder
 
 REQUEST = 32
@@ -32,12 +33,16 @@ class Prefix:
     cut: str
     weights: str
     data: str
+    side: int = SIDE
+    """Pixels a side of the images as they are stored."""
 
     @property
     def folder(self) -> Path:
         """The folder of this prefix's views."""
         size = self.network.input_shape[1]
         name = "-".join([self.data, self.weights, str(size), self.cut])
+        if self.side != SIDE:
+            name += f"-from-{self.side}"
         if (backend := keras.config.backend()) != paths.DEFAULT_BACKEND:
             name += f"-{backend}"
         return cache_folder() / "bank" / f"{self.cut}-{size}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -60,7 +65,9 @@ class Prefix:
         return tuple(self.network.get_layer(self.cut).output.shape[1:])
 
 
-def for_experiment(network: keras.Model, n_unfreeze: int, weights: str, data: str) -> Prefix:
+def for_experiment(
+    network: keras.Model, n_unfreeze: int, weights: str, data: str, side: int = SIDE
+) -> Prefix:
     """The prefix below the cut of an experiment that unfreezes `n_unfreeze` layers.
 
     Raises CacheError where that leaves nothing frozen to store.
@@ -71,7 +78,7 @@ def for_experiment(network: keras.Model, n_unfreeze: int, weights: str, data: st
             f"n_unfreeze={n_unfreeze} leaves no whole block of the backbone frozen, so there is nothing to "
             "store; use engine='end_to_end'"
         )
-    return Prefix(network, cut, weights, data)
+    return Prefix(network, cut, weights, data, side)
 
 
 Compute = Callable[[Iterator[tuple[int, np.ndarray]], np.ndarray, Callable[[int], object]], None]
@@ -108,7 +115,7 @@ def _say_once(reason: str) -> None:
 def _frozen(prefix: Prefix) -> keras.Model:
     """The network of a prefix: from pixels, or from the stored activations below it."""
     if prefix.below is None:
-        return model.pixels_to(prefix.network, prefix.cut)
+        return model.pixels_to(prefix.network, prefix.cut, prefix.side)
     return backbones.between(prefix.network, prefix.below.cut, prefix.cut)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -30,20 +30,23 @@ class Source:
 
     rows: Rows
     targets: np.ndarray
+    weights: np.ndarray | None = None
+    """How much each row counts in the loss, float32 (n,), 1 on average; None where all count alike."""
 
 
 def batches(
-    rows: Rows, targets: np.ndarray | None, order: np.ndarray, batch_size: int
+    rows: Rows, others: Sequence[np.ndarray | None], order: np.ndarray, batch_size: int
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """(inputs, targets) batch by batch in a given order, the next ones made while one is used.
+    """(inputs, *others) batch by batch in a given order, the next ones made while one is used.
 
-    order: row numbers, int (n,); the last batch holds what is left. Without `targets`: (inputs,).
+    others: what goes with the rows, such as targets and weights, (n, ...) each; None is left out.
+    order: row numbers, int (n,); the last batch holds what is left.
     """
+    beside = [each for each in others if each is not None]
 
     def batch(low: int) -> tuple[np.ndarray, ...]:
         picked = order[low : low + batch_size]
-        inputs = np.asarray(rows[picked], np.float32)
-        return (inputs,) if targets is None else (inputs, targets[picked])
+        return (np.asarray(rows[picked], np.float32), *(each[picked] for each in beside))
 
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[tuple[np.ndarray, ...]]] = deque()

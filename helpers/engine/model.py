@@ -16,16 +16,16 @@ from keras import layers
 
 from helpers.engine.backbones import POOLED, backbone, cut, unfrozen
 from helpers.engine.fused_conv import joined_with_norms
-from helpers.experiment import Experiment
+from helpers.experiment import SIDE, Experiment
 
 
-def pixels_to(network: keras.Model, cut_name: str | None) -> keras.Model:
+def pixels_to(network: keras.Model, cut_name: str | None, side: int = SIDE) -> keras.Model:
     """The prefix: images (n, side, side, 3) in [0, 255] to the activations at the cut.
 
     Resizes bilinearly and rescales to [-1, 1] as the original study does. With `POOLED`, the pooled features.
     """
     size = network.input_shape[1]
-    images = keras.Input((32, 32, 3), name="images")
+    images = keras.Input((side, side, 3), name="images")
     x = layers.Resizing(size, size, interpolation="bilinear")(images)
     x = layers.Rescaling(1 / 127.5, offset=-1)(x)
     if cut_name == POOLED:
@@ -122,24 +122,24 @@ def above_cut(network: keras.Model, top: keras.Model, experiment: Experiment) ->
 def whole(network: keras.Model, top: keras.Model, experiment: Experiment) -> keras.Model:
     """The network end to end, trained where stage 2 trains.
 
-    Images (n, 32, 32, 3) in [0, 255] to probabilities (n, classes).
+    Images (n, side, side, 3) in [0, 255] to probabilities (n, classes).
     """
     above = above_cut(network, top, experiment)
-    prefix = pixels_to(network, cut(network, experiment.n_unfreeze))
+    prefix = pixels_to(network, cut(network, experiment.n_unfreeze), experiment.side)
     prefix.trainable = False
-    images = keras.Input((32, 32, 3), name="pixels")
+    images = keras.Input((experiment.side, experiment.side, 3), name="pixels")
     return keras.Model(images, above(prefix(images, training=False)), name="whole")
 
 
-def classifier(experiment: Experiment, values: Sequence[np.ndarray]) -> keras.Model:
-    """A trained run's network: images (n, 32, 32, 3) in [0, 255] to probabilities (n, classes).
+def classifier(experiment: Experiment, values: Sequence[np.ndarray], classes: int) -> keras.Model:
+    """A trained run's network: images (n, side, side, 3) in [0, 255] to probabilities (n, classes).
 
     values: the weights of what was trained, in Keras' order. It consists of Keras' own layers: those that
     train inside `above_cut` are the backbone's, so that the backbone, left as it is, computes what was
     trained. Raises ValueError where the values are not this network's.
     """
     network = backbone(experiment)
-    top = head(experiment, network.output_shape[-1])
+    top = head(experiment, network.output_shape[-1], classes)
     parts = [top]
     if experiment.epochs_run:
         end_to_end = whole(network, top, experiment)
@@ -149,5 +149,5 @@ def classifier(experiment: Experiment, values: Sequence[np.ndarray]) -> keras.Mo
     if not fitting:
         raise ValueError("its arrays are not this network's")
     fitting[0].set_weights(values)
-    pooled = pixels_to(network, POOLED)
+    pooled = pixels_to(network, POOLED, experiment.side)
     return keras.Model(pooled.input, top(pooled.output), name="classifier")

@@ -32,7 +32,7 @@ from helpers.engine.checkpoint import Progress
 from helpers.engine.environment import environment
 from helpers.engine.feature_cache import ViewSpec
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source
-from helpers.experiment import PROTOCOL, Diagnosed, Engine, Experiment
+from helpers.experiment import FOLDER, PROTOCOL, Diagnosed, Engine, Experiment
 from helpers.records import store
 from helpers.records.run import Run
 
@@ -63,6 +63,8 @@ class _Work:
     images: Dataset
     one_hot: dict[str, np.ndarray]
     """Split to labels, float32 (n, classes)."""
+    class_weights: np.ndarray | None
+    """How much an image of each class counts in the loss, float32 (classes,); None where all count alike."""
     network: keras.Model
     prefix: forward.Prefix | None
     """What stage 2 reads the activations of; None where it reads pixels."""
@@ -90,13 +92,18 @@ class _Work:
         """What an epoch of stage 2 trains on."""
         experiment = self.job.experiment
         item = feature_cache.training_view(experiment, self.images.train, number % experiment.views_run)
-        return Source(self.rows(self.prefix, [item])[0], item.view.targets(self.one_hot["train"]))
+        return self.source(self.rows(self.prefix, [item])[0], item.view.targets(self.one_hot["train"]))
+
+    def source(self, rows: Rows, targets: np.ndarray) -> Source:
+        """Rows with their targets, (n, classes), each as heavy as its classes are."""
+        weights = None if self.class_weights is None else targets @ self.class_weights
+        return Source(rows, targets, weights)
 
     def fit(
         self, network: keras.Model, stage: schedule.Stage, rows: Mapping[str, Rows], **given: Any
     ) -> Progress:
         """Train a network for a stage."""
-        validation = Source(rows["val_plain"], self.one_hot["val"])
+        validation = self.source(rows["val_plain"], self.one_hot["val"])
         path = self.job.folder / f"{stage.name}.npz"
         return fit.fit(
             network, stage, validation=validation, checkpoint=path, progress=self.job.progress, **given
@@ -143,8 +150,8 @@ def distribution(experiment: Experiment, engine: Engine) -> AbstractContextManag
     if engine == "cached":
         return contextlib.nullcontext()
     devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
-    sizes = experiment.limits
-    even = math.gcd(len(devices), experiment.batch_size, EVALUATION_BATCH, sizes.train, sizes.val, sizes.test)
+    sizes = sources.sizes(experiment)
+    even = math.gcd(len(devices), experiment.batch_size, EVALUATION_BATCH, *sizes)
     if even < 2:
         return contextlib.nullcontext()
     return keras.distribution.DataParallel(devices=devices[:even], auto_shard_dataset=False).scope()
@@ -157,27 +164,40 @@ def _loaded(job: Job) -> _Work:
     network = backbones.backbone(experiment)
     cached = experiment.epochs_run and job.engine == "cached"
     prefix = (
-        forward.for_experiment(network, experiment.n_unfreeze, found["weights"], found["data"])
+        forward.for_experiment(
+            network, experiment.n_unfreeze, found["weights"], found["data"], experiment.side
+        )
         if cached
         else None
     )
-    one_hot = {
-        name: np.eye(10, dtype=np.float32)[getattr(images, name).labels] for name in ("train", "val", "test")
-    }
-    return _Work(job, images, one_hot, network, prefix)
+    every = np.eye(len(images.classes), dtype=np.float32)
+    one_hot = {name: every[getattr(images, name).labels] for name in ("train", "val", "test")}
+    balanced = experiment.folder and experiment.class_weights == "balanced"
+    class_weights = _balanced(one_hot["train"]) if balanced else None
+    return _Work(job, images, one_hot, class_weights, network, prefix)
+
+
+def _balanced(one_hot: np.ndarray) -> np.ndarray:
+    """Weights that let each class count alike in the loss, float32 (classes,), of labels (n, classes).
+
+    n / (classes * images of the class), so that an image weighs 1 on average: scikit-learn's 'balanced'
+    (King and Zeng 2001, Logistic Regression in Rare Events Data).
+    """
+    counts = one_hot.sum(axis=0)
+    return len(one_hot) / (len(counts) * counts)
 
 
 def _train_head(work: _Work) -> tuple[keras.Model, dict[str, Rows], Progress]:
     """Stage 1: the head, the inputs to evaluate it on, and its progress; untrained where nothing needs it."""
     experiment, found = work.job.experiment, work.job.found
-    pooled = forward.Prefix(work.network, backbones.POOLED, found["weights"], found["data"])
-    top = model.head(experiment, pooled.shape[0])
+    pooled = forward.Prefix(work.network, backbones.POOLED, found["weights"], found["data"], experiment.side)
+    top = model.head(experiment, pooled.shape[0], len(work.images.classes))
     if not needs_pooled(experiment):
         return top, {}, Progress()
     wanted = work.evaluated()
     train, *others = work.rows(pooled, [feature_cache.plain("train", work.images.train), *wanted.values()])
     rows = dict(zip(wanted, others, strict=True))
-    source = Source(train, work.one_hot["train"])
+    source = work.source(train, work.one_hot["train"])
     return top, rows, work.fit(top, schedule.stage1(experiment), rows, source=lambda epoch: source)
 
 
@@ -208,21 +228,23 @@ def _record(
     labels = {split: getattr(work.images, split).labels for split in ("val", "test")}
     for name, values in outputs.items():
         arrays[name] = store.compact(values[np.argsort(labels[name.split("_")[0]], kind="stable")])
-    counts = {split: np.bincount(true, minlength=10).tolist() for split, true in labels.items()}
+    classes = work.images.classes
+    counts = {split: np.bincount(true, minlength=len(classes)).tolist() for split, true in labels.items()}
     content = {
         "name": experiment.slug,
         "id": experiment.identity(job.found),
         "key": experiment.key,
         "protocol": PROTOCOL,
-        # A weights file is told by its fingerprint; its path is a matter of one machine.
-        "config": asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name},
+        # A weights file and a folder are told by their fingerprints; their paths are a matter of one machine.
+        "config": asdict(experiment)
+        | {"backbone_weights": Path(experiment.backbone_weights).name, "dataset": _named(experiment)},
         "metrics": metrics.from_probabilities(arrays, counts, experiment.label_smoothing)
         | {"stage1_val_accuracy": _kept(done["stage1"].curves)},
         "curves": {stage: progress.curves for stage, progress in done.items()},
         "steps": {stage: progress.steps for stage, progress in done.items()},
         "timing_sec": dict(timing),
         "confusion_matrix": metrics.confusion_matrix(
-            np.repeat(np.arange(10), counts["test"]), arrays["test_plain"].argmax(1)
+            np.repeat(range(len(classes)), counts["test"]), arrays["test_plain"].argmax(1), len(classes)
         ).tolist(),
         "environment": environment() | {"engine": job.engine},
         "fingerprints": dict(job.found),
@@ -230,9 +252,17 @@ def _record(
         "class_counts": counts,
         "diagnosis": done["stage2"].watched if "stage2" in done else [],
     }
+    if experiment.folder:
+        train = np.bincount(work.images.train.labels, minlength=len(classes)).tolist()
+        content["data"] = {"classes": classes, "train": train, "divided": work.images.division}
     # What has no second stage is no shorter in a sweep: it is the table's baseline.
     kept = store.screening(arrays, counts) if job.screening and experiment.epochs_run else arrays
     return store.write(content, kept, job.records)
+
+
+def _named(experiment: Experiment) -> str:
+    """The dataset as a record names it: a folder without the path to it."""
+    return f"{FOLDER}{experiment.folder.absolute().name}" if experiment.folder else experiment.dataset
 
 
 def _kept(curves: Mapping[str, list[float]]) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.data.sources import CLASSES
+from helpers.data.sources import class_names
 from helpers.figures import style
 from helpers.figures.style import PALETTE, WIDTH, Array, Figure, dataset_note, styled
 from helpers.text import percent
@@ -19,14 +19,15 @@ ERRORS = 18
 def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
     """The first images of each class, a row a class: as many as the rarest class has, at most ten.
 
-    `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` 'cifar10' or 'miniature'.
+    `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` as in an Experiment.
     """
     classes, counts = np.unique(labels, return_counts=True)
     columns = min(10, counts.min())
     picks = np.stack([np.flatnonzero(labels == label)[:columns] for label in classes])
     figure, axes = style.panel(0.6 + 0.8 * WIDTH * len(classes) / columns)
     _, y = style.image_grid(axes, images[picks])
-    names = [CLASSES[dataset][label] for label in classes]
+    every = class_names(dataset)
+    names = [every[label] for label in classes]
     axes.set_yticks(y, names)
     title = f"{len(classes)} classes in {images.shape[1]} by {images.shape[2]} pixels"
     described = f"{columns} images of each class: {', '.join(names)}"
@@ -69,7 +70,7 @@ def network_view(images: Array, resized: Array, dataset: str) -> Figure:
 @styled
 def split_balance(labels: Mapping[str, Array], dataset: str) -> Figure:
     """How many images of each class every split has. `labels`: split to int labels (n,)."""
-    names = CLASSES[dataset]
+    names = class_names(dataset)
     counts = {split: np.bincount(values, minlength=len(names)) for split, values in labels.items()}
     figure, axes = style.panel(3.8)
     start = np.zeros(len(names), int)
@@ -97,10 +98,14 @@ def split_balance(labels: Mapping[str, Array], dataset: str) -> Figure:
 def confident_errors(images: Array, labels: Array, probabilities: Array, dataset: str) -> Figure:
     """The errors that a network is surest of: each image, what it was taken for and how surely, its label.
 
-    `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, 10), of the same
+    `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, classes), of the same
     images in the same order. Raises ValueError where there is no error.
     """
-    predicted, confidence, names = probabilities.argmax(axis=1), probabilities.max(axis=1), CLASSES[dataset]
+    predicted, confidence, names = (
+        probabilities.argmax(axis=1),
+        probabilities.max(axis=1),
+        class_names(dataset),
+    )
     wrong = np.flatnonzero(predicted != labels)
     if not len(wrong):
         raise ValueError(f"all {len(labels)} images are right: there is no error to show")

@@ -16,7 +16,6 @@ from matplotlib.ticker import LogLocator
 from helpers.analysis import intervals, metrics
 from helpers.analysis.groups import best_rate, paired
 from helpers.analysis.intervals import describe_difference
-from helpers.data.sources import CLASSES
 from helpers.figures import style
 from helpers.figures.style import GREY, PALETTE, WIDTH, Array, Figure, cautions, columns, styled
 from helpers.records import published
@@ -51,7 +50,7 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     first, run = next(iter(runs.items()))
     share = np.array([each.value for each in metrics.class_accuracy(run.matrix())])
     order = np.argsort(share)
-    names = [CLASSES[run.dataset][c] for c in order]
+    names = [run.classes[c] for c in order]
     figure, axes = style.panel(4.2)
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
         rows = metrics.class_accuracy(runs[label].matrix())
@@ -80,7 +79,7 @@ def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any
 @styled
 def confusion(run: Run) -> Figure:
     """The confusion matrix in images; only the errors, off the diagonal, are coloured."""
-    matrix, names = run.matrix(), CLASSES[run.dataset]
+    matrix, names = run.matrix(), run.classes
     errors = matrix * ~np.eye(len(names), dtype=bool)
     figure, axes = _heatmap(matrix, errors, names, fmt="d", cmap="Blues")
     for place in range(len(names)):
@@ -98,7 +97,7 @@ def confusion(run: Run) -> Figure:
 @styled
 def largest_confusions(run: Run) -> Figure:
     """The ten largest flows from a true class to the one that it was taken for, in test images."""
-    matrix, names = run.matrix(), CLASSES[run.dataset]
+    matrix, names = run.matrix(), run.classes
     errors, flows = int(matrix.sum() - matrix.trace()), metrics.largest_flows(matrix, names, most=10)
     figure, axes = style.panel(1.2 + 0.27 * max(1, len(flows)))
     pair = metrics.confused_pairs(matrix, names)[0]
@@ -124,7 +123,7 @@ def largest_confusions(run: Run) -> Figure:
 def confusion_difference(runs: Mapping[str, Run]) -> Figure:
     """The second run's confusion matrix minus the first's, in images."""
     (first, before), (second, after) = _two_runs(runs)
-    note, names = cautions(runs), CLASSES[after.dataset]
+    note, names = cautions(runs), after.classes
     change = after.matrix() - before.matrix()
     if change.sum(axis=1).any():
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
@@ -187,12 +186,12 @@ def error_intervals(
 
     `runs`: name to its runs, one a seed; `published`: name to accuracy in 0 to 1, for names that have one.
     The axis is logarithmic, so that tenths of a point show beside a failure. Raises ValueError where
-    published figures would stand beside runs on the miniature.
+    published figures would stand beside runs on other images than the study's.
     """
     note = cautions({f"{name} ({run.name})": run for name, group in runs.items() for run in group})
-    if published and any(run.dataset == "miniature" for group in runs.values() for run in group):
+    if published and not all(run.is_study_data for group in runs.values() for run in group):
         raise ValueError(
-            "the published figures are CIFAR-10's and do not compare with the miniature: leave them out"
+            "the published figures are CIFAR-10's and do not compare with other images': leave them out"
         )
     figure, axes = style.panel(1.5 + 0.6 * len(runs))
     labels, below = {}, {}
@@ -299,7 +298,7 @@ def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", 
     two names and views ('plain', 'tta').
     """
     (first, before), (second, after) = _two_runs(runs)
-    note, names, labels = cautions(runs), CLASSES[after.dataset], after.labels("test")
+    note, names, labels = cautions(runs), after.classes, after.labels("test")
     if not np.array_equal(labels, before.labels("test")):
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
     old, new = before.correct("test", views[0]), after.correct("test", views[1])

@@ -22,6 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter
 
+from helpers.data import sources
+from helpers.experiment import is_study_data
 from helpers.records.run import Run, caution
 
 Array = np.ndarray[Any, Any]
@@ -30,13 +32,15 @@ EPOCHS = "epoch (passes over the training images)"
 
 def dataset_note(dataset: str) -> str:
     """What a figure of images must say of their data set; empty for CIFAR-10."""
-    return "Miniature: drawn images, not CIFAR-10" if dataset == "miniature" else ""
+    if dataset == "miniature":
+        return "Miniature: drawn images, not CIFAR-10"
+    return "" if is_study_data(dataset) else sources.described(dataset)
 
 
 def cautions(runs: Mapping[str, Run]) -> str:
-    """What a reader must know of the runs; refuses to set the miniature's numbers beside CIFAR-10's."""
+    """What a reader must know of the runs; refuses to set numbers of different images side by side."""
     datasets = sorted({run.dataset for run in runs.values()})
-    if len(datasets) > 1:
+    if len({run.images for run in runs.values()}) > 1:
         raise ValueError(
             f"{', '.join(runs)} are runs on {' and '.join(datasets)}, whose numbers do not compare: "
             "draw a figure for each data set"

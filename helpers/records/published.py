@@ -9,12 +9,14 @@ from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
 from helpers.paths import RESULTS
-from helpers.records.run import CLASSES, Run, refused
+from helpers.records.run import Run, refused
 
 PUBLISHED_LOGS = RESULTS / "published"
 """The folder of the original study's five published logs."""
 
 
+CLASSES = 10
+"""Of CIFAR-10, which the logs are of."""
 CORRECT = "Correct the file, or move it to another folder"
 _NUMBER = {"type": "number"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.data import sources
 from helpers.errors import UserError
-from helpers.experiment import Experiment
+from helpers.experiment import FOLDER, STUDY_DATA, Experiment, is_study_data
 
 PUBLISHED_SPLIT = {"train": 45000, "val": 5000, "test": 10000}
 """Images of each split in the original study; its logs do not say."""
 
 VIEWS = ("plain", "flipped")
-CLASSES = 10
+UNEQUAL = 1.5
+"""A person's own classes are called unequal where the largest has more than this many times the smallest."""
 
 
 class RecordError(UserError):
@@ -132,6 +134,8 @@ class Run:
     """Split to images of each class."""
     diagnosis: list[Diagnosis] = field(default_factory=list)
     """What was measured before stage 2 and after each of its epochs; empty unless asked for."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Of a person's own images: names of their classes, training images of each, how they were divided."""
 
     @property
     def is_published_log(self) -> bool:
@@ -145,8 +149,28 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        """cifar10 or miniature; the published logs are of cifar10."""
-        return self.config.get("dataset", "cifar10")
+        """cifar10, miniature, or folder:NAME without the path; the published logs are of cifar10."""
+        return self.config.get("dataset", STUDY_DATA)
+
+    @property
+    def is_study_data(self) -> bool:
+        """Whether its numbers may be set beside the original study's."""
+        return is_study_data(self.dataset)
+
+    @property
+    def images(self) -> str:
+        """What tells its images from others: the dataset; a folder's contents, as its name may change."""
+        return self.fingerprints["data"] if self.dataset.startswith(FOLDER) else self.dataset
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels."""
+        return tuple(self.data["classes"]) if self.data else sources.CLASSES[self.dataset]
+
+    @property
+    def has_unequal_classes(self) -> bool:
+        """Whether accuracy says more of some classes than of others; of a person's own images alone."""
+        return bool(self.data) and max(self.data["train"]) > UNEQUAL * min(self.data["train"])
 
     @property
     def learning_rate(self) -> float | None:
@@ -251,7 +275,10 @@ class Run:
         return self.environment.get("accelerator", "")
 
     def matrix(self) -> NDArray[np.int64]:
-        """The confusion matrix (10, 10) in test images. Raises RecordError for a log that holds none."""
+        """The confusion matrix (classes, classes) in test images.
+
+        Raises RecordError for a log that holds none.
+        """
         if self.confusion_matrix is None:
             raise RecordError(f"{self.path}: holds no confusion matrix: run it again, or choose another")
         return np.asarray(self.confusion_matrix)
@@ -264,10 +291,11 @@ class Run:
         """True classes (n,) of 'val' or 'test', in the order of the stored rows: 0 ... 0, 1 ... 1, ..."""
         if self.is_published_log:
             raise RecordError(f"{self.path}: a log of the original study holds no single predictions")
-        return np.repeat(np.arange(CLASSES), self.class_counts[split])
+        counts = self.class_counts[split]
+        return np.repeat(np.arange(len(counts)), counts)
 
     def probabilities(self, split: str, view: str = "plain") -> NDArray[np.float32]:
-        """Softmax outputs (n, 10) in class order; view 'plain', 'flipped', or 'tta', the mean of the two.
+        """Softmax outputs (n, classes) in class order; view 'plain', 'flipped', or 'tta', their mean.
 
         Raises RecordError for a published log and for a screening record, which hold none.
         """
@@ -305,4 +333,9 @@ def caution(run: Run) -> str:
     """What a reader must know before believing a run's numbers; empty for full CIFAR-10."""
     if run.dataset == "miniature":
         return "Miniature: drawn images, whose numbers say nothing about CIFAR-10"
-    return "" if run.scale == "full" else f"{run.scale.capitalize()} scale: a part of the images and epochs"
+    part = "" if run.scale == "full" else f"{run.scale.capitalize()} scale: a part of the images and epochs"
+    if run.is_study_data:
+        return part
+    own = sources.described(run.dataset)
+    drawn = " with the miniature's backbone" if run.config["backbone_weights"] == "miniature" else ""
+    return f"{own[:1].upper()}{own[1:]}{drawn}, of which the study says nothing{'. ' if part else ''}{part}"

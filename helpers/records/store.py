@@ -21,7 +21,7 @@ from helpers import files
 from helpers.experiment import Experiment
 from helpers.paths import DEFAULT_BACKEND
 from helpers.records.published import read_log
-from helpers.records.run import CLASSES, VIEWS, Diagnosis, RecordError, Run, refused
+from helpers.records.run import VIEWS, Diagnosis, RecordError, Run, refused
 
 FORMAT = 1
 """Version of the record's layout; a record of another version is refused."""
@@ -38,12 +38,12 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def compact(probabilities: NDArray[Any]) -> NDArray[np.float16]:
-    """Softmax outputs (n, 10) as a record keeps them: float16, all but the largest value in fewer bits.
+    """Softmax outputs (n, classes) as a record keeps them: float16, all but the largest value in fewer bits.
 
-    15,000 images in two views take 550 KB as compressed float16, and at most 460 KB with the last 4 bits
-    rounded away. The largest value of a row keeps float16's relative error of 2**-11 and stays the largest:
-    the predicted class is that of the float16 values. The others' error is at most 2**-7 (2**-6 where
-    rounding up would reach the largest) down to 6e-5, below which float16 itself is coarser.
+    15,000 images of ten classes in two views take 550 KB as compressed float16, and at most 460 KB with the
+    last 4 bits rounded away. The largest value of a row keeps float16's relative error of 2**-11 and stays
+    the largest: the predicted class is that of the float16 values. The others' error is at most 2**-7 (2**-6
+    where rounding up would reach the largest) down to 6e-5, below which float16 itself is coarser.
     Applying it twice changes nothing: metrics computed from its result can be recomputed exactly.
     """
     half = np.asarray(probabilities).astype(np.float16)
@@ -60,16 +60,17 @@ def compact(probabilities: NDArray[Any]) -> NDArray[np.float16]:
 def screening(arrays: Arrays, class_counts: Mapping[str, list[int]]) -> dict[str, NDArray[Any]]:
     """The arrays of a screening record: of each view, and of their mean, classes and true probabilities.
 
-    Takes {'val_plain', 'val_flipped', 'test_plain', 'test_flipped'}, each (n, 10) in class order, and gives
-    `<split>_<view>_predicted` (n,) uint8 and `<split>_<view>_true` (n,) float16.
+    Takes {'val_plain', 'val_flipped', 'test_plain', 'test_flipped'}, each (n, classes) in class order. Gives,
+    (n,) each, `<split>_<view>_predicted` in uint8 (uint16 of over 256 classes) and `<split>_<view>_true` in
+    float16.
     """
     small: dict[str, NDArray[Any]] = {}
     for split, counts in class_counts.items():
-        labels = np.repeat(np.arange(CLASSES), counts)
+        labels, smallest = np.repeat(np.arange(len(counts)), counts), np.min_scalar_type(len(counts) - 1)
         views = {view: np.asarray(arrays[f"{split}_{view}"], np.float32) for view in VIEWS}
         views["tta"] = np.mean(list(views.values()), axis=0)
         for view, values in views.items():
-            small[f"{split}_{view}_predicted"] = values.argmax(axis=1).astype(np.uint8)
+            small[f"{split}_{view}_predicted"] = values.argmax(axis=1).astype(smallest)
             small[f"{split}_{view}_true"] = values[np.arange(len(labels)), labels].astype(np.float16)
     return small
 
@@ -77,7 +78,7 @@ def screening(arrays: Arrays, class_counts: Mapping[str, list[int]]) -> dict[str
 def write(content: Mapping[str, Any], arrays: Arrays, folder: Path | str) -> Run:
     """Write a record into `folder` (made if missing) and read it back; a record of the same name is replaced.
 
-    `content` holds every name in REQUIRED. `arrays` holds `<split>_<view>`, each (n, 10) with n the
+    `content` holds every name in REQUIRED. `arrays` holds `<split>_<view>`, each (n, classes) with n the
     sum of the split's class_counts, rows in class order; or what `screening` makes of them.
     Raises RecordError where something is missing or the rows do not fit the counts.
     """
@@ -129,7 +130,8 @@ def read(path: Path | str) -> Run:
     if found != content["npz_sha256"]:
         raise refused(path, f"{path.stem}.npz is not the file that was written with it")
     diagnosis = [Diagnosis.of(measured) for measured in content.get("diagnosis", [])]
-    return Run(path=path, format=FORMAT, diagnosis=diagnosis, **{name: content[name] for name in REQUIRED})
+    held = {name: content[name] for name in REQUIRED}
+    return Run(path=path, format=FORMAT, diagnosis=diagnosis, data=content.get("data", {}), **held)
 
 
 def paths(folder: Path | str, below: bool = False) -> list[Path]:

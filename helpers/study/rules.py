@@ -186,7 +186,7 @@ def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
     """C13."""
     group = groups["headline"]
     loss = fmean(run.val_loss for run in group)
-    floor = metrics.smoothing_floor(group[0].experiment.label_smoothing)
+    floor = metrics.smoothing_floor(group[0].experiment.label_smoothing, len(group[0].classes))
     likelihood = fmean(
         metrics.negative_log_likelihood(run.probabilities("val"), run.labels("val")) for run in group
     )

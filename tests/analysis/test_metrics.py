@@ -124,7 +124,7 @@ def test_only_the_same_images_can_be_paired() -> None:
 
 
 def test_confusion_matrix_has_true_rows_and_all_classes() -> None:
-    matrix = metrics.confusion_matrix([0, 0, 3], [0, 5, 3])
+    matrix = metrics.confusion_matrix([0, 0, 3], [0, 5, 3], 10)
     assert matrix.shape == (10, 10)
     assert (matrix[0, 0], matrix[0, 5], matrix[3, 3]) == (1, 1, 1)
 
@@ -216,7 +216,9 @@ def test_the_floor_of_the_smoothed_loss_is_the_one_that_the_facts_state() -> Non
     assert metrics.smoothing_floor(0, 10) == 0
     label = np.full((1, 10), 0.005)
     label[0, 0] = 0.955
-    assert metrics.smoothed_cross_entropy(label, [0], 0.05) == pytest.approx(metrics.smoothing_floor(0.05))
+    assert metrics.smoothed_cross_entropy(label, [0], 0.05) == pytest.approx(
+        metrics.smoothing_floor(0.05, 10)
+    )
 
 
 # ---------------------------------------------------------------------------- records
@@ -246,3 +248,11 @@ def test_a_kept_channel_is_measured_by_its_own_variance() -> None:
     features = np.array([[0.0, 0.0, 1.0], [2.0, 0.02, 1.0]])  # variances 1, 1e-4, 0
     assert batchnorm.count_kept_channels(features, np.array([1.0, 1e-4, 0.0])) == 2
     assert batchnorm.count_kept_channels(features, np.array([1e3, 1e-4, 0.0])) == 1
+
+
+def test_balanced_accuracy_counts_each_class_alike() -> None:
+    unequal = metrics.balanced_accuracy([[90, 10], [5, 5]])
+    assert unequal.value == pytest.approx((0.9 + 0.5) / 2)
+    assert unequal.n == 36, "two classes of 100 and 10 images tell as much as two of 18"
+    equal = metrics.balanced_accuracy([[8, 2], [5, 5]])
+    assert equal == metrics.proportion(13 / 20, 20)

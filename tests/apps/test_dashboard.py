@@ -52,7 +52,7 @@ def record(folder: Path, skill: float, per_class: int = 12, screening: bool = Fa
     counts = {"val": [per_class] * 10, "test": [per_class] * 10}
     curve = {"accuracy": [0.5, 0.6], "loss": [1.0, 0.9], "val_accuracy": [0.4, 0.7], "val_loss": [1.1, 0.8]}
     stages = ("stage1", "stage2") if experiment.epochs_run else ("stage1",)
-    matrix = metrics.confusion_matrix(labels, arrays["test_plain"].argmax(axis=1))
+    matrix = metrics.confusion_matrix(labels, arrays["test_plain"].argmax(axis=1), 10)
     content: dict[str, Any] = {
         "name": experiment.slug,
         "id": experiment.key,

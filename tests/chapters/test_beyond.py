@@ -62,11 +62,13 @@ def test_a_loss_and_what_validation_finds_otherwise_are_named(make_run: Make) ->
         "frozen network": record(make_run, LADDER["frozen network"], 0.9, val=0.8),
         "the study's fine-tune": record(make_run, LADDER["the study's fine-tune"], 0.8, val=0.9),
     }
-    ch = Beyond(Runs(rungs), Runs(), Runs(), Runs(), {}, None, None, made.published_log())
+    ch = Beyond(Runs(rungs), Runs(), Runs(), Runs(), {}, None, None, made.published_log(), "cifar10")
     assert ch.found("gains", "loses", "neither") == {"loses": ["the study's fine-tune"]}
     assert ch.found_otherwise == ["the study's fine-tune"] and not ch.reaches_depth
     same = Runs(dict(zip(rungs, [ch.start, ch.start], strict=True)))
-    assert not Beyond(same, Runs(), Runs(), Runs(), {}, None, None, made.published_log()).found_otherwise
+    assert not Beyond(
+        same, Runs(), Runs(), Runs(), {}, None, None, made.published_log(), "cifar10"
+    ).found_otherwise
 
 
 def test_plain_keras_and_the_studys_log_stand_beside_published_runs_alone(
@@ -167,7 +169,7 @@ def test_images_come_in_the_order_of_the_records_rows(
         name: record(make_run, experiments.for_notebook(each, dataset="miniature", scale="smoke"))
         for name, each in list(LADDER.items())[:3]
     }
-    ch = Beyond(Runs(rungs), Runs(), Runs(), Runs(), {}, None, None, made.published_log())
+    ch = Beyond(Runs(rungs), Runs(), Runs(), Runs(), {}, None, None, made.published_log(), "miniature")
     assert ch.answers is not None
     drawn = beyond.sources.load(ch.top.experiment).test
     first = np.flatnonzero(drawn.labels == 0)

@@ -99,7 +99,7 @@ def test_losses_are_followed_from_the_epoch_that_is_kept(make_run: Make, make: M
 
 def test_the_floor_is_that_of_the_smoothing(make: Make) -> None:
     chapter = load()
-    assert chapter.floor == metrics.smoothing_floor(0.05)
+    assert chapter.floor == metrics.smoothing_floor(0.05, 10)
     answers = chapter.tuned.probabilities("val"), chapter.tuned.labels("val")
     assert chapter.plain_loss == metrics.negative_log_likelihood(*answers)
     make(0.92, experiments.HEADLINE.replace(label_smoothing=0.0))

@@ -108,7 +108,7 @@ def test_the_split_of_the_real_images_is_the_seeds(monkeypatch: pytest.MonkeyPat
         picked.append(real(labels))
         return picked[-1]
 
-    monkeypatch.setattr(split, "split_indices", noted)
+    monkeypatch.setattr(sources, "split_indices", noted)
     images = sources.load(Experiment(), REAL)
     ((train, val),) = picked
     assert sha256(val) == "bfa7941b2b58be948646aa5ea1dac95b1528de5d53f980e35b99c00da88b5c05"

@@ -62,23 +62,23 @@ def as_keras_did(image: np.ndarray, degrees: float, shift: np.ndarray, zoom: np.
 
 
 def test_no_augmentation_is_the_image_itself() -> None:
-    seen = augment.draw("none", 3, N).images(IMAGES, ROWS)
+    seen = augment.draw("none", 3, N, side=SIDE).images(IMAGES, ROWS)
     assert seen.dtype == np.float32
     np.testing.assert_array_equal(seen, IMAGES)
 
 
 def test_a_flip_is_exact() -> None:
     mirrored = IMAGES[:, :, ::-1]
-    np.testing.assert_array_equal(augment.flipped(N).images(IMAGES, ROWS), mirrored)
-    np.testing.assert_array_equal(augment.draw("flip", 0, N).images(IMAGES, ROWS), IMAGES)
-    np.testing.assert_array_equal(augment.draw("flip", 1, N).images(IMAGES, ROWS), mirrored)
+    np.testing.assert_array_equal(augment.flipped(N, SIDE).images(IMAGES, ROWS), mirrored)
+    np.testing.assert_array_equal(augment.draw("flip", 0, N, side=SIDE).images(IMAGES, ROWS), IMAGES)
+    np.testing.assert_array_equal(augment.draw("flip", 1, N, side=SIDE).images(IMAGES, ROWS), mirrored)
 
 
 def test_a_crop_is_plain_then_mirrored_then_shifted_by_whole_pixels() -> None:
     for number in (0, 1):
-        flip = augment.draw("flip", number, N).images(IMAGES, ROWS)
-        np.testing.assert_array_equal(augment.draw("crop", number, N).images(IMAGES, ROWS), flip)
-    view = augment.draw("crop", 2, N)
+        flip = augment.draw("flip", number, N, side=SIDE).images(IMAGES, ROWS)
+        np.testing.assert_array_equal(augment.draw("crop", number, N, side=SIDE).images(IMAGES, ROWS), flip)
+    view = augment.draw("crop", 2, N, side=SIDE)
     maps = matrices(view)
     mirrored = maps[:, 0, 0] < 0
     shift = maps[:, :2, 2] - np.outer(mirrored, [SIDE - 1, 0])
@@ -99,7 +99,7 @@ def test_the_map_without_a_motion_is_the_image_itself_through_the_warp_too() -> 
 
 
 def test_the_standard_views_are_the_seeds() -> None:
-    view = augment.draw("standard", 0, N)
+    view = augment.draw("standard", 0, N, side=SIDE)
     found = settings(view)
     seen = view.images(IMAGES, ROWS)
     for i in range(N):
@@ -109,7 +109,7 @@ def test_the_standard_views_are_the_seeds() -> None:
 
 
 def test_the_standard_views_keep_to_the_seeds_ranges_and_fill_them() -> None:
-    found = settings(augment.draw("standard", 1, 4000))
+    found = settings(augment.draw("standard", 1, 4000, side=SIDE))
     for name, low, high in [("degrees", -20, 20), ("shift", -0.1, 0.1), ("zoom", 0.85, 1.15)]:
         width, values = high - low, found[name].reshape(4000, -1)
         assert (values > low - 1e-4 * width).all() and (values < high + 1e-4 * width).all(), name
@@ -122,7 +122,7 @@ def test_the_standard_views_keep_to_the_seeds_ranges_and_fill_them() -> None:
 
 
 def test_a_view_stays_within_the_range_of_pixels() -> None:
-    seen = augment.draw("standard+mixup", 0, N).images(IMAGES, ROWS)
+    seen = augment.draw("standard+mixup", 0, N, side=SIDE).images(IMAGES, ROWS)
     assert seen.shape == IMAGES.shape and seen.dtype == np.float32
     assert IMAGES.min() - 1e-3 <= seen.min() and seen.max() <= IMAGES.max() + 1e-3
 
@@ -133,15 +133,15 @@ def test_a_view_stays_within_the_range_of_pixels() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_view_is_the_same_whenever_it_is_drawn(kind: str) -> None:
     np.random.seed(1)  # noqa: NPY002 (the global state must not matter)
-    first = augment.draw(kind, 2, N)
+    first = augment.draw(kind, 2, N, side=SIDE)
     np.random.seed(2)  # noqa: NPY002
-    again = augment.draw(kind, 2, N)
+    again = augment.draw(kind, 2, N, side=SIDE)
     np.testing.assert_array_equal(first.images(IMAGES, ROWS), again.images(IMAGES, ROWS))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_images_map_does_not_depend_on_how_many_are_drawn(kind: str) -> None:
-    few, many = augment.draw(kind, 1, 10), augment.draw(kind, 1, 20)
+    few, many = augment.draw(kind, 1, 10, side=SIDE), augment.draw(kind, 1, 20, side=SIDE)
     np.testing.assert_array_equal(few.matrices, many.matrices[:10])
     if "mixup" not in kind:  # whose partners are drawn from all
         np.testing.assert_array_equal(
@@ -151,7 +151,7 @@ def test_an_images_map_does_not_depend_on_how_many_are_drawn(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_does_not_depend_on_the_batch_it_is_in(kind: str) -> None:
-    view = augment.draw(kind, 1, N)
+    view = augment.draw(kind, 1, N, side=SIDE)
     picked = np.array([40, 3, 3, 17])
     np.testing.assert_allclose(
         view.images(IMAGES, picked), view.images(IMAGES, ROWS)[picked], rtol=0, atol=1e-4
@@ -159,7 +159,7 @@ def test_an_image_does_not_depend_on_the_batch_it_is_in(kind: str) -> None:
 
 
 def test_views_differ_by_number() -> None:
-    views = [augment.draw("standard", number, N).matrices for number in range(4)]
+    views = [augment.draw("standard", number, N, side=SIDE).matrices for number in range(4)]
     assert all((views[a] != views[b]).any(axis=1).all() for a in range(4) for b in range(a))
 
 
@@ -167,7 +167,7 @@ def test_views_differ_by_number() -> None:
 
 
 def test_mixup_mixes_images_and_targets_alike() -> None:
-    view, plain = augment.draw("standard+mixup", 0, N), augment.draw("standard", 0, N)
+    view, plain = augment.draw("standard+mixup", 0, N, side=SIDE), augment.draw("standard", 0, N, side=SIDE)
     assert view.partners is not None and view.share is not None
     np.testing.assert_array_equal(view.matrices, plain.matrices)
     moved, labels = plain.images(IMAGES, ROWS), np.eye(10, dtype=np.float32)[ROWS % 10]
@@ -184,12 +184,12 @@ def test_mixup_mixes_images_and_targets_alike() -> None:
 def test_only_mixup_mixes_targets() -> None:
     labels = np.eye(10, dtype=np.float32)[ROWS % 10]
     for kind in ("none", "flip", "standard"):
-        np.testing.assert_array_equal(augment.draw(kind, 0, N).targets(labels), labels)
+        np.testing.assert_array_equal(augment.draw(kind, 0, N, side=SIDE).targets(labels), labels)
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 0.2, 1.0, 10.0])
 def test_an_image_has_the_larger_share_of_its_mixture(alpha: float) -> None:
-    share = augment.draw("standard+mixup", 0, 5000, mixup_alpha=alpha).share
+    share = augment.draw("standard+mixup", 0, 5000, mixup_alpha=alpha, side=SIDE).share
     assert share is not None and share.dtype == np.float32
     assert (share >= 0.5).all() and (share <= 1).all()
     # max(b, 1 - b) of b from Beta(alpha, alpha) has the mean 1/2 + E|b - 1/2|, by simulation elsewhere.

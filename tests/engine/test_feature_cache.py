@@ -57,7 +57,7 @@ class Counted(augment.View):
 
 
 def view(n: int, number: int = 0) -> ViewSpec:
-    drawn = augment.draw("standard", number, n)
+    drawn = augment.draw("standard", number, n, 32)
     return ViewSpec(f"train-standard-{number}", noise(n), Counted(drawn.matrices))
 
 

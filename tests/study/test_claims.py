@@ -206,7 +206,7 @@ def test_c11_compares_batches(make_run: Make) -> None:
 def test_c13_computes_floor_and_likelihood(make_run: Make) -> None:
     run = make_run(0.95)
     found = verdict.judge(CLAIM["C13"], [run])
-    assert f"floor {metrics.smoothing_floor(0.05):.3f}" in found.measured
+    assert f"floor {metrics.smoothing_floor(0.05, 10):.3f}" in found.measured
     assert f"val loss {run.val_loss:.3f}" in found.measured
     assert found.outcome == "reproduced"
     assert outcome("C13", make_run(0.60)) == "partly"

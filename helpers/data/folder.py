@@ -1,0 +1,352 @@
+"""A person's own images: a folder for each class, or train, val and test folders of such.
+
+    files ──► checked: a class each, no picture twice ──► divided ──► read once, at one size, into the cache
+
+What the pictures are decides everything: not where they lie, and not what their files are called. So a folder
+that was moved, or whose files were renamed, gives the same fingerprint and finds the same records.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import os
+import shutil
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from helpers import files, paths
+from helpers.data import pictures
+from helpers.data.split import DataError
+from helpers.progress import bar
+
+MOST_CLASSES = 1000
+SPLIT_SEED = 42
+"""Of the division into training, validation and test pictures: the original study's own."""
+HELD_OUT = 0.15
+"""Share of each class that is kept for validation, and as much again for the test; at least one picture."""
+READING = "folder-1"
+"""Part of every fingerprint; changed whenever the same files would give other pixels or another division."""
+SPLITS = ("train", "val", "test")
+NAMES_OF_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Folders that hold a part of the pictures, where one of them is called train."""
+PASSED_OVER = ("Thumbs.db", "desktop.ini")
+"""Files that a system leaves in folders of pictures; those whose name begins with a dot are others."""
+SHOWN = 10
+"""Files that an error names, at most."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file, the split and the class that it is in, and the SHA-256 of its content."""
+
+    path: Path
+    split: str
+    label: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The pictures of a folder, those of each split in the order in which a smaller scale takes the first."""
+
+    root: Path
+    classes: tuple[str, ...]
+    """The names of the class folders, in alphabetical order."""
+    pictures: tuple[Picture, ...]
+    copies: tuple[tuple[Path, Path], ...]
+    """A file that is left out, and the file of the same class that it is a copy of."""
+    is_divided: bool
+    """Whether it holds train, val and test folders, all three."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the contents: the pictures, their classes and how they are divided; 16 digits."""
+        lines = sorted(f"{each.split}/{self.classes[each.label]}/{each.digest}" for each in self.pictures)
+        text = "\n".join([READING, *lines])
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def labels(self, split: str) -> np.ndarray:
+        """The classes of a split's pictures, int64 (n,)."""
+        return np.array([each.label for each in self.pictures if each.split == split], np.int64)
+
+    @property
+    def division(self) -> str:
+        """How the pictures were divided, in words."""
+        return "as its folders say" if self.is_divided else f"by class, with seed {SPLIT_SEED}"
+
+
+# ---------------------------------------------------------------------------- what the folder holds
+
+
+def scan(root: Path) -> Folder:
+    """What a folder of pictures holds; no picture is opened, but every file is read once for its SHA-256.
+
+    Raises DataError, which names what is wrong: no folder, fewer than 2 or more than 1,000 classes, a class
+    without a picture, folders within a class, the same picture in two classes or in two splits.
+    """
+    root = root.expanduser().absolute()
+    found = []
+    for (split, name), folder in _class_folders(root).items():
+        inside = _listed(folder)
+        if deeper := [path for path in inside if path.is_dir()]:
+            raise DataError(
+                f"{folder} is taken for a class and holds the folder {deeper[0].name}: give the folder whose "
+                "folders are the classes (or train, val and test folders of such)"
+            )
+        if not inside:
+            raise DataError(f"{folder} holds no picture: add some, or remove the folder of this class")
+        found += [(split, name, path, *_stamp(path)) for path in inside]
+    return _checked(root, tuple(found))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return state.st_size, state.st_mtime_ns
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read ({error.strerror}): allow it, or move it elsewhere")
+
+
+def _class_folders(root: Path) -> dict[tuple[str, str], Path]:
+    """(split, class) to its folder, in order; the split is empty where the folder is not divided."""
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder: a data set folder:PATH is one that holds a folder a class")
+    within = {path.name: path for path in _listed(root) if path.is_dir()}
+    parts = {"": root}
+    if "train" in within:
+        if strange := [name for name in within if name not in NAMES_OF_SPLITS]:
+            raise DataError(
+                f"{root} holds train and, beside it, {', '.join(strange)}: leave train, val and test folders "
+                "alone in it, or a folder for each class"
+            )
+        parts = {NAMES_OF_SPLITS[name]: path for name, path in within.items()}
+    found = {
+        (split, path.name): path for split, part in parts.items() for path in _listed(part) if path.is_dir()
+    }
+    names = sorted({name for _, name in found})
+    if not 2 <= len(names) <= MOST_CLASSES:
+        few = "1 class alone" if len(names) == 1 else f"{len(names):,} classes"
+        raise DataError(
+            f"{root} holds {few} (folders with pictures): 2 to {MOST_CLASSES:,} are needed, a folder each"
+        )
+    for split, part in parts.items():
+        if missing := [name for name in names if (split, name) not in found]:
+            raise DataError(f"{part} has no folder for the class {missing[0]}, which others have: add it")
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, by name, but for what systems leave there."""
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return [path for path in inside if not path.name.startswith(".") and path.name not in PASSED_OVER]
+
+
+@functools.lru_cache(maxsize=4)
+def _checked(root: Path, found: tuple[tuple[str, str, Path, int, int], ...]) -> Folder:
+    """The folder of these files, given with their size and time of change: none is read again in vain."""
+    labels = {name: label for label, name in enumerate(sorted({name for _, name, *_ in found}))}
+    digests = _digests(root, [(path, size, changed) for _, _, path, size, changed in found])
+    every = [Picture(path, split, labels[name], digests[path]) for split, name, path, *_ in found]
+    first: dict[str, Picture] = {}
+    copies: list[tuple[Path, Path]] = []
+    clashes: list[tuple[Path, Path]] = []
+    for each in every:
+        other = first.setdefault(each.digest, each)
+        if other is each:
+            continue
+        alike = (other.split, other.label) == (each.split, each.label)
+        (copies if alike else clashes).append((each.path, other.path))
+    if clashes:
+        pairs = _some(f"{one.relative_to(root)} and {two.relative_to(root)}" for one, two in clashes)
+        raise DataError(
+            f"{root} holds the same picture in two classes, or in two of train, val and test: {pairs}. Such "
+            "a test would say nothing: keep one of each"
+        )
+    divided = _divided(list(first.values()), tuple(labels), root)
+    whole = {split for split, *_ in found} >= set(SPLITS)
+    return Folder(root, tuple(labels), tuple(divided), tuple(copies), whole)
+
+
+def _digests(root: Path, found: Sequence[tuple[Path, int, int]]) -> dict[Path, str]:
+    """The SHA-256 of each file's content, read again only where its size or time of change is another."""
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    store = paths.writable(paths.cache_folder() / "folders", "REPORT_CACHE") / f"{name}.json"
+    try:
+        known = json.loads(store.read_text())
+    except (OSError, ValueError):
+        known = {}
+    fresh, digests = {}, {}
+    for path, size, changed in found:
+        key = f"{path.relative_to(root)}|{size}|{changed}"
+        try:
+            fresh[key] = known.get(key) or hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        digests[path] = fresh[key]
+    if fresh != known:
+        files.write({store: json.dumps(fresh).encode()})
+    return digests
+
+
+def _some(names: Iterable[object]) -> str:
+    """The first names, and how many there are more."""
+    listed = list(map(str, names))
+    more = f" and {len(listed) - SHOWN:,} more" if len(listed) > SHOWN else ""
+    return f"{'; '.join(listed[:SHOWN])}{more}"
+
+
+# ---------------------------------------------------------------------------- how it is divided
+
+
+def _divided(every: Sequence[Picture], classes: Sequence[str], root: Path) -> list[Picture]:
+    """The pictures with their split, those that lack one held out of the training pictures by class.
+
+    Which are held out depends on the contents and on SPLIT_SEED alone. The first n pictures of each split
+    have the classes in their proportions, and all of them where there are no more than n.
+    """
+    given = {each.split for each in every}
+    wanted = [split for split in SPLITS[1:] if split not in given]
+    rng = np.random.default_rng(SPLIT_SEED)
+    by_class: list[list[Picture]] = [[] for _ in classes]
+    for each in sorted(every, key=lambda each: each.digest):
+        by_class[each.label].append(each)
+    placed = []
+    for name, unordered in zip(classes, by_class, strict=True):
+        own = [unordered[place] for place in rng.permutation(len(unordered))]
+        parts = {split: [each for each in own if (each.split or "train") == split] for split in SPLITS}
+        held, least = max(1, round(HELD_OUT * len(parts["train"]))), len(wanted) + 1
+        if len(parts["train"]) < least:
+            raise DataError(
+                f"{root}: the class {name} has {len(parts['train'])} pictures to train on and to hold out "
+                f"from, and needs {least} or more: add some, or remove its folder"
+            )
+        for split in wanted:
+            parts[split], parts["train"] = parts["train"][:held], parts["train"][held:]
+        for number, (split, part) in enumerate(parts.items()):
+            for rank, each in enumerate(part):
+                entry = dataclasses.replace(each, split=split)
+                placed.append((number, rank / len(part), rng.random(), entry))
+    return [each for *_, each in sorted(placed, key=lambda entry: entry[:3])]
+
+
+# ---------------------------------------------------------------------------- the pictures in the cache
+
+
+def images(folder: Folder, side: int) -> np.ndarray:
+    """All pictures of a folder, uint8 (n, side, side, 3) in its order, mapped from the cache, read-only.
+
+    They are read where the cache does not hold them as its checksum says. Raises DataError, which names them,
+    for files that are no pictures, and CacheError where they cannot be stored.
+    """
+    place = paths.writable(paths.cache_folder() / "folders" / folder.fingerprint, "REPORT_CACHE")
+    path, shape = place / f"{side}.npy", (len(folder.pictures), side, side, 3)
+    with filelock.FileLock(place / f"{side}.lock"):
+        if path not in _verified and not _is_sound(path, shape):
+            _store(folder, path, shape)
+        _verified.add(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+_verified: set[Path] = set()
+"""Files whose checksum this process has already borne out."""
+
+
+def _is_sound(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file of pictures is there and is what its checksum says."""
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        noted = json.loads(path.with_suffix(".json").read_text())["crc32"]
+    except (OSError, ValueError, EOFError, LookupError):
+        return False
+    return stored.shape == shape and stored.dtype == np.uint8 and _crc(stored) == noted
+
+
+def _crc(rows: np.ndarray) -> int:
+    value = 0
+    for row in rows:
+        value = zlib.crc32(row.data, value)
+    return value
+
+
+def _store(folder: Folder, path: Path, shape: tuple[int, ...]) -> None:
+    """Read every picture into one file, which is there once all of them are, and write down the division."""
+    needed, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
+    if needed > 0.95 * free:
+        raise paths.CacheError(
+            f"storing {needed / 1e9:.2f} GB of pictures in {path.parent}, where {free / 1e9:.2f} GB are "
+            "free, would fill the disk; free some, or set REPORT_CACHE to a larger disk"
+        )
+    beside = path.with_suffix(".unfinished")
+    rows = np.lib.format.open_memmap(beside, "w+", np.uint8, shape)
+    refused = []
+    with (
+        warnings.catch_warnings(record=True) as assumed,
+        bar(f"reading {folder.root.name} at {shape[1]} px", shape[0], "img") as shown,
+    ):
+        for place, each in enumerate(folder.pictures):
+            try:
+                rows[place] = pictures.read(each.path, shape[1])
+            except pictures.PictureError as error:
+                refused.append(error)
+            shown.update()
+    if refused:
+        beside.unlink()
+        raise DataError(f"{_some(refused)}. Mend these files or move them out of the folder")
+    rows.flush()
+    files.write(
+        {
+            path.with_suffix(".json"): json.dumps({"crc32": _crc(rows)}).encode(),
+            path.with_name("division.csv"): _division(folder),
+        }
+    )
+    os.replace(beside, path)
+    print(_summary(folder, path.with_name("division.csv"), [str(each.message) for each in assumed]))
+
+
+def _division(folder: Folder) -> bytes:
+    """Every file with its split and its class, or with the file that it is a copy of, as CSV."""
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(("file", "split", "class"))
+    for each in folder.pictures:
+        lines.writerow((each.path.relative_to(folder.root), each.split, folder.classes[each.label]))
+    for copy, original in folder.copies:
+        lines.writerow((copy.relative_to(folder.root), f"left out: {original.relative_to(folder.root)}", ""))
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _summary(folder: Folder, division: Path, assumed: Sequence[str]) -> str:
+    """What was read, in a few lines for the person whose pictures they are."""
+    sizes = Counter(each.split for each in folder.pictures)
+    counts = Counter(each.label for each in folder.pictures).values()
+    lines = [
+        f"{folder.root}: {len(folder.pictures):,} pictures of {len(folder.classes):,} classes, "
+        f"{min(counts):,} to {max(counts):,} each; divided {folder.division}: "
+        f"{', '.join(f'{sizes[split]:,} {split}' for split in SPLITS)} (see {division})"
+    ]
+    if folder.copies:
+        names = _some(copy.relative_to(folder.root) for copy, _ in folder.copies)
+        lines.append(f"left out as copies of others in their class: {names}")
+    if assumed:
+        lines.append(_some(assumed))
+    return "\n".join(lines)
