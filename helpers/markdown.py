@@ -106,6 +106,11 @@ def source(name: str) -> Markdown:
     return say(f"From `{place}`:\n\n```python\n{textwrap.dedent(lines)}\n```")
 
 
+def recipe() -> Markdown:
+    """The file recipe.py: what the report recommends, in plain Keras."""
+    return say(f"```python\n{(PACKAGE.parent / 'recipe.py').read_text(encoding='utf-8').strip()}\n```")
+
+
 def provenance(*runs: Run) -> Markdown:
     """Where the numbers of a notebook come from: scale, images, machine, versions, records.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers import paths
+from helpers import markdown, paths
 from helpers.chapters import verdict
 from helpers.experiment import Experiment, ExperimentError
 from helpers.publish import notebooks
@@ -11,13 +11,14 @@ from helpers.records import store
 COMPUTED = {
     "findings": "from the records: python -m helpers readme",
     "figure": "from the notebooks: python -m helpers readme",
+    "recipe": "from recipe.py: python -m helpers readme",
     "parameters": "from the notebooks: python -m helpers readme",
 }
 """What is computed, and from what: it stands between two lines of comment."""
 
 
 def written(page: str) -> str:
-    """The page with its computed parts written again: findings, their figure, the notebooks' parameters.
+    """The page with its computed parts written again: findings, figure, recipe, parameters.
 
     Raises ExperimentError for a page that lacks the lines around one of them, and RecordError for a damaged
     record.
@@ -25,6 +26,7 @@ def written(page: str) -> str:
     texts = {
         "findings": verdict.numbered(store.read_whole(paths.results_folder(Experiment()))),
         "figure": notebooks.key_figure(),
+        "recipe": str(markdown.recipe().data),
         "parameters": notebooks.parameter_table(),
     }
     for name, text in texts.items():

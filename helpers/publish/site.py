@@ -26,7 +26,7 @@ import nbformat
 from docutils import nodes
 from sphinx import addnodes
 
-from helpers import paths
+from helpers import markdown, paths
 from helpers.analysis import intervals
 from helpers.data import cifar10, split, weights
 from helpers.errors import UserError
@@ -245,16 +245,18 @@ def site(pages: Path, builder: str = "html") -> Path:
 
 
 def quotations(pages: Path) -> dict[str, str]:
-    """What the site's own pages quote, as MyST Markdown: each tag of QUOTED, and two tables.
+    """What the site's own pages quote, as MyST Markdown: each tag of QUOTED, code, and two tables.
 
-    'chapters' are the notebooks and their questions, 'records' the records that the notebooks name.
+    'recipe' is recipe.py, 'chapters' are the notebooks and their questions, 'records' the records that the
+    notebooks name.
     Raises ReportError where no cell, or more than one, has the tag.
     """
     notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(pages.glob("[0-9][0-9]_*.ipynb"))}
     quoted = {tag.replace("-", "_"): _quote(tag, notebooks) for tag in QUOTED}
     rows = [_opening(path, book) for path, book in notebooks.items()]
     chapters = "\n".join(["chapter | question", "--- | ---", *rows])
-    return {**quoted, "chapters": chapters, "records": _listed(pages, notebooks)}
+    recipe = str(markdown.recipe().data)
+    return {**quoted, "recipe": recipe, "chapters": chapters, "records": _listed(pages, notebooks)}
 
 
 def link_records(app: Any, doctree: Any, page: str) -> None:
