@@ -1,8 +1,8 @@
 """This report's recipe in plain Keras: teach MobileNetV2 the classes of your own small images.
 
-    (images, labels), (others, truth) = keras.datasets.cifar10.load_data()
-    network = recipe(images, labels, classes=10)
-    print((network.predict(others).argmax(1) == truth[:, 0]).mean())
+(images, labels), (others, truth) = keras.datasets.cifar10.load_data()
+network = recipe(images, labels, classes=10)
+print((network.predict(others).argmax(1) == truth[:, 0]).mean())
 """
 
 import keras
@@ -11,9 +11,8 @@ from keras import layers
 
 def recipe(images, labels, classes, epochs=5, rate=3e-4, below="block_5_add", backbone=None):
     """Images (n, side, side, 3) in 0 to 255 to a network from such to probabilities."""
-    backbone = backbone or keras.applications.MobileNetV2(
-        include_top=False, weights="imagenet", input_shape=(160, 160, 3)
-    )
+    imagenet = {"include_top": False, "weights": "imagenet", "input_shape": (160, 160, 3)}
+    backbone = backbone or keras.applications.MobileNetV2(**imagenet)
     above = False
     for layer in backbone.layers:  # what lies above `below` trains, but for batch norm
         layer.trainable = above and not isinstance(layer, layers.BatchNormalization)
@@ -30,11 +29,10 @@ def recipe(images, labels, classes, epochs=5, rate=3e-4, below="block_5_add", ba
     network = keras.Model(inputs, x)
     steps = epochs * len(images) // 64
     rise = min(200, steps // 5)
-    cosine = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - rise, warmup_target=rate, warmup_steps=rise
-    )
+    cosine = keras.optimizers.schedules.CosineDecay
+    rate = cosine(0.0, steps - rise, warmup_target=rate, warmup_steps=rise)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
-    adamw = keras.optimizers.AdamW(cosine, weight_decay=1e-4)
+    adamw = keras.optimizers.AdamW(rate, weight_decay=1e-4)
     network.compile(adamw, loss, metrics=["accuracy"])
     targets = keras.utils.to_categorical(labels, classes)
     network.fit(images, targets, batch_size=64, epochs=epochs, verbose=2)
