@@ -2,6 +2,7 @@
 # in the versions of uv.lock. `make help` lists the commands.
 
 SCALE  ?= quick
+DATASET ?=
 FOLDERS ?= results
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -19,8 +20,8 @@ PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-report: .venv/.report  ## run the notebooks and build the site (SCALE=quick, or SCALE=full from results/)
-	@$(RUN) report --scale $(SCALE)
+report: .venv/.report  ## run the notebooks and build the site (SCALE=quick or full, DATASET=folder:PATH for your own)
+	@$(RUN) report --scale $(SCALE) $(if $(DATASET),--dataset "$(DATASET)")
 
 pdf: .venv/.report  ## the same as one PDF, through Chromium
 	@$(RUN) pdf --scale $(SCALE)

@@ -1,7 +1,7 @@
 """What is kept on disk for re-use: listed, bounded and cleared. Needs no Keras.
 
-Stored activations (bank/) and checkpoints (runs/) can be made again. Trained weights (runs/) lie beside
-the latter and are kept.
+Stored activations (bank/), copies of pictures (folders/) and checkpoints (runs/) can be made again. Trained
+weights (runs/) lie beside the latter and are kept.
 """
 
 from __future__ import annotations
@@ -101,6 +101,9 @@ def listing() -> str:
         )
     total = sum(path.stat().st_size for path in views())
     lines.append(f"  {total / 1e9:.2f} GB of stored activations; the bound is {bound() / 1e9:g} GB")
+    own = list((cache_folder() / "folders").glob("*/*.npy"))
+    size = sum(path.stat().st_size for path in own)
+    lines.append(f"  {size / 1e9:.2f} GB of your own pictures, at the size of a network, in {len(own)} files")
     runs = list((cache_folder() / "runs").glob("*/*.npz"))
     size = sum(path.stat().st_size for path in runs)
     lines.append(f"  {size / 1e9:.2f} GB of checkpoints and trained weights in {len(runs)} files")
@@ -122,7 +125,7 @@ def lock_of(folder: Path) -> Path:
 
 
 def clear() -> str:
-    """Delete the stored activations and checkpoints that no process is writing.
+    """Delete the stored activations and checkpoints that no process is writing, and copies of pictures.
 
     Trained weights stay: a run whose record exists is not trained again, and `predict` needs them.
     """
@@ -135,5 +138,7 @@ def clear() -> str:
                     checkpoint.unlink()
         except filelock.Timeout:
             busy += 1
+    for copy in (cache_folder() / "folders").glob("*/*.npy"):
+        copy.unlink()  # a process that has it mapped keeps it until it ends
     kept = f"; {busy} in use were kept" if busy else ""
     return f"removed {len(removed)} stored views and the checkpoints{kept}; trained weights stay"

@@ -213,13 +213,14 @@ def write_readme() -> None:
     print(f"written: {page}, {crate.FILE}")
 
 
-def report(scale: str = "quick") -> None:
+def report(scale: str = "quick", dataset: str = "") -> None:
     """Run the notebooks live and build the site; ends with the page to open.
 
     Args:
         scale: smoke, quick, or full (from the committed records).
+        dataset: cifar10, miniature, or folder:PATH for your own images; unless given, what can be had.
     """
-    site.report(scale)
+    site.report(scale, dataset)
 
 
 def pdf(scale: str = "quick") -> None:

@@ -22,16 +22,18 @@ def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` as in an Experiment.
     """
     classes, counts = np.unique(labels, return_counts=True)
-    columns = min(10, counts.min())
+    columns, names = min(10, counts.min()), class_names(dataset)
+    apart = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), style.MOST_CLASSES)).round())
+    classes = classes[apart.astype(int)]
     picks = np.stack([np.flatnonzero(labels == label)[:columns] for label in classes])
     figure, axes = style.panel(0.6 + 0.8 * WIDTH * len(classes) / columns)
     _, y = style.image_grid(axes, images[picks])
-    every = class_names(dataset)
-    names = [every[label] for label in classes]
-    axes.set_yticks(y, names)
-    title = f"{len(classes)} classes in {images.shape[1]} by {images.shape[2]} pixels"
-    described = f"{columns} images of each class: {', '.join(names)}"
-    return style.finished(figure, title, described, dataset_note(dataset))
+    shown = [names[label] for label in classes]
+    axes.set_yticks(y, shown)
+    title = f"{len(names):,} classes in {images.shape[1]} by {images.shape[2]} pixels"
+    described = f"{columns} images of each class: {', '.join(shown)}"
+    some = style.classes_note(shown, names, "at even distances in the alphabet")
+    return style.finished(figure, title, described, some, dataset_note(dataset))
 
 
 @styled
@@ -72,15 +74,23 @@ def split_balance(labels: Mapping[str, Array], dataset: str) -> Figure:
     """How many images of each class every split has. `labels`: split to int labels (n,)."""
     names = class_names(dataset)
     counts = {split: np.bincount(values, minlength=len(names)) for split, values in labels.items()}
-    figure, axes = style.panel(3.8)
-    start = np.zeros(len(names), int)
+    totals = np.sum(list(counts.values()), axis=0)
+    shown = np.arange(len(names))
+    if len(names) > style.MOST_CLASSES:
+        shown = style.ends(totals.argsort(kind="stable")[::-1])
+    figure, axes = style.panel(max(3.8, 1.2 + 0.24 * len(shown)))
+    start = np.zeros(len(shown), int)
     for (split, count), colour, hatch in zip(counts.items(), PALETTE, ("", "///", "..."), strict=False):
         properties: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
         axes.barh(
-            range(len(names)), count, left=start, label=f"{split}, {count.sum():,} images", **properties
+            range(len(shown)),
+            count[shown],
+            left=start,
+            label=f"{split}, {count.sum():,} images",
+            **properties,
         )
-        start += count
-    style.rows(axes, names)
+        start += count[shown]
+    style.rows(axes, [names[label] for label in shown])
     axes.grid(False, axis="y")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set(xlabel="images")
@@ -91,7 +101,8 @@ def split_balance(labels: Mapping[str, Array], dataset: str) -> Figure:
     if spread:
         found = f"Within a split, the classes' shares differ by at most {100 * spread:.1f} points"
     described = "Images by class: " + ", ".join(f"{split} {count.sum():,}" for split, count in counts.items())
-    return style.finished(figure, found, described, dataset_note(dataset))
+    some = style.classes_note(shown, names, "the largest and the smallest")
+    return style.finished(figure, found, described, some, dataset_note(dataset))
 
 
 @styled
@@ -99,7 +110,7 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
     """The errors that a network is surest of: each image, what it was taken for and how surely, its label.
 
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, classes), of the same
-    images in the same order. Raises ValueError where there is no error.
+    images in the same order. Where all are right, the least sure answers.
     """
     predicted, confidence, names = (
         probabilities.argmax(axis=1),
@@ -107,9 +118,9 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
         class_names(dataset),
     )
     wrong = np.flatnonzero(predicted != labels)
-    if not len(wrong):
-        raise ValueError(f"all {len(labels)} images are right: there is no error to show")
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:ERRORS]
+    if not len(wrong):
+        chosen = np.argsort(confidence, kind="stable")[:ERRORS]
     rows = -(-len(chosen) // 6)
     figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows))
     for axes, image in itertools.zip_longest(figure.subplots(rows, 6, squeeze=False).flat, chosen):
@@ -122,5 +133,8 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
             axes.set_title(caption, fontsize=8.5)
     above = np.sum(confidence[wrong] > 0.9)
     title = f"Of {len(wrong):,} errors, {above:,} were made with a probability above 90%"
-    described = f"The {len(chosen)} surest errors, each with what it was taken for and its label"
+    if not len(wrong):
+        title = f"All of {len(labels):,} images are right; these answers are the least sure"
+    which = "surest errors" if len(wrong) else "least sure answers"
+    described = f"The {len(chosen)} {which}, each with what it was taken for and its label"
     return style.finished(figure, title, described, dataset_note(dataset))

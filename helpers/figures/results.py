@@ -49,9 +49,9 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     note, properties = cautions(runs), style.line_styles(runs)
     first, run = next(iter(runs.items()))
     share = np.array([each.value for each in metrics.class_accuracy(run.matrix())])
-    order = np.argsort(share)
+    order = style.ends(np.argsort(share))
     names = [run.classes[c] for c in order]
-    figure, axes = style.panel(4.2)
+    figure, axes = style.panel(max(4.2, 1.2 + 0.24 * len(order)))
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
         rows = metrics.class_accuracy(runs[label].matrix())
         middle, low, high = columns([rows[c] for c in order], "value low high")
@@ -64,7 +64,8 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     found = f"{first}: {names[0]} is hardest, {percent(share.min())} right"
     found += f"; {names[-1]} easiest, {percent(share.max())}"
     described = ", ".join(f"{name} {percent(of)}" for name, of in zip(names, share[order], strict=True))
-    return style.finished(figure, found, f"Accuracy by class: {described}", note, _matrix_note(runs))
+    some = style.classes_note(order, run.classes, "the hardest and the easiest")
+    return style.finished(figure, found, f"Accuracy by class: {described}", some, note, _matrix_note(runs))
 
 
 def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any) -> tuple[Figure, Axes]:
@@ -78,8 +79,10 @@ def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any
 
 @styled
 def confusion(run: Run) -> Figure:
-    """The confusion matrix in images; only the errors, off the diagonal, are coloured."""
+    """The confusion matrix in images, its errors coloured; of many classes the largest confusions alone."""
     matrix, names = run.matrix(), run.classes
+    if len(names) > style.MOST_CLASSES:
+        return largest_confusions(run)
     errors = matrix * ~np.eye(len(names), dtype=bool)
     figure, axes = _heatmap(matrix, errors, names, fmt="d", cmap="Blues")
     for place in range(len(names)):
@@ -128,7 +131,12 @@ def confusion_difference(runs: Mapping[str, Run]) -> Figure:
     if change.sum(axis=1).any():
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
     reach = max(1, np.abs(change).max())
-    figure, _ = _heatmap(change, change, names, fmt="+d", cmap="PuOr_r", vmin=-reach, vmax=reach)
+    most = np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1)
+    shown = np.sort(most.argsort(kind="stable")[::-1][: style.MOST_CLASSES])
+    part = change[np.ix_(shown, shown)]
+    figure, _ = _heatmap(
+        part, part, [names[c] for c in shown], fmt="+d", cmap="PuOr_r", vmin=-reach, vmax=reach
+    )
     errors = change * ~np.eye(len(names), dtype=bool)
     a, b = np.unravel_index(errors.argmin(), errors.shape)
     found = f"{second} against {first}: {np.trace(change):+,} images right"
@@ -136,7 +144,8 @@ def confusion_difference(runs: Mapping[str, Run]) -> Figure:
         found += f"; {names[a]} called {names[b]} falls most, {errors[a, b]:+,}"
     described = f"Confusion matrix of {second} minus that of {first}"
     key = f"Orange: more images than {first}, purple: fewer. On the diagonal more is better, off it fewer"
-    return style.finished(figure, found, described, key, note, _matrix_note(runs))
+    some = style.classes_note(shown, names, "those that change most")
+    return style.finished(figure, found, described, key, some, note, _matrix_note(runs))
 
 
 @styled
@@ -303,12 +312,13 @@ def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", 
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
     old, new = before.correct("test", views[0]), after.correct("test", views[1])
     lost, gained = (np.bincount(labels[only], minlength=len(names)) for only in (old & ~new, new & ~old))
-    figure, axes = style.panel(4.0)
+    shown = np.sort((lost + gained).argsort(kind="stable")[::-1][: style.MOST_CLASSES])
+    figure, axes = style.panel(max(4.0, 1.2 + 0.24 * len(shown)))
     for counts, sign, who, colour, hatch in ((lost, -1, first, 1, "///"), (gained, 1, second, 0, "")):
         properties: dict[str, Any] = {"color": PALETTE[colour], "hatch": hatch, "edgecolor": "white"}
-        bars = axes.barh(range(len(names)), sign * counts, label=f"only {who} is right", **properties)
-        axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
-    style.rows(axes, names)
+        bars = axes.barh(range(len(shown)), sign * counts[shown], label=f"only {who} is right", **properties)
+        axes.bar_label(bars, [f"{count:,}" for count in counts[shown]], padding=3)
+    style.rows(axes, [names[c] for c in shown])
     axes.axvline(0, color=GREY, linewidth=1)
     axes.grid(False, axis="y")
     axes.margins(x=0.12)
@@ -318,7 +328,8 @@ def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", 
     test, both = intervals.paired(old, new), (old & new).sum()
     found = f"{second} corrects {test.only_second:,} images and loses {test.only_first:,}: {test}"
     described = f"Images that one alone gets right, by class; both are right on {both:,} of {test.n:,}"
-    return style.finished(figure, found, described, note)
+    some = style.classes_note(shown, names, "those with most such images")
+    return style.finished(figure, found, described, some, note)
 
 
 @styled

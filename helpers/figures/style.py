@@ -62,6 +62,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 """Okabe and Ito's colours (https://jfly.uni-koeln.de/color/) that reach 3:1 on white (WCAG 2.2, 1.4.11)."""
 MARKERS = ("o", "s", "^", "D", "v")
 GREY = "#595959"
+MOST_CLASSES = 20
+"""Classes that a figure names, at most."""
 WIDTH = 7.0
 """Inches: a figure is shown 700 pixels wide and stored at twice that."""
 STYLE = {
@@ -165,6 +167,16 @@ def rows(axes: Axes, names: Sequence[str]) -> None:
     """Name the rows, the first on top."""
     axes.set_yticks(range(len(names)), list(names))
     axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def ends(order: Array, most: int = MOST_CLASSES) -> Array:
+    """An order (n,), or where it is longer than `most` its first and its last half of so many."""
+    return order if len(order) <= most else np.concatenate([order[: most // 2], order[-(most // 2) :]])
+
+
+def classes_note(shown: Sequence[Any] | Array, names: Sequence[str], which: str) -> str:
+    """Which classes a figure shows, where it has no room for all of them."""
+    return f"{len(shown)} of {len(names):,} classes: {which}" if len(shown) < len(names) else ""
 
 
 def intervals(axes: Axes, middle: Any, low: Any, high: Any, rows: Any, **properties: Any) -> None:

@@ -28,9 +28,19 @@ from sphinx import addnodes
 
 from helpers import markdown, paths
 from helpers.analysis import intervals
-from helpers.data import cifar10, split, weights
+from helpers.data import cifar10, sources, split, weights
 from helpers.errors import UserError
-from helpers.experiment import SCALES, Experiment, ExperimentError, changed, nearest
+from helpers.experiment import (
+    FOLDER,
+    SCALES,
+    STUDY_DATA,
+    Experiment,
+    ExperimentError,
+    changed,
+    check,
+    is_study_data,
+    nearest,
+)
 from helpers.publish import notebooks
 from helpers.publish.console import Console
 from helpers.records import published, store
@@ -44,28 +54,28 @@ RECORDS = "records"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SHOW_IMAGES = ("01_data", "07_beyond")
 """The chapters that show images of the data set itself, which no record holds."""
-NAMES = {"cifar10": "CIFAR-10", "miniature": "the miniature"}
 
 
 class ReportError(UserError):
     """A notebook failed, the site could not be built, or something that the report needs is missing."""
 
 
-def report(scale: str = "quick") -> Path:
+def report(scale: str = "quick", dataset: str = "") -> Path:
     """Execute every notebook live and build the site; returns the page to open.
 
-    At full scale the committed records are read and CIFAR-10 is needed only for what is missing among
-    them; without it the chapters of SHOW_IMAGES show what they showed when they were committed. At the others
-    the data is searched for and downloaded; failing that, all runs on the miniature.
+    `dataset` as in an Experiment. Where none is given: at full scale CIFAR-10, of which the committed records
+    are read, and images needed only for what is missing among them; without any, the chapters of SHOW_IMAGES
+    show what they showed when they were committed. At the other scales CIFAR-10 is searched for and
+    downloaded; failing that, all runs on the miniature.
     """
     if scale not in SCALES:
         raise ExperimentError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
-    dataset = "cifar10" if scale == "full" else available()
-    committed = SHOW_IMAGES if dataset == "cifar10" and cifar10.locate() is None else ()
-    pages = paths.build_folder() / f"{scale}-{dataset}" / "notebooks"
+    dataset = _prepared(dataset, scale) if dataset else STUDY_DATA if scale == "full" else available()
+    committed = SHOW_IMAGES if is_study_data(dataset) and cifar10.locate() is None else ()
+    pages = paths.build_folder() / f"{scale}-{_place(dataset)}" / "notebooks"
     with _alone(pages.parent):
         chapters = notebooks.series()
-        print(f"{len(chapters)} notebooks at {scale} scale on {NAMES[dataset]}, one after the other:")
+        print(f"{len(chapters)} notebooks at {scale} scale on {sources.described(dataset)}, one by one:")
         beside = pages.with_name("unfinished")
         execute(chapters, beside, scale=scale, dataset=dataset, committed=committed)
         site(beside)
@@ -73,6 +83,26 @@ def report(scale: str = "quick") -> Path:
     page = pages / "_build" / "html" / "index.html"
     print(f"\nThe report is ready. Open it in a browser:\n\n    {page}\n")
     return page
+
+
+def _prepared(dataset: str, scale: str) -> str:
+    """The dataset with the whole path of a folder, whose pictures and backbone are at hand from here on.
+
+    Raises DataError, ExperimentError or WeightsError where something about them is wrong.
+    """
+    if not dataset.startswith(FOLDER):
+        return check("dataset", dataset)
+    place = Path(dataset.removeprefix(FOLDER)).expanduser().absolute()
+    experiment = Experiment(dataset=f"{FOLDER}{place}", scale=check("scale", scale))
+    weights.find_or_download(experiment)
+    sources.load(experiment)
+    return experiment.dataset
+
+
+def _place(dataset: str) -> str:
+    """The name of a dataset's part of the build folder; of a person's images with their fingerprint."""
+    own = dataset.startswith(FOLDER)
+    return f"folder-{sources.data_fingerprint(Experiment(dataset=dataset))}" if own else dataset
 
 
 @contextlib.contextmanager
@@ -159,7 +189,7 @@ def execute(
     with contextlib.closing(Console(live)) as console:
         for path in live:
             notebooks.execute(path, pages / path.name, given, **console.begin(path))
-            if dataset == "cifar10" and notebooks.shows_miniature(pages / path.name):
+            if is_study_data(dataset) and notebooks.shows_miniature(pages / path.name):
                 raise ReportError(
                     f"{path.name} shows the miniature in a report on CIFAR-10: name it in SHOW_IMAGES"
                 )
@@ -186,8 +216,8 @@ def describe(pages: Path, scale: str, dataset: str, minutes: float, committed: S
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     line = (
         f"Executed on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC at {scale} scale on "
-        f"{NAMES[dataset]}, in about {max(1, round(minutes))} min. Python {facts['python']}, {versions}. "
-        f"{facts['processor']}, threads: {facts['threads']}, {facts['platform']}."
+        f"{sources.described(dataset)}, in about {max(1, round(minutes))} min. Python {facts['python']}, "
+        f"{versions}. {facts['processor']}, threads: {facts['threads']}, {facts['platform']}."
     )
     said = {}
     for path in committed:
@@ -207,12 +237,14 @@ def _notice(scale: str, dataset: str) -> str:
     limits = SCALES[scale]
     if dataset == "miniature":
         return "Miniature: drawn images and a small network. No number here compares with CIFAR-10's."
+    own = sources.described(dataset)
+    said = "" if is_study_data(dataset) else f"{own[0].upper()}{own[1:]}: the study says nothing of them. "
     if scale == "full":
-        return ""
-    return (
-        f"{scale.capitalize()} scale: at most {limits.train:,} training images and {limits.epochs} "
-        "epochs, to show that it runs. The published numbers are those of full scale."
+        return said.rstrip()
+    said += (
+        f"{scale.capitalize()} scale: at most {limits.train:,} training images and {limits.epochs} epochs, "
     )
+    return f"{said}to show that it runs. The published numbers are those of full scale on CIFAR-10."
 
 
 def environment() -> dict[str, Any]:

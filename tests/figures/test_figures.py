@@ -197,6 +197,32 @@ def test_a_run_without_errors_and_two_equal_runs_are_drawn(runs: Runs) -> None:
     assert "+0 images right." in results.confusion_difference({"one": perfect, "two": perfect}).alt_text
 
 
+def test_where_all_is_right_the_least_sure_answers_are_shown() -> None:
+    drawn = images.confident_errors(PIXELS, LABELS, np.eye(10)[LABELS], "cifar10")
+    assert "All of 20 images are right" in drawn.alt_text and "least sure answers" in drawn.alt_text
+
+
+def test_of_many_classes_the_most_telling_are_shown(make_run: Callable[..., Run]) -> None:
+    names = [f"class {number}" for number in range(45)]
+    counts = {"val": [20] * 45, "test": [20] * 45}
+    own = {"class_counts": counts, "data": {"classes": names, "train": [60] * 45, "divided": ""}}
+    settings: dict[str, Any] = {"dataset": "folder:pets", "scale": "quick", "content": own}
+    one, two = make_run(0.8, **settings), make_run(0.9, seed=1, confused={7: 3}, **settings)
+    pair = {"one": one, "two": two}
+    for drawn, which in (
+        (results.per_class_accuracy(pair), "20 of 45 classes: the hardest and the easiest"),
+        (results.confusion_difference(pair), "20 of 45 classes: those that change most"),
+        (results.paired_outcomes(pair), "20 of 45 classes: those with most such images"),
+        (results.confusion(two), "20 of the 90 errors"),
+    ):
+        assert (
+            which in drawn.alt_text and "Own images (pets), of which the study says nothing" in drawn.alt_text
+        )
+        assert len(drawn.axes[0].get_yticks()) <= 20
+    with pytest.raises(ValueError, match="do not compare"):
+        results.per_class_accuracy({"own": one, "theirs": make_run(0.8)})
+
+
 def test_what_cannot_be_drawn_is_refused_by_name(runs: Runs, tmp_path: Path) -> None:
     first = runs["first"]
     with pytest.raises(ValueError, match="compares two runs and was given 1: first"):
@@ -211,8 +237,6 @@ def test_what_cannot_be_drawn_is_refused_by_name(runs: Runs, tmp_path: Path) -> 
         results.confusion_difference({"log": LOG, "smoke": first})
     with pytest.raises(ValueError, match=r"pixels run from 0 to 1: images in \[0, 255\]"):
         images.contact_sheet(PIXELS / 255, LABELS, "cifar10")
-    with pytest.raises(ValueError, match="all 20 images are right"):
-        images.confident_errors(PIXELS, LABELS, np.eye(10)[LABELS], "cifar10")
     with pytest.raises(RecordError, match="no probabilities"):
         results.reliability({"log": LOG})
 
