@@ -1,17 +1,169 @@
-"""The statistics that a batch norm evaluates with, estimated anew."""
+"""The statistics that a batch norm evaluates with, estimated anew: for any Keras model, in any script.
+
+This file needs Keras and NumPy and nothing else of this project; a copy of it works elsewhere.
+
+    reestimate(model, images)                                    once, after training
+    model.fit(..., callbacks=[Reestimation(images)])             before every validation
+
+`images` are about a thousand training images, as the model takes them. Wu and Johnson 2021 (arXiv:2105.07576,
+section 3) say why, and how many suffice. PyTorch's `update_bn` and fvcore's `PreciseBN` do the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Norm: TypeAlias = keras.layers.BatchNormalization
 Statistics = tuple[Array, Array]
 """Mean and variance of each channel, (c,) each."""
+BATCH = 64
+"""Images of which a norm takes the statistics at once; few enough for the memory of a small machine."""
+
+
+def reestimate(model: keras.Model, images: Array, *, frozen: bool = False) -> list[Norm]:
+    """Give the batch norms of a model the statistics of these images; no weight that trains is changed.
+
+    images: (n, ...), as the model takes them; about a thousand suffice.
+    frozen: also those norms that training leaves alone: they are not trainable, or a layer calls them in
+    inference mode. (training=False in a functional graph is no such case: in Keras 3.15 `fit` overrides it.)
+    Returns the norms that were set, in the order in which an image meets them.
+    """
+    fresh = estimated(model, images, frozen=frozen)
+    for norm, statistics in fresh.items():
+        _assign(norm, statistics)
+    return list(fresh)
+
+
+def estimated(model: keras.Model, images: Array, *, frozen: bool = False) -> dict[Norm, Statistics]:
+    """What `reestimate` would set: mean and variance of all that each norm sees; the model stays as it is.
+
+    A norm sees what the norms below it make of a batch with that batch's own statistics, as in training, but
+    without dropout. The variance is that of all batches together: the mean of theirs plus the variance of
+    their means. So a norm with no other below it gets the exact statistics, whatever the size of a batch.
+    """
+    sums: dict[Norm, list[Array]] = {}
+
+    def add(norm: Norm, inputs: Any) -> None:
+        mean, variance = (value.astype(np.float64) for value in moving(norm))
+        count = float(np.prod(inputs.shape)) / len(mean)
+        seen = np.stack([np.full(len(mean), count), count * mean, count * (variance + mean**2)])
+        sums.setdefault(norm, []).append(seen)
+
+    with batch_statistics(norms(model, images, frozen=frozen), add):
+        for low in range(0, len(images), BATCH):
+            model(images[low : low + BATCH], training=False)
+    found = {}
+    for norm, seen in sums.items():
+        count, total, squares = np.sum(seen, axis=0)
+        found[norm] = total / count, np.maximum(squares / count - (total / count) ** 2, 0)
+    return found
+
+
+def norms(model: keras.Model, images: Array, *, frozen: bool = False) -> list[Norm]:
+    """The model's batch norms, in the order in which an image meets them; without `frozen`, those that train.
+
+    The model is tried on one image in training mode, and whatever that changes is thrown away.
+    """
+    met: dict[Norm, bool] = {}
+
+    def watched(norm: Norm) -> Callable[..., Any]:
+        call = norm.call
+
+        def noted(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+            met[norm] = met.get(norm, False) or bool(training and norm.trainable)
+            return call(inputs, training=training, mask=mask)
+
+        return noted
+
+    every = [layer for layer in model._flatten_layers() if isinstance(layer, Norm)]
+    with ExitStack() as stack:
+        for norm in every:
+            stack.enter_context(_calling(norm, watched(norm)))
+        with keras.StatelessScope():
+            model(images[:1], training=True)
+    return [norm for norm, trains in met.items() if trains or frozen]
+
+
+@contextmanager
+def batch_statistics(
+    norms: Sequence[Norm], seen: Callable[[Norm, Any], None] = lambda norm, inputs: None
+) -> Iterator[None]:
+    """Let norms take each batch's own statistics for a while, whatever mode the model is called in.
+
+    seen: told of each norm and its inputs; then the norm's moving statistics are this batch's alone.
+    """
+
+    def trained(norm: Norm) -> Callable[..., Any]:
+        call = norm.call
+
+        def called(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+            answer = call(inputs, training=True, mask=mask)
+            seen(norm, inputs)
+            return answer
+
+        return called
+
+    before = [(norm, moving(norm), norm.momentum, norm.trainable) for norm in norms]
+    try:
+        with ExitStack() as stack:
+            for norm in norms:
+                norm.momentum, norm.trainable = 0.0, True
+                stack.enter_context(_calling(norm, trained(norm)))
+            yield
+    finally:
+        for norm, statistics, momentum, trainable in before:
+            norm.momentum, norm.trainable = momentum, trainable
+            _assign(norm, statistics)
+
+
+@contextmanager
+def _calling(norm: Norm, call: Callable[..., Any]) -> Iterator[None]:
+    """Put `call` in the place of a norm's own; Keras looks it up whenever the model is called."""
+    norm.call = call
+    try:
+        yield
+    finally:
+        del norm.call
+
+
+class Reestimation(keras.callbacks.Callback):
+    """Re-estimates before every validation of `fit`, or after each epoch where nothing is validated.
+
+    So the validation, and the checkpoint that a later callback writes, have statistics that fit the weights.
+    Training itself is not changed: it reads no moving statistics.
+    """
+
+    def __init__(self, images: Array, *, frozen: bool = False) -> None:
+        super().__init__()
+        self.images, self.frozen = images, frozen
+        self._is_done = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """The statistics of the last epoch are old from here on."""
+        self._is_done = False
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Within `fit`, Keras calls this before it validates."""
+        self._renew()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Keras calls this after the validation, if there was one."""
+        if not self._is_done:
+            self._renew()
+
+    def _renew(self) -> None:
+        reestimate(self.model, self.images, frozen=self.frozen)
+        self._is_done = True
+
+
+# ---------------------------------------------------------------------------- one norm
 
 
 def moments(features: Array) -> Statistics:
@@ -19,14 +171,14 @@ def moments(features: Array) -> Statistics:
     return features.mean(axis=0), features.var(axis=0)
 
 
-def moving(norm: keras.layers.BatchNormalization) -> Statistics:
+def moving(norm: Norm) -> Statistics:
     """A copy of the moving statistics."""
     mean, variance = map(keras.ops.convert_to_numpy, (norm.moving_mean, norm.moving_variance))
     return mean.copy(), variance.copy()
 
 
 @contextmanager
-def evaluating_with(norm: keras.layers.BatchNormalization, statistics: Statistics) -> Iterator[None]:
+def evaluating_with(norm: Norm, statistics: Statistics) -> Iterator[None]:
     """Let a batch norm evaluate with other statistics for a while; its own are put back at the end."""
     own = moving(norm)
     try:
@@ -36,6 +188,6 @@ def evaluating_with(norm: keras.layers.BatchNormalization, statistics: Statistic
         _assign(norm, own)
 
 
-def _assign(norm: keras.layers.BatchNormalization, statistics: Statistics) -> None:
+def _assign(norm: Norm, statistics: Statistics) -> None:
     norm.moving_mean.assign(statistics[0])
     norm.moving_variance.assign(statistics[1])
