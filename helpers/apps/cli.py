@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -128,6 +128,26 @@ def export(
     side, names = experiment.side, exporting.classes(experiment)
     print(f"written: {what}\n  from RGB pictures (n, {side}, {side}, 3), 0 to 255, to the probabilities of")
     print(f"  {', '.join(names)}")
+
+
+def diagnose(
+    model: Annotated[Path, tyro.conf.Positional],
+    folder: Annotated[Path, tyro.conf.Positional],
+    pixels: Literal["0..255", "0..1", "-1..1"] = "0..255",
+    mended: Path | None = None,
+) -> None:
+    """Is a trained network really worse, or only its batch norm? Ends with what to do about it.
+
+    Args:
+        model: A file that Keras saved, of a network for RGB pictures.
+        folder: Pictures that it was not trained on, a folder for each class, in the order of its outputs.
+        pixels: The numbers that the network wants its pixels in.
+        mended: Where to write it with re-estimated statistics, as a .keras file.
+    """
+    examined, figure = _with_keras("diagnose").diagnose(model, folder, pixels, mended)
+    print(f"{examined.report()}\nfigure: {figure}")
+    if mended:
+        print(f"written: {mended}")
 
 
 def find_data(data_dir: Path | None = None, download: bool = True) -> None:
@@ -260,6 +280,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
     "predict": predict,
     "export": export,
+    "diagnose": diagnose,
     "data": find_data,
     "cache": cache,
     "sweep": sweep,

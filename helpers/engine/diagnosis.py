@@ -26,7 +26,7 @@ from helpers.engine import augment, backbones, feature_cache, forward
 from helpers.engine.averages import Averages
 from helpers.engine.fit import predict
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, batches
-from helpers.engine.reestimate import Statistics, evaluating_with, moments, moving
+from helpers.engine.reestimate import Statistics, distances, evaluating_with, moments, moving
 from helpers.experiment import Experiment
 
 SAMPLE = 5000
@@ -199,16 +199,12 @@ def _kinds(norm: keras.layers.BatchNormalization, pooled: Mapping[str, Array]) -
 def _distances(norm: keras.layers.BatchNormalization, pooled: Array) -> dict[str, float]:
     """How far the moving statistics are from those of pooled features (n, c), as the norm's output sees it.
 
-    mean: distance of the means in the norm's own unit, sqrt(moving variance + epsilon), which is how far
-    a channel's output is off its centre; mean over the channels. mean_alive: the same over those
-    channels that vary by more than ACTIVE_VARIANCE, 0 where none does. variance: median ratio of
-    the moving to the actual variances, epsilon added to both.
+    mean: `reestimate.distances` of the means, averaged over the channels. mean_alive: the same over those
+    channels that vary by more than ACTIVE_VARIANCE, 0 where none does. variance: their median ratio.
     """
-    moving_mean, moving_variance = moving(norm)
-    mean, variance = moments(pooled)
-    distance = np.abs(moving_mean - mean) / np.sqrt(moving_variance + norm.epsilon)
-    ratio = (moving_variance + norm.epsilon) / (variance + norm.epsilon)
-    varying = distance[variance > ACTIVE_VARIANCE]
+    actual = moments(pooled)
+    distance, ratio = distances(norm, actual)
+    varying = distance[actual[1] > ACTIVE_VARIANCE]
     return {
         "mean": float(np.mean(distance)),
         "mean_alive": float(np.mean(varying)) if len(varying) else 0.0,
@@ -234,7 +230,12 @@ def linear_cka(one: Array, other: Array) -> float:
 
 def probe(features: Array, labels: Array, tested: Array, true: Array) -> float:
     """Accuracy on `tested` (m, c) of a logistic regression fitted to standardized `features` (n, c)."""
+    return float(np.mean(probe_answers(features, labels, tested) == true))
+
+
+def probe_answers(features: Array, labels: Array, tested: Array) -> Array:
+    """The classes (m,) that this probe gives `tested` (m, c)."""
     fitted = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_STRENGTH, max_iter=500))
     # Its many small products wait for one another's threads ten times longer than they take.
     with threadpool_limits(1, user_api="blas"):
-        return float(fitted.fit(features, labels).score(tested, true))
+        return fitted.fit(features, labels).predict(tested)

@@ -82,10 +82,10 @@ def norms(model: keras.Model, images: Array, *, frozen: bool = False) -> list[No
 
         return noted
 
-    every = [layer for layer in model._flatten_layers() if isinstance(layer, Norm)]
+    every = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     with ExitStack() as stack:
         for norm in every:
-            stack.enter_context(_calling(norm, watched(norm)))
+            stack.enter_context(calling(norm, watched(norm)))
         with keras.StatelessScope():
             model(images[:1], training=True)
     return [norm for norm, trains in met.items() if trains or frozen]
@@ -115,7 +115,7 @@ def batch_statistics(
         with ExitStack() as stack:
             for norm in norms:
                 norm.momentum, norm.trainable = 0.0, True
-                stack.enter_context(_calling(norm, trained(norm)))
+                stack.enter_context(calling(norm, trained(norm)))
             yield
     finally:
         for norm, statistics, momentum, trainable in before:
@@ -124,13 +124,13 @@ def batch_statistics(
 
 
 @contextmanager
-def _calling(norm: Norm, call: Callable[..., Any]) -> Iterator[None]:
-    """Put `call` in the place of a norm's own; Keras looks it up whenever the model is called."""
-    norm.call = call
+def calling(layer: keras.layers.Layer, call: Callable[..., Any]) -> Iterator[None]:
+    """Put `call` in the place of a layer's own; Keras looks it up whenever the model is called."""
+    layer.call = call
     try:
         yield
     finally:
-        del norm.call
+        del layer.call
 
 
 class Reestimation(keras.callbacks.Callback):
@@ -175,6 +175,17 @@ def moving(norm: Norm) -> Statistics:
     """A copy of the moving statistics."""
     mean, variance = map(keras.ops.convert_to_numpy, (norm.moving_mean, norm.moving_variance))
     return mean.copy(), variance.copy()
+
+
+def distances(norm: Norm, statistics: Statistics) -> Statistics:
+    """How far the moving statistics are from others, as the norm's output sees it, (c,) each.
+
+    Of the means: in the norm's own unit, sqrt(moving variance + epsilon), which is how far a channel's output
+    is off its centre. Of the variances: the ratio of the moving to the others, epsilon added to both.
+    """
+    mean, variance = moving(norm)
+    off = np.abs(mean - statistics[0]) / np.sqrt(variance + norm.epsilon)
+    return off, (variance + norm.epsilon) / (statistics[1] + norm.epsilon)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from helpers.figures.batchnorm import STATISTICS as STATISTICS
 from helpers.figures.batchnorm import accuracy_by_rate as accuracy_by_rate
 from helpers.figures.batchnorm import accuracy_by_statistics as accuracy_by_statistics
 from helpers.figures.batchnorm import active_channels as active_channels
+from helpers.figures.batchnorm import examination as examination
 from helpers.figures.batchnorm import interventions as interventions
 from helpers.figures.batchnorm import lag_or_swing as lag_or_swing
 from helpers.figures.batchnorm import weight_drift as weight_drift

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from helpers import text
 from helpers.analysis import averages, batchnorm
 from helpers.analysis.batchnorm import accuracy, best_statistics, by_epoch, mean, statistics_gap
+from helpers.analysis.examination import KINDS, Examination
 from helpers.figures import style
 from helpers.figures.style import GREY, MARKERS, PALETTE, WIDTH, Figure, styled
 from helpers.records.run import Run
@@ -258,3 +259,25 @@ def lag_or_swing(runs: Mapping[str, Run]) -> Figure:
     )
     note = "Lost against statistics re-estimated at the same step; passes after the first"
     return style.finished(figure, title, described, note, style.cautions(runs))
+
+
+@styled
+def examination(found: Examination) -> Figure:
+    """What a network answers by kind of statistics, and how far each batch norm's own are from fresh ones."""
+    figure = Figure(figsize=(WIDTH, 4.6 if found.norms else 2.2))
+    panels = figure.subplots(2 if found.norms else 1, 1, squeeze=False)[:, 0]
+    kinds = [kind for kind in KINDS if kind in found.correct]
+    middle, low, high = style.columns([found.accuracy(kind) for kind in kinds], "value low high")
+    style.intervals(panels[0], middle, low, high, range(len(kinds)), marker="o", color=PALETTE[0])
+    style.rows(panels[0], [KINDS[kind] for kind in kinds])
+    style.percent_axis(panels[0].xaxis, "accuracy, with 95% interval")
+    if found.norms:
+        places = range(1, 1 + len(found.norms))
+        off = [norm.mean for norm in found.norms]
+        panels[1].bar(places, off, color=PALETTE[1], hatch="//", edgecolor="white")
+        panels[1].set(xlabel="batch norm, from the pixels upwards", ylabel="means off by\n(std. deviations)")
+        panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    answered = ", ".join(f"{KINDS[kind]} {found.accuracy(kind)}" for kind in kinds)
+    worst = max(found.norms, key=lambda norm: norm.mean, default=None)
+    note = f"Most off: {worst.name}, by {worst.mean:.2f} standard deviations" if worst else ""
+    return style.finished(figure, found.title, f"{found.name}: {answered}", note)

@@ -1,0 +1,94 @@
+"""Any Keras model examined: what it answers with several kinds of batch-norm statistics, and a probe."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import keras
+import numpy as np
+
+from helpers.analysis.examination import Examination, NormGap
+from helpers.data.split import Split
+from helpers.engine.diagnosis import probe_answers
+from helpers.engine.reestimate import (
+    BATCH,
+    Array,
+    Statistics,
+    batch_statistics,
+    calling,
+    distances,
+    estimated,
+    evaluating_with,
+    norms,
+)
+
+
+def examine(model: keras.Model, name: str, known: Split, judged: Split) -> Examination:
+    """Measure a model that gives (n, classes), and leave it as it is.
+
+    known: images, as the model takes them, and labels that statistics are estimated from and the probe is
+    fitted to. judged: others, which the accuracies are of. Statistics are re-estimated for the norms that
+    training moves; for all of them where it moves none. The probe is a logistic regression on what the last
+    dense layer sees with these statistics; it is left out where there is no dense layer.
+    """
+    moved = norms(model, known.images)
+    fresh = estimated(model, known.images, frozen=True)
+    used = {norm: fresh[norm] for norm in moved or fresh}
+    answers = {"moving": _answers(model, judged.images)}
+    if used:
+        with batch_statistics(list(used)):
+            answers["batch"] = _answers(model, judged.images)
+    with ExitStack() as stack:
+        for norm, statistics in used.items():
+            stack.enter_context(evaluating_with(norm, statistics))
+        if used:
+            answers["reestimated"] = _answers(model, judged.images)
+        if dense := _last_dense(model, known.images):
+            seen, tested = (_inputs(model, dense, split.images) for split in (known, judged))
+            answers["probe"] = probe_answers(seen, known.labels, tested)
+    correct = {kind: given == judged.labels for kind, given in answers.items()}
+    gaps = tuple(_gap(norm, statistics) for norm, statistics in fresh.items())
+    return Examination(name, correct, gaps, len(moved))
+
+
+def _gap(norm: keras.layers.BatchNormalization, fresh: Statistics) -> NormGap:
+    off, ratio = distances(norm, fresh)
+    return NormGap(norm.name, float(np.mean(off)), float(np.median(ratio)))
+
+
+def _answers(model: keras.Model, images: Array) -> Array:
+    """The classes (n,) that a model in inference mode gives images."""
+    passes = (images[low : low + BATCH] for low in range(0, len(images), BATCH))
+    # Not model.predict: its compiled function would not see another way of calling a norm.
+    return np.concatenate([np.argmax(model(each, training=False), axis=1) for each in passes])
+
+
+def _last_dense(model: keras.Model, images: Array) -> keras.layers.Layer | None:
+    """The dense layer that an image meets last."""
+    met: list[keras.layers.Layer] = []
+    with ExitStack() as stack:
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.Dense):
+                stack.enter_context(calling(layer, _noting(layer, lambda inputs, met_by: met.append(met_by))))
+        model(images[:1], training=False)
+    return met[-1] if met else None
+
+
+def _inputs(model: keras.Model, dense: keras.layers.Layer, images: Array) -> Array:
+    """What a dense layer sees of images: (n, features)."""
+    seen: list[Array] = []
+    with calling(dense, _noting(dense, lambda inputs, _: seen.append(keras.ops.convert_to_numpy(inputs)))):
+        _answers(model, images)
+    return np.concatenate(seen)
+
+
+def _noting(layer: keras.layers.Layer, note: Any) -> Any:
+    """A layer's own call, which tells `note` its inputs first."""
+    call = layer.call
+
+    def noted(inputs: Any, *more: Any, **named: Any) -> Any:
+        note(inputs, layer)
+        return call(inputs, *more, **named)
+
+    return noted

@@ -1,0 +1,144 @@
+"""A network examined: its batch norm, its last layer or nothing is to blame, or it is refused."""
+
+from pathlib import Path
+
+import keras
+import kills
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from helpers.apps import cli, diagnose
+from helpers.apps.diagnose import DiagnosisError
+from helpers.engine import reestimate
+
+COLOURS = {"blue": (60, 60, 120), "green": (60, 120, 60), "red": (120, 60, 60)}
+SIDE = 12
+
+
+def picture(colour: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    noisy = np.asarray(colour) + rng.normal(0, 25, 3) + rng.normal(0, 40, (SIDE, SIDE, 3))
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a class; colours that a small network tells apart, most of the time."""
+    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        (root / name).mkdir()
+        for number in range(120):
+            Image.fromarray(picture(colour, rng)).save(root / name / f"{number}.png")
+    return root
+
+
+def network(norm: bool, classes: int = 3) -> keras.Model:
+    parts = [layers.Conv2D(8, 3, activation="relu"), layers.GlobalAveragePooling2D()]
+    parts += [layers.BatchNormalization(name="head_norm")] if norm else []
+    parts += [layers.Dense(classes, name="top")]
+    return keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1 / 255), *parts])
+
+
+def trained(norm: bool) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(1)
+    labels = np.arange(600) % 3
+    images = np.stack([picture(list(COLOURS.values())[label], rng) for label in labels]).astype(np.float32)
+    model = network(norm)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    model.fit(images, labels, epochs=8, verbose=0)
+    reestimate.reestimate(model, images)
+    return model
+
+
+@pytest.fixture(scope="module")
+def healthy() -> keras.Model:
+    return trained(norm=True)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for files; what the command leaves goes there as well."""
+    monkeypatch.setenv("REPORT_BUILD", str(tmp_path / "build"))
+    return kills.use(tmp_path, monkeypatch)
+
+
+def changed(model: keras.Model, place: Path, layer: str, number: int, change: np.ndarray) -> Path:
+    """The model's file with one array of a layer replaced; the model stays as it is."""
+    part = model.get_layer(layer)
+    values = part.get_weights()
+    part.set_weights([change if i == number else value for i, value in enumerate(values)])
+    model.save(place / "model.keras")
+    part.set_weights(values)
+    return place / "model.keras"
+
+
+def test_a_healthy_network_is_found_healthy(healthy: keras.Model, place: Path, pictures: Path) -> None:
+    healthy.save(place / "model.keras")
+    found, figure = diagnose.diagnose(place / "model.keras", pictures, "0..255", None)
+    assert found.finding == "nothing" and "not to blame" in found.conclusion
+    assert found.correct.keys() == {"moving", "batch", "reestimated", "probe"}
+    assert found.accuracy("moving").value > 0.7
+    assert found.norms[0].mean < 0.2 and found.norms[0].variance == pytest.approx(1, abs=0.3)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_broken_statistics_are_found_and_mended(
+    healthy: keras.Model, place: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, mean, variance = healthy.get_layer("head_norm").get_weights()
+    path = changed(healthy, place, "head_norm", 2, mean + 4 * np.sqrt(variance) * np.resize([1, -1, 0], 8))
+    cli.diagnose(path, pictures, mended=place / "mended.keras")
+    said = capsys.readouterr().out
+    assert "It is its batch norm." in said and "What to do: Do not train it again" in said
+    broken, _ = diagnose.diagnose(path, pictures, "0..255", None)
+    mended, _ = diagnose.diagnose(place / "mended.keras", pictures, "0..255", None)
+    assert (broken.finding, mended.finding) == ("batch norm", "nothing")
+    assert mended.accuracy("moving") == broken.accuracy("reestimated")
+    assert mended.accuracy("moving").value > broken.accuracy("moving").value + 0.2
+    assert broken.norms[0].mean > 1 > 0.2 > mended.norms[0].mean
+
+
+def test_a_wrong_last_layer_is_told_from_wrong_statistics(
+    healthy: keras.Model, place: Path, pictures: Path
+) -> None:
+    kernel = healthy.get_layer("top").get_weights()[0]
+    found, _ = diagnose.diagnose(changed(healthy, place, "top", 0, kernel[:, ::-1]), pictures, "0..255", None)
+    assert found.finding == "last layer" and "alphabetical order" in found.advice
+
+
+def test_a_network_without_batch_norm_has_none_to_blame(place: Path, pictures: Path) -> None:
+    trained(norm=False).save(place / "model.keras")
+    found, figure = diagnose.diagnose(place / "model.keras", pictures, "0..255", None)
+    assert found.norms == () and found.correct.keys() == {"moving", "probe"}
+    assert "no batch norm" in found.conclusion and figure.is_file()
+
+
+def test_pixels_are_given_as_they_are_wanted(healthy: keras.Model, place: Path, pictures: Path) -> None:
+    parts = [layers.Rescaling(255), *healthy.layers]
+    keras.Sequential([keras.Input((SIDE, SIDE, 3)), *parts]).save(place / "model.keras")
+    right, _ = diagnose.diagnose(place / "model.keras", pictures, "0..1", None)
+    assert right.accuracy("moving").value > 0.7
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (network(True, classes=4), "tells 4 classes apart.*holds 3 folders"),
+        (network(True, classes=1), r"gives \(None, 1\)"),
+        (keras.Sequential([keras.Input((4,)), layers.Dense(3)]), r"takes \(None, 4\)"),
+        (None, "cannot be read as a Keras network"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(
+    model: keras.Model | None, reason: str, place: Path, pictures: Path
+) -> None:
+    path = place / "model.keras"
+    if model is None:
+        path.write_text("no network")
+    else:
+        model.save(path)
+    with pytest.raises(DiagnosisError, match=rf"model\.keras {reason}"):
+        diagnose.diagnose(path, pictures, "0..255", None)
