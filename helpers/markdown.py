@@ -11,7 +11,7 @@ from IPython.display import Markdown
 from helpers.analysis.intervals import describe_change as describe_change
 from helpers.analysis.intervals import describe_difference as describe_difference
 from helpers.errors import UserError
-from helpers.experiment import is_study_data, nearest
+from helpers.experiment import Experiment, is_study_data, nearest
 from helpers.records.run import Run, caution
 from helpers.study import claims
 from helpers.text import listed as listed
@@ -32,7 +32,7 @@ def say(text: str) -> Markdown:
     return Markdown(text)
 
 
-def answer(run: Run, result: str, size: str, caveat: str) -> Markdown:
+def answer(run: Run | Experiment, result: str, size: str, caveat: str) -> Markdown:
     """What a chapter found, in its first words: three short paragraphs, set apart from the text.
 
     A run on the miniature, or below full scale, is announced first.

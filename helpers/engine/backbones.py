@@ -22,16 +22,26 @@ SHARED_CUT = "block_11_add"
 """The cut of n = 30. Deeper ones are computed from what it stores: a fifth of the work or less."""
 
 
+def architecture(experiment: Experiment) -> keras.Model:
+    """MobileNetV2 without its top: (n, size, size, 3) in [-1, 1] to (n, size/32, size/32, c).
+
+    Its weights are random; the miniature's small network, which ships, comes with its own.
+    """
+    if experiment.backbone_weights == "miniature":
+        return miniature.backbone()
+    shape = (experiment.image_size, experiment.image_size, 3)
+    return keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=shape)
+
+
 def backbone(experiment: Experiment) -> keras.Model:
-    """MobileNetV2 without its top, pre-trained: (n, size, size, 3) in [-1, 1] to (n, size/32, size/32, c).
+    """The `architecture` with its pre-trained weights.
 
     Raises WeightsError where the file does not hold this network's weights.
     """
-    shape = (experiment.image_size, experiment.image_size, 3)
     path = weights.find_or_download(experiment)
+    network = architecture(experiment)
     if experiment.backbone_weights == "miniature":
-        return miniature.backbone()
-    network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=shape)
+        return network
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one a layer, before the error that says it all

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 from keras import ops
 
 from helpers.data.split import Split
 from helpers.engine import augment as augment  # its ranges are shown beside the pictures
-from helpers.engine import feature_cache
+from helpers.engine import backbones, feature_cache, model
 from helpers.experiment import Experiment
 
 
@@ -24,3 +25,29 @@ def views(split: Split, experiment: Experiment, images: int, count: int) -> np.n
     """
     drawn = (feature_cache.training_view(experiment, split, number) for number in range(count))
     return np.stack([view[np.arange(images)] for view in drawn], axis=1)
+
+
+def layout(experiment: Experiment, classes: int) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """What an image becomes on its way through the network, and how many weights each part holds.
+
+    The first: 'image', 'enlarged', 'stored' at the cut, 'pooled' and 'answer' to their shapes. The second:
+    'prefix' to all of its weights, 'suffix' and 'head' to those that train. No file of weights is read.
+    """
+    network = backbones.architecture(experiment)
+    prefix = model.pixels_to(network, backbones.cut(network, experiment.n_unfreeze), experiment.side)
+    part = model.suffix(network, experiment)
+    top = model.head(experiment, network.output_shape[-1], classes)
+    shapes = {
+        "image": prefix.input_shape,
+        "enlarged": network.input_shape,
+        "stored": prefix.output_shape,
+        "pooled": top.input_shape,
+        "answer": top.output_shape,
+    }
+    trained = {"suffix": part, "head": top}
+    weights = {name: _count(network.trainable_weights) for name, network in trained.items()}
+    return {name: shape[1:] for name, shape in shapes.items()}, {"prefix": _count(prefix.weights), **weights}
+
+
+def _count(weights: list[keras.Variable]) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in weights)

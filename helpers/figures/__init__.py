@@ -12,11 +12,11 @@ from helpers.figures.batchnorm import weight_drift as weight_drift
 from helpers.figures.curves import learning_curves as learning_curves
 from helpers.figures.curves import time_to_accuracy as time_to_accuracy
 from helpers.figures.curves import train_val_gap as train_val_gap
+from helpers.figures.diagrams import network_layout as network_layout
 from helpers.figures.images import augmentation_sheet as augmentation_sheet
 from helpers.figures.images import confident_errors as confident_errors
 from helpers.figures.images import contact_sheet as contact_sheet
 from helpers.figures.images import network_view as network_view
-from helpers.figures.images import split_balance as split_balance
 from helpers.figures.results import by_learning_rate as by_learning_rate
 from helpers.figures.results import confusion as confusion
 from helpers.figures.results import confusion_difference as confusion_difference

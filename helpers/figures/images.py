@@ -1,14 +1,12 @@
 """Figures of images: what the data look like, and what the network sees."""
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from helpers.data.sources import class_names
 from helpers.figures import style
-from helpers.figures.style import PALETTE, WIDTH, Array, Figure, dataset_note, styled
+from helpers.figures.style import WIDTH, Array, Figure, dataset_note, styled
 from helpers.text import percent
 
 ERRORS = 18
@@ -67,42 +65,6 @@ def network_view(images: Array, resized: Array, dataset: str) -> Figure:
     title = f"The network sees {factor:.0f} times as many pixels, and not one detail more"
     description = f"{len(images)} images at {sides[0]} pixels a side, and interpolated to {sides[1]}"
     return style.finished(figure, title, description, dataset_note(dataset))
-
-
-@styled
-def split_balance(labels: Mapping[str, Array], dataset: str) -> Figure:
-    """How many images of each class every split has. `labels`: split to int labels (n,)."""
-    names = class_names(dataset)
-    counts = {split: np.bincount(values, minlength=len(names)) for split, values in labels.items()}
-    totals = np.sum(list(counts.values()), axis=0)
-    shown = np.arange(len(names))
-    if len(names) > style.MOST_CLASSES:
-        shown = style.ends(totals.argsort(kind="stable")[::-1])
-    figure, axes = style.panel(max(3.8, 1.2 + 0.24 * len(shown)))
-    start = np.zeros(len(shown), int)
-    for (split, count), colour, hatch in zip(counts.items(), PALETTE, ("", "///", "..."), strict=False):
-        properties: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-        axes.barh(
-            range(len(shown)),
-            count[shown],
-            left=start,
-            label=f"{split}, {count.sum():,} images",
-            **properties,
-        )
-        start += count[shown]
-    style.rows(axes, [names[label] for label in shown])
-    axes.grid(False, axis="y")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set(xlabel="images")
-    style.legend_above(axes)
-    each = ", ".join(f"{count[0]:,} {split}" for split, count in counts.items())
-    spread = max(np.ptp(count / count.sum()) for count in counts.values())
-    found = f"Every class has the same share: {each} images"
-    if spread:
-        found = f"Within a split, the classes' shares differ by at most {100 * spread:.1f} points"
-    described = "Images by class: " + ", ".join(f"{split} {count.sum():,}" for split, count in counts.items())
-    some = style.classes_note(shown, names, "the largest and the smallest")
-    return style.finished(figure, found, described, some, dataset_note(dataset))
 
 
 @styled

@@ -329,7 +329,7 @@ class Run:
             return stored[name]
 
 
-def caution(run: Run) -> str:
+def caution(run: Run | Experiment) -> str:
     """What a reader must know before believing a run's numbers; empty for full CIFAR-10."""
     if run.dataset == "miniature":
         return "Miniature: drawn images, whose numbers say nothing about CIFAR-10"
@@ -337,5 +337,6 @@ def caution(run: Run) -> str:
     if run.is_study_data:
         return part
     own = sources.described(run.dataset)
-    drawn = " with the miniature's backbone" if run.config["backbone_weights"] == "miniature" else ""
+    weights = run.backbone_weights if isinstance(run, Experiment) else run.config["backbone_weights"]
+    drawn = " with the miniature's backbone" if weights == "miniature" else ""
     return f"{own[:1].upper()}{own[1:]}{drawn}, of which the study says nothing{'. ' if part else ''}{part}"

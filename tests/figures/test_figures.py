@@ -18,7 +18,7 @@ from made import MINIATURE, published_log, write_run
 from PIL import Image
 
 from helpers import figures
-from helpers.figures import curves, images, results, style
+from helpers.figures import curves, diagrams, images, results, style
 from helpers.records.run import RecordError, Run
 
 LOG = published_log()
@@ -65,6 +65,14 @@ FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
 TIMES = {"a run": (np.array([60.0, 120.0]), np.array([0.8, 0.9]))}
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 LABELS = np.tile(np.arange(10), 2)
+SHAPES = {
+    "image": (8, 8, 3),
+    "enlarged": (40, 40, 3),
+    "stored": (5, 5, 96),
+    "pooled": (1280,),
+    "answer": (10,),
+}
+WEIGHTS = {"prefix": 437_888, "suffix": 1_723_840, "head": 167_818}
 SURE = np.eye(10)[np.r_[LABELS[:18], 3, 4]] * 0.91 + 0.009  # wrong on the last two, which are 8 and 9
 FROM_ARRAYS: dict[str, Callable[[str], style.Figure]] = {
     "contact_sheet": lambda dataset: images.contact_sheet(PIXELS, LABELS, dataset),
@@ -72,7 +80,9 @@ FROM_ARRAYS: dict[str, Callable[[str], style.Figure]] = {
     "network_view": lambda dataset: images.network_view(
         PIXELS[:3], np.kron(PIXELS[:3], np.ones((1, 5, 5, 1))), dataset
     ),
-    "split_balance": lambda dataset: images.split_balance({"training": LABELS, "test": LABELS[:9]}, dataset),
+    "network_layout": lambda dataset: diagrams.network_layout(
+        PIXELS[0], np.kron(PIXELS[0], np.ones((5, 5, 1))), SHAPES, WEIGHTS, dataset
+    ),
     "confident_errors": lambda dataset: images.confident_errors(PIXELS, LABELS, SURE, dataset),
     "time_to_accuracy": lambda dataset: curves.time_to_accuracy(TIMES, 0.85, dataset),
 }
@@ -158,8 +168,9 @@ def test_titles_state_the_numbers() -> None:
     errors = images.confident_errors(PIXELS, LABELS, SURE, "cifar10")
     assert "Of 2 errors, 2 were made with a probability above 90%" in errors.alt_text
     assert {"cat 92%\nlabel: ship", "deer 92%\nlabel: truck"} <= {axes.get_title() for axes in errors.axes}
-    balanced = images.split_balance({"training": np.repeat(np.arange(10), 3)}, "cifar10")
-    assert "same share: 3 training images" in balanced.alt_text
+    layout = diagrams.network_layout(PIXELS[0], PIXELS[0], SHAPES, WEIGHTS, "cifar10")
+    assert "For every view of an image 2,400 values are stored (5 KB)" in layout.alt_text
+    assert "0.44 M" in _texts(layout) and "stored\n5 × 5 × 96" in _texts(layout)
 
 
 def test_gains_counts_what_the_paired_tests_show(runs: Runs) -> None:
