@@ -11,8 +11,15 @@ from helpers.analysis import groups, intervals
 from helpers.analysis.intervals import Proportion, describe_change
 from helpers.analysis.metrics import Array
 from helpers.records.run import Run
-from helpers.text import count_words, listed, percent
+from helpers.text import count_words, listed
 
+STATISTICS = {
+    "moving": "moving averages (Keras' evaluation)",
+    "clean": "re-estimated, clean training images",
+    "augmented": "re-estimated, augmented training images",
+    "batch": "each batch's own",
+}
+"""Kinds of batch-norm statistics that `diagnosis` evaluates with, in words."""
 ACTIVE_VARIANCE = 1e-3
 """Variance above which a channel is active: batch norm's epsilon in Keras, which halves such a variance.
 
@@ -99,7 +106,7 @@ def gap_correlation(run: Run, measure: str) -> float:
 
 
 @dataclass(frozen=True)
-class Standing:
+class EpochResult:
     """What a diagnosed run answers of the validation images after an epoch; epoch 0 is before the first."""
 
     epoch: int
@@ -111,80 +118,49 @@ class Standing:
     """By a fresh linear classifier on the features."""
 
     @property
-    def gap(self) -> float:
+    def statistics_gap(self) -> float:
         """Accuracy that estimating anew adds, -1 to 1."""
         return self.reestimated.value - self.moving.value
 
 
 @dataclass(frozen=True)
-class Lows:
-    """Where a diagnosed run stood lowest, by each way to judge it; of equal epochs the first."""
+class Course:
+    """A diagnosed run, epoch by epoch."""
 
-    standings: tuple[Standing, ...]
+    epochs: tuple[EpochResult, ...]
     """Before the first epoch and after each."""
 
     @property
-    def start(self) -> Standing:
+    def start(self) -> EpochResult:
         """Before the first epoch."""
-        return self.standings[0]
+        return self.epochs[0]
 
     @property
-    def end(self) -> Standing:
+    def end(self) -> EpochResult:
         """After the last."""
-        return self.standings[-1]
+        return self.epochs[-1]
 
-    def lowest(self, by: str) -> Standing:
-        """The epoch in which 'moving', 'reestimated' or 'probe' was lowest."""
-        return min(self.standings[1:], key=lambda each: getattr(each, by).value)
-
-    @property
-    def looked(self) -> Standing:
-        """The epoch in which it looked worst: as Keras evaluates."""
-        return self.lowest("moving")
+    def lowest_epoch(self, by: str) -> EpochResult:
+        """The epoch in which 'moving', 'reestimated' or 'probe' was lowest; of equals the first."""
+        return min(self.epochs[1:], key=lambda each: getattr(each, by).value)
 
     @property
-    def equally_low(self) -> list[Standing]:
-        """Later epochs in which it looked as bad."""
-        low = self.looked
-        return [each for each in self.standings[low.epoch + 1 :] if each.moving == low.moving]
+    def largest_gap(self) -> float:
+        """The largest statistics gap after any epoch, -1 to 1."""
+        return max(each.statistics_gap for each in self.epochs[1:])
 
     @property
-    def weights(self) -> Standing:
-        """The epoch in which its weights could do least."""
-        return self.lowest("reestimated")
-
-    @property
-    def probe(self) -> Standing:
-        """The epoch in which its features told the classes apart least."""
-        return self.lowest("probe")
-
-    @property
-    def row(self) -> tuple[str, ...]:
-        """`looked` and re-estimated then, `weights`, `probe` and its start: in words, with the epochs."""
-        return (
-            f"{self.looked.moving} after {self.looked.epoch}",
-            str(self.looked.reestimated),
-            f"{self.weights.reestimated} after {self.weights.epoch}",
-            f"{self.probe.probe} after {self.probe.epoch} ({percent(self.start.probe.value)})",
-        )
-
-    @property
-    def most_hidden(self) -> float:
-        """The largest gap after any epoch, -1 to 1."""
-        return max(each.gap for each in self.standings[1:])
-
-    @property
-    def forgot(self) -> bool:
+    def probe_fell(self) -> bool:
         """Whether its features ever told the classes apart clearly less well than before the first epoch."""
-        return describe_change(self.start.probe, self.probe.probe, "", "less", "") == "less"
+        return describe_change(self.start.probe, self.lowest_epoch("probe").probe, "", "less", "") == "less"
 
 
-def lows(run: Run) -> Lows:
-    """Where a run stood lowest. Raises ValueError for a run that was not diagnosed."""
+def course(run: Run) -> Course:
+    """A run, epoch by epoch. Raises ValueError for a run that was not diagnosed."""
     accuracy(run)
     kinds = "moving", best_statistics(run), "probe"
     lines = (by_epoch(run, statistics=kind) for kind in kinds)
-    return Lows(tuple(Standing(epoch, *shares) for epoch, shares in enumerate(zip(*lines, strict=True))))
+    return Course(tuple(EpochResult(epoch, *shares) for epoch, shares in enumerate(zip(*lines, strict=True))))
 
 
 @dataclass(frozen=True)
@@ -192,7 +168,7 @@ class Restored:
     """Validation accuracy, in 0 to 1, averaged over the passes at a run's first rate."""
 
     lost: float
-    """By how much it lies below the start, as Keras evaluates; may be negative."""
+    """By how much it lies, as Keras evaluates, below the start re-estimated; may be negative."""
     restored: float
     """What estimating the statistics anew adds."""
 
@@ -207,11 +183,11 @@ def restored_over_failing_passes(run: Run) -> Restored:
 
     Raises ValueError for a run that was not diagnosed.
     """
-    start, *_ = after = lows(run).standings
-    failing = [after[epoch] for epoch in next(iter(groups.epochs_by_rate(run).values()))]
+    found = course(run)
+    failing = [found.epochs[epoch] for epoch in next(iter(groups.epochs_by_rate(run).values()))]
     return Restored(
-        lost=start.moving.value - float(np.mean([each.moving.value for each in failing])),
-        restored=float(np.mean([each.gap for each in failing])),
+        lost=found.start.reestimated.value - float(np.mean([each.moving.value for each in failing])),
+        restored=float(np.mean([each.statistics_gap for each in failing])),
     )
 
 
@@ -229,7 +205,7 @@ def halves(run: Run, epoch: int = -1) -> list[Proportion]:
 class Repeats(tuple[Run, ...]):
     """Diagnosed runs of one experiment, one a seed: what they stand at after their last epoch."""
 
-    def stood(self, statistics: str = "moving", epoch: int = -1) -> str:
+    def described(self, statistics: str = "moving", epoch: int = -1) -> str:
         """`accuracy` in words: of one run with its interval, of several by themselves in their order.
 
         A dash where 'clean' is asked of a head without batch norm, which has no statistics. Runs that fail
@@ -244,14 +220,9 @@ class Repeats(tuple[Run, ...]):
         """How many are better, worse or not clearly different since before stage 2, in words."""
         return count_words(since_start(run, statistics) for run in self)
 
-    def count_worse(self, statistics: str = "moving") -> int:
-        """How many are clearly worse than before stage 2; 'clean' as `best_statistics` has it."""
-        kind = best_statistics(self[0]) if statistics == "clean" else statistics
-        return sum(since_start(run, kind) == "worse" for run in self)
-
     @property
-    def only_look_worse(self) -> int:
-        """How many look clearly worse than before stage 2 while their weights are not."""
+    def worse_by_evaluation_alone(self) -> int:
+        """How many are clearly worse than before stage 2 as evaluated while their weights are not."""
         return sum(since_start(run) == "worse" != since_start(run, best_statistics(run)) for run in self)
 
     @property

@@ -1,3 +1,14 @@
 """A chapter's runs and facts: what its cells show, computed and tested here."""
 
-from helpers.chapters import baseline, beginnings, beyond, finetune, forgetting, images, mixup, tta, verdict
+from helpers.chapters import (
+    baseline,
+    batchnorm,
+    beginnings,
+    beyond,
+    finetune,
+    forgetting,
+    images,
+    mixup,
+    tta,
+    verdict,
+)

@@ -1,26 +1,25 @@
-"""Chapter 3: the run that failed, run again whole, repeated, and taken apart."""
+"""Chapter 3: the run that failed, run again whole, with every seed, and with the norm of its head frozen."""
 
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from helpers import run
 from helpers.analysis import batchnorm, groups, intervals
-from helpers.analysis.batchnorm import Lows, Repeats
-from helpers.analysis.intervals import Gain, PairedTest, Proportion
+from helpers.analysis.batchnorm import Course, EpochResult, Repeats, Restored
+from helpers.analysis.intervals import Gain, Proportion
 from helpers.chapters import common
 from helpers.chapters.beginnings import Beginnings, Row
 from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.text import percent, scientific, span
+from helpers.text import percent, scientific
 
 LOGGED, PUBLISHED = "as logged", "as published"
-CAREFUL, FROZEN = "careful rate", "frozen norm"
+CAREFUL, FROZEN = "careful rate", "norm frozen"
+UNTUNED = "frozen network"
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,15 @@ class Log:
     test: Proportion
     train: list[float]
     """Training accuracy after each pass."""
-    after_best: int
-    """Logged epochs after that of the highest validation accuracy, and as passes."""
     passes_after_best: int
-    after_lowest: int
-    """Logged epochs after that of the lowest validation loss."""
+    """After the logged epoch of the highest validation accuracy."""
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A run to its end, and the careful one of the same seed. Accuracies are 0 to 1."""
+    """A run to its end. Accuracies are 0 to 1."""
 
     run: Run
-    careful: Run
 
     @property
     def accuracy(self) -> list[float]:
@@ -65,29 +60,9 @@ class Whole:
         return self.accuracy[len(self.early) :]
 
     @property
-    def worst(self) -> Proportion:
-        """Validation accuracy after the worst pass."""
-        return intervals.proportion(min(self.accuracy), self.run.size("val"))
-
-    @property
     def rate(self) -> str:
         """The first rate."""
         return scientific(self.run.stage2.learning_rate[0])
-
-    @property
-    def kept_rate(self) -> str:
-        """The rate at which the kept weights were trained."""
-        return scientific(groups.rate_of_kept_weights(self.run))
-
-    @property
-    def test(self) -> Proportion:
-        """Accuracy on the test images."""
-        return groups.accuracy(self.run)
-
-    @property
-    def against(self) -> PairedTest:
-        """The run less the careful one, on the same test images."""
-        return groups.paired(self.careful, self.run)
 
     @property
     def active(self) -> list[int]:
@@ -95,9 +70,23 @@ class Whole:
         return [each.active for each in self.run.diagnosis]
 
     @functools.cached_property
-    def lows(self) -> Lows:
-        """Where it stood lowest; only of a diagnosed run."""
-        return batchnorm.lows(self.run)
+    def course(self) -> Course:
+        """Epoch by epoch; only of a diagnosed run."""
+        return batchnorm.course(self.run)
+
+    @functools.cached_property
+    def restored(self) -> Restored:
+        """Over its passes at the first rate; only of a diagnosed run."""
+        return batchnorm.restored_over_failing_passes(self.run)
+
+    def stop(self, watched: str, patience: int) -> str:
+        """The validation accuracy that early stopping keeps: '71.4% (epoch 8, stops after 13)'.
+
+        watched: 'loss' or 'accuracy', on validation; patience in passes.
+        """
+        losses = self.run.stage2.val_loss if watched == "loss" else [-each for each in self.accuracy]
+        last, kept = groups.early_stop(losses, patience)
+        return f"{percent(self.accuracy[kept - 1])} (epoch {kept}, stops after {last})"
 
 
 @dataclass(frozen=True)
@@ -105,8 +94,6 @@ class Failure:
     """The chapter's runs. `whole` and every list by seed begin with the notebook's own seed."""
 
     seed: int
-    frozen: Run
-    """The frozen network that all start from."""
     whole: Mapping[str, Mapping[int, Whole]]
     """Way to train to seed to its run; of other seeds those that were run."""
     begun: Beginnings
@@ -117,25 +104,15 @@ class Failure:
     @property
     def failed(self) -> Whole:
         """The run as logged, with the notebook's own seed."""
-        return self.three[LOGGED]
+        return self.whole[LOGGED][self.seed]
 
     @property
-    def has_other_seeds(self) -> bool:
-        """Whether the run as logged was run with other seeds as well."""
-        return len(self.whole[LOGGED]) > 1
+    def logged(self) -> list[Whole]:
+        """The runs as logged, by seed."""
+        return list(self.whole[LOGGED].values())
 
     @property
-    def three(self) -> dict[str, Whole]:
-        """The whole runs that the chapter opens with, with the notebook's own seed."""
-        return {way: self.whole[way][self.seed] for way in (PUBLISHED, LOGGED, CAREFUL)}
-
-    @property
-    def runs(self) -> dict[str, Run]:
-        """Their runs."""
-        return {way: one.run for way, one in self.three.items()}
-
-    @property
-    def repeated(self) -> dict[str, Run]:
+    def by_seed(self) -> dict[str, Run]:
         """'seed 42' to the run as logged with that seed."""
         return {f"seed {seed}": each.run for seed, each in self.whole[LOGGED].items()}
 
@@ -144,203 +121,115 @@ class Failure:
         """Every run, and the study's log."""
         whole = [each.run for runs in self.whole.values() for each in runs.values()]
         begun = (*self.begun.changed.values(), *self.begun.rates.values())
-        short = [each for group in begun for each in group]
-        return [self.frozen, *self.runs.values(), *whole, *short, self.log]
+        return [*whole, *(each for group in begun for each in group), self.log]
 
     @property
     def published(self) -> Log:
         """The study's log in numbers."""
         real, curves = published.real_epochs(self.log), self.log.stage2
-        best, last = int(np.argmax(curves.val_accuracy)), len(curves) - 1
+        best = max(curves.val_accuracy)
         return Log(
             epochs=len(curves),
             passes=len(real),
-            best=max(curves.val_accuracy),
+            best=best,
             test=groups.accuracy(self.log),
             train=[curves.accuracy[epoch] for epoch in real],
-            after_best=last - best,
-            passes_after_best=sum(epoch > best for epoch in real),
-            after_lowest=last - curves.kept_epoch,
+            passes_after_best=sum(epoch > curves.val_accuracy.index(best) for epoch in real),
         )
 
-    @property
-    def on_the_studys_images(self) -> bool:
-        """Whether these runs may be set beside the study's log."""
-        return self.failed.run.is_study_data
-
-    # ---------------------------------------------------------------- whole runs
-
-    def _wholes(self, *ways: str) -> dict[str, Whole]:
-        """'as logged, seed 42' to its run, of these ways to train."""
-        return {f"{way}, seed {seed}": each for way in ways for seed, each in self.whole[way].items()}
+    # ---------------------------------------------------------------- what it cost in the end
 
     def seeds(self, way: str) -> str:
         """Of the runs of a way to train, listed."""
         return ", ".join(map(str, self.whole[way]))
-
-    def tests(self, way: str) -> list[float]:
-        """Test accuracies of a way to train, by seed."""
-        return [each.run.test_accuracy for each in self.whole[way].values()]
 
     def gain(self, way: str, over: str = CAREFUL) -> Gain:
         """Test accuracy of one way to train less another's, over the seeds that both have."""
         first, second = ([each.run for each in self.whole[name].values()] for name in (over, way))
         return groups.gain(first, second)
 
+    def compared(self, way: str, over: str, better: str, worse: str, neither: str) -> str:
+        """One of three words for a `gain`."""
+        return intervals.describe_difference(self.gain(way, over), better, worse, neither)
+
     @property
-    def courses(self) -> list[Row]:
-        """Of the three runs: passes, validation accuracy before, at worst and at best, test accuracy."""
+    def ends(self) -> list[Row]:
+        """Of each way to train that was run: test accuracy by seed, `gain` over untuned and over careful."""
         found: list[Row] = []
-        for way, one in self.three.items():
-            ends = one.run.stage1_val_accuracy, one.worst.value, max(one.accuracy)
-            found.append((way, len(one.accuracy), *ends, one.test))
+        for way in (UNTUNED, CAREFUL, LOGGED, PUBLISHED, FROZEN):
+            if tests := [each.run.test_accuracy for each in self.whole[way].values()]:
+                gains = [
+                    "–" if way in (over, UNTUNED) else self.gain(way, over) for over in (UNTUNED, CAREFUL)
+                ]
+                found.append((way, tests, *gains))
         return found
 
-    def reaching(self, chance: float) -> list[str]:
-        """Which of the three have a worst pass whose interval includes an accuracy of `chance`."""
-        worst = {way: one.worst for way, one in self.three.items()}
-        return [way for way, share in worst.items() if share.low <= chance <= share.high]
-
-    def stop(self, watched: str, patience: int) -> Row:
-        """Where a rule ends the run as logged: patience in passes, last and kept epoch, accuracy in that.
-
-        watched: 'loss' or 'accuracy', on validation.
-        """
-        curves = self.failed.run.stage2
-        losses = curves.val_loss if watched == "loss" else [-each for each in curves.val_accuracy]
-        last, kept = groups.early_stop(losses, patience)
-        return patience, last, kept, curves.val_accuracy[kept - 1]
-
-    def tested(self, better: str, worse: str, neither: str) -> list[Row]:
-        """Of the three: the paired test against the frozen network, its words, the careful rate's test."""
-        found: list[Row] = []
-        for way, one in self.three.items():
-            test = groups.paired(self.frozen, one.run)
-            words = intervals.describe_difference(test, better, worse, neither)
-            found.append((way, test, words, "–" if way == CAREFUL else one.against))
-        return found
-
-    @property
-    def endings(self) -> list[Row]:
-        """Of each run at the failing rate: its passes at it, rate of the kept weights, test, `against`."""
-        return [
-            (name, f"{len(one.early)}: {span(one.early)}", one.kept_rate, one.test, one.against)
-            for name, one in self._wholes(LOGGED, PUBLISHED).items()
-        ]
-
-    @property
-    def paces(self) -> list[Row]:
-        """Of the run as logged, by rate: epochs, accuracy as evaluated and re-estimated, what is hidden."""
-        found: list[Row] = []
-        for rate, epochs in groups.epochs_by_rate(self.failed.run).items():
-            at = [self.failed.lows.standings[epoch] for epoch in epochs]
-            shares = [span(each.moving.value for each in at), span(each.reestimated.value for each in at)]
-            found.append((scientific(rate), f"{epochs[0]} to {epochs[-1]}", *shares, span(s.gap for s in at)))
-        return found
-
-    @property
-    def halvings(self) -> list[Row]:
-        """Of runs as logged whose rate fell: after which epoch, accuracies around it, best and worst."""
-        return [
-            (f"seed {seed}", len(one.early), one.early[-2:], one.late[:2], max(one.early), min(one.late))
-            for seed, one in self.whole[LOGGED].items()
-            if one.late
-        ]
-
-    def recovering(self, at_once: bool) -> list[str]:
-        """Runs as logged that stand higher in every epoch after the first halving than before; or not."""
-        return [name for name, *_, high, low in self.halvings if (low > high) is at_once]
+    def stops(self, rules: Mapping[str, tuple[str, int]]) -> list[Row]:
+        """Of each rule, name to what it watches and its patience: `Whole.stop` by seed; and without any."""
+        never = [(each.run.stage2.kept_epoch + 1, each) for each in self.logged]
+        kept = [f"{percent(each.accuracy[epoch - 1])} (epoch {epoch})" for epoch, each in never]
+        stopped = [(name, *(each.stop(*rule) for each in self.logged)) for name, rule in rules.items()]
+        return [*stopped, ("never: lowest loss of all", *kept)]
 
     # ---------------------------------------------------------------- evaluated with other statistics
 
-    def at_worst(self, statistics: str) -> tuple[Proportion, Proportion]:
-        """Of the run as logged when it looked worst: accuracy on plain and augmented validation images."""
-        one = self.failed
-        plain, augmented = (
-            batchnorm.accuracy(one.run, images, statistics, one.lows.looked.epoch)
-            for images in ("val", "val_augmented")
+    @property
+    def losses(self) -> list[float]:
+        """Points that accuracy averages below its start over the passes at the failing rate, by seed."""
+        return [100 * each.restored.lost for each in self.logged]
+
+    @property
+    def fractions(self) -> list[float]:
+        """The part of them that re-estimating restores, by seed."""
+        return [each.restored.fraction for each in self.logged]
+
+    @property
+    def falls(self) -> list[Row]:
+        """By seed: passes at the failing rate, points lost and restored in them, and the lowest epoch's."""
+        found: list[Row] = []
+        for seed, each in self.whole[LOGGED].items():
+            low, both = each.course.lowest_epoch("moving"), (each.restored.lost, each.restored.restored)
+            shares = low.moving, low.reestimated
+            found.append((seed, len(each.early), *(f"{100 * part:.1f}" for part in both), low.epoch, *shares))
+        return found
+
+    # ---------------------------------------------------------------- what became of the weights
+
+    @property
+    def lowest_probe(self) -> EpochResult:
+        """Of all epochs of the runs as logged the one whose features a fresh classifier tells apart least."""
+        return min(
+            (each.course.lowest_epoch("probe") for each in self.logged), key=lambda low: low.probe.value
         )
-        return plain, augmented
 
     @property
-    def estimates_differ(self) -> float:
-        """How far apart the re-estimated accuracies lie then, by the images that the statistics come from."""
-        return float(np.ptp([self.at_worst(kind)[0].value for kind in ("clean", "augmented", "batch")]))
-
-    def lowest(self, by: str) -> list[float]:
-        """The lowest 'moving', 'reestimated' or 'probe' accuracy of the runs as logged, by seed."""
-        return [getattr(one.lows.lowest(by), by).value for one in self.whole[LOGGED].values()]
-
-    @property
-    def other_looks(self) -> list[str]:
-        """Of each other seed, when it looked worst: accuracy as evaluated and new, '10.5%, and 88.4%'."""
-        lows = [one.lows.looked for seed, one in self.whole[LOGGED].items() if seed != self.seed]
-        return [f"{percent(low.moving.value)}, and {percent(low.reestimated.value)}" for low in lows]
-
-    @property
-    def forgot(self) -> int:
+    def probes_fell(self) -> int:
         """In how many runs as logged a fresh probe ever fell clearly below its start."""
-        return sum(one.lows.forgot for one in self.whole[LOGGED].values())
+        return sum(each.course.probe_fell for each in self.logged)
 
     @property
-    def _diagnosed(self) -> dict[str, Whole]:
-        return {name: one for name, one in self._wholes(LOGGED, PUBLISHED).items() if one.run.diagnosis}
+    def probes_ended_above(self) -> int:
+        """In how many of them it ended clearly above."""
+        ends = [(each.course.start.probe, each.course.end.probe) for each in self.logged]
+        return sum(intervals.describe_change(*both, "above", "", "") == "above" for both in ends)
 
     @property
-    def lowest_points(self) -> list[Row]:
-        """Of each diagnosed run at the failing rate: `Lows.row`."""
-        return [(name, *one.lows.row) for name, one in self._diagnosed.items()]
+    def weights(self) -> list[Row]:
+        """By seed: re-estimated accuracy before, and lowest with its epoch; the same of a fresh probe."""
+        found: list[Row] = []
+        for seed, each in self.whole[LOGGED].items():
+            start, both = each.course.start, ("reestimated", "probe")
+            lows = {by: each.course.lowest_epoch(by) for by in both}
+            cells = [
+                (getattr(start, by).value, f"{getattr(lows[by], by)} after {lows[by].epoch}") for by in both
+            ]
+            found.append((seed, *cells[0], *cells[1]))
+        return found
 
     @property
-    def held(self) -> list[Row]:
-        """Of each whole run with its norm frozen: `Lows.row`, active channels at the end, test, `against`."""
-        return [
-            (f"seed {seed}", *one.lows.row, one.active[-1], one.test, one.against)
-            for seed, one in self.whole[FROZEN].items()
-        ]
-
-    @property
-    def most_hidden(self) -> float:
+    def largest_gap_frozen(self) -> float:
         """The largest gap in any epoch of the whole runs with their norm frozen; 0 where there are none."""
-        return max((one.lows.most_hidden for one in self.whole[FROZEN].values()), default=0.0)
-
-    @property
-    def split(self) -> dict[str, Whole]:
-        """The whole diagnosed runs whose records hold each half by itself."""
-        return {name: one for name, one in self._diagnosed.items() if batchnorm.halves(one.run)}
-
-    @property
-    def unsplit(self) -> list[str]:
-        """The names of the diagnosed runs whose records do not."""
-        return [name for name in self._diagnosed if name not in self.split]
-
-    @property
-    def worst_halves(self) -> list[Row]:
-        """Of each in `split`: the epoch in which it looked worst, accuracy by what is estimated anew."""
-        at = {name: one.lows.looked.epoch for name, one in self.split.items()}
-        return [(name, at[name], *batchnorm.halves(one.run, at[name])) for name, one in self.split.items()]
-
-    def recovered_later(self, hidden: float) -> list[float]:
-        """`recovered` in each epoch of the whole runs in which more than `hidden`, 0 to 1, is hidden."""
-        return [
-            batchnorm.recovered_fraction(one.run, "means", standing.epoch)
-            for one in self.split.values()
-            for standing in one.lows.standings[1:]
-            if standing.gap > hidden
-        ]
-
-    @property
-    def correlations(self) -> list[float]:
-        """`gap_correlation` with the distance of the means, of each run in `split`."""
-        return [batchnorm.gap_correlation(one.run, "mean_alive") for one in self.split.values()]
-
-    @property
-    def channels(self) -> list[Row]:
-        """Of each in `split`: active channels before, at the lowest and at the end; test accuracy."""
-        return [
-            (name, one.active[0], min(one.active), one.active[-1], one.test)
-            for name, one in self.split.items()
-        ]
+        return max((each.course.largest_gap for each in self.whole[FROZEN].values()), default=0.0)
 
 
 def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str, **given: Any) -> Failure:
@@ -350,7 +239,6 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
     anything trains, where there is nothing to fine-tune.
     """
     common.refuse_below(1, n_unfreeze=given["n_unfreeze"], epochs=given["epochs"])
-    where = {"dataset": given["dataset"], "scale": given["scale"]}
     failing = {"learning_rate": learning_rate, "optimizer": optimizer}
     bases = {
         LOGGED: experiments.LOGGED.replace(**failing),
@@ -359,11 +247,14 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
         FROZEN: experiments.FROZEN_NORM.replace(**failing),
     }
     asked = {way: experiments.for_notebook(base, seed=seed, **given) for way, base in bases.items()}
-    start = experiments.for_notebook(experiments.BASELINE, seed=seed, **where)
-    frozen, *_ = (run.run(each) for each in (start, asked[PUBLISHED], asked[CAREFUL]))
+    asked[UNTUNED] = experiments.for_notebook(
+        experiments.BASELINE, seed=seed, dataset=given["dataset"], scale=given["scale"]
+    )
+    for way in (UNTUNED, PUBLISHED, CAREFUL):
+        run.run(asked[way])
     run.run(asked[LOGGED], diagnosed=True)
-    pairs = {way: common.by_seed(asked[way], asked[CAREFUL]) for way in (LOGGED, PUBLISHED, CAREFUL, FROZEN)}
-    whole = {way: {one: Whole(*both) for one, both in found.items()} for way, found in pairs.items()}
+    found = {way: common.by_seed(each) for way, each in asked.items()}
+    whole = {way: {one: Whole(*runs) for one, runs in by_seed.items()} for way, by_seed in found.items()}
 
     # A run that is no longer than its beginning is its own beginning, and is not trained twice.
     is_short = asked[LOGGED].epochs_run <= experiments.ANATOMY_EPOCHS
@@ -373,11 +264,11 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
         wanted = [experiments.for_notebook(each, **beginning) for each in group]
         return Repeats(run.run(each, diagnosed=True) for each in wanted)
 
-    seeds, names, points = experiments.anatomy(given["scale"], seed)
+    seeds, names, rates = experiments.anatomy(given["scale"], seed)
     changed = {
         name: begun([experiments.intervention(name, one, **failing) for one in seeds]) for name in names
     }
-    tried = [begun([experiments.at_rate(rate, one, optimizer=optimizer) for one in seeds]) for rate in points]
-    rates = {group[0].config["learning_rate"]: group for group in tried}
+    tried = [begun([experiments.at_rate(rate, one, optimizer=optimizer) for one in seeds]) for rate in rates]
+    by_rate = {group[0].config["learning_rate"]: group for group in tried}
     log = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
-    return Failure(seed, frozen, whole, Beginnings(changed, rates), log)
+    return Failure(seed, whole, Beginnings(changed, by_rate), log)

@@ -183,7 +183,7 @@ def _failure(runs: Group) -> str:
     failed, plain, careful = (_repeated(runs, each) for each in (LOGGED, PUBLISHED, experiments.HEADLINE))
     against = groups.gain(careful, failed)
     words = describe_difference(against, "is better than", "is worse than", "is not shown to differ from")
-    whole = [Whole(run, other) for run, other in zip(failed, careful, strict=True)]
+    whole = [Whole(run) for run in failed]
     stood = [share for each in whole for share in each.early]
     kept = sorted({groups.rate_of_kept_weights(run) for run in failed})
     return (
@@ -199,10 +199,13 @@ def _failure(runs: Group) -> str:
 
 def _evaluation(runs: Group) -> str:
     failed = _repeated(runs, LOGGED)
-    lows = [batchnorm.lows(run) for run in failed]
-    starts, looked = [low.standings[0] for low in lows], [low.looked for low in lows]
-    lost = [start.reestimated.value - low.moving.value for start, low in zip(starts, looked, strict=True)]
-    mostly = all(low.gap > part / 2 for low, part in zip(looked, lost, strict=True))
+    courses = [batchnorm.course(run) for run in failed]
+    starts = [each.start for each in courses]
+    lowest, weights, probes = (
+        [each.lowest_epoch(by) for each in courses] for by in ("moving", "reestimated", "probe")
+    )
+    lost = [start.reestimated.value - low.moving.value for start, low in zip(starts, lowest, strict=True)]
+    mostly = all(low.statistics_gap > part / 2 for low, part in zip(lowest, lost, strict=True))
     much = "Most" if mostly else "Not always most"
     parts = [
         batchnorm.recovered_fraction(run, "means")
@@ -210,15 +213,16 @@ def _evaluation(runs: Group) -> str:
     ]
     return (
         f"**{much} of the failure was one of evaluation.** In the epoch in which it looked worst (number "
-        f"{', '.join(str(low.epoch) for low in looked)}, the first of equals, with seeds {SEEDS}) the run as "
-        f"logged answered {_shares(low.moving for low in looked)} of the validation images, and the same "
-        f"weights {_shares(low.reestimated for low in looked)} once the means and variances that the head's "
+        f"{', '.join(str(low.epoch) for low in lowest)}, the first of equals, with seeds {SEEDS}) the run as "
+        f"logged answered {_shares(low.moving for low in lowest)} of the validation images, and the same "
+        f"weights {_shares(low.reestimated for low in lowest)} once the means and variances that the head's "
         f"batch norm evaluates with were estimated anew. New means alone regain {span(parts, '.0%')} of what "
         f"both do (first {experiments.ANATOMY_EPOCHS} passes, the same seeds). What the weights themselves "
-        f"could do was at its lowest {_shares(low.weights.reestimated for low in lows)} "
+        f"could do was at its lowest {_shares(low.reestimated for low in weights)} "
         f"({_shares(start.reestimated for start in starts)} before), and a fresh classifier on the features "
-        f"fell below its start, {percent(starts[0].probe.value)}, in {sum(low.forgot for low in lows)} of "
-        f"the {len(lows)} ({_shares(low.probe.probe for low in lows)} at the lowest)."
+        f"fell below its start, {percent(starts[0].probe.value)}, in "
+        f"{sum(each.probe_fell for each in courses)} of the {len(courses)} "
+        f"({_shares(low.probe for low in probes)} at the lowest)."
     )
 
 
@@ -245,7 +249,7 @@ def _prevention(runs: Group) -> str:
     words = describe_change(
         best, worst, "does not collapse", "stands lower still", "is not clearly better off"
     )
-    logged, frozen, none = (group.stood() for group in tried)
+    logged, frozen, none = (group.described() for group in tried)
     threads = [run.threads for run in tried[0]]
     whole = [
         run
@@ -254,7 +258,7 @@ def _prevention(runs: Group) -> str:
     ]
     longer = "Neither of the two was run for longer under this schedule."
     if whole:
-        hides = max(batchnorm.lows(run).most_hidden for run in whole)
+        hides = max(batchnorm.course(run).largest_gap for run in whole)
         longer = (
             f"To the end of its schedule the frozen one (seeds: "
             f"{', '.join(str(run.seed) for run in whole)}) never hides more than "

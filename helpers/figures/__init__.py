@@ -1,13 +1,12 @@
 """One function a figure, from records and arrays."""
 
-from helpers.figures.batchnorm import IMAGES as IMAGES
-from helpers.figures.batchnorm import STATISTICS as STATISTICS
+from helpers.figures.batchnorm import accuracy_by_half as accuracy_by_half
 from helpers.figures.batchnorm import accuracy_by_rate as accuracy_by_rate
-from helpers.figures.batchnorm import accuracy_by_statistics as accuracy_by_statistics
 from helpers.figures.batchnorm import active_channels as active_channels
 from helpers.figures.batchnorm import examination as examination
 from helpers.figures.batchnorm import interventions as interventions
 from helpers.figures.batchnorm import lag_or_swing as lag_or_swing
+from helpers.figures.batchnorm import statistics_gap as statistics_gap
 from helpers.figures.batchnorm import weight_drift as weight_drift
 from helpers.figures.curves import learning_curves as learning_curves
 from helpers.figures.curves import time_to_accuracy as time_to_accuracy

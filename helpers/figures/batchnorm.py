@@ -1,29 +1,22 @@
 """Figures of a diagnosed run: what was measured between its epochs, from records alone."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from helpers import text
 from helpers.analysis import averages, batchnorm
-from helpers.analysis.batchnorm import accuracy, best_statistics, by_epoch, mean, statistics_gap
+from helpers.analysis.batchnorm import accuracy, best_statistics, by_epoch, mean
 from helpers.analysis.examination import KINDS, Examination
 from helpers.figures import style
 from helpers.figures.style import GREY, MARKERS, PALETTE, WIDTH, Figure, styled
 from helpers.records.run import Run
 from helpers.text import percent
-
-STATISTICS = {
-    "moving": "moving averages (Keras' evaluation)",
-    "clean": "re-estimated, clean training images",
-    "augmented": "re-estimated, augmented training images",
-    "batch": "each batch's own",
-}
-"""Kinds of batch-norm statistics that `diagnosis` evaluates with, and what a figure calls them."""
-IMAGES = {"val": "validation images", "val_augmented": "augmented validation images"}
 
 
 def _by_seed(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
@@ -32,41 +25,124 @@ def _by_seed(groups: Mapping[Any, Sequence[Run]]) -> dict[str, Run]:
 
 
 @styled
-def accuracy_by_statistics(run: Run) -> Figure:
-    """Validation accuracy by epoch with each kind of statistics, on plain images and on augmented ones."""
-    figure = Figure(figsize=(WIDTH, 5.4))
-    epochs = range(len(run.diagnosis))
-    for axes, (images, words) in zip(
-        figure.subplots(2, 1, sharex=True, sharey=True), IMAGES.items(), strict=True
-    ):
-        for (kind, label), properties in zip(
-            STATISTICS.items(), style.line_styles(STATISTICS).values(), strict=True
-        ):
-            if kind not in run.diagnosis[0].accuracy[images]:
-                continue
-            found = by_epoch(run, images, kind)
-            middle, low, high = style.columns(found, "value low high")
-            axes.plot(epochs, middle, label=label, **properties)
-            axes.fill_between(epochs, low, high, color=properties["color"], alpha=0.12, linewidth=0)
-        style.percent_axis(axes.yaxis, f"{words}\naccuracy")
-        if images == "val":
-            style.legend_above(axes, columns=2)
-    axes.set_xlabel(style.EPOCHS + "; 0: before the first")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    moving, reestimated = (
-        [each.value for each in by_epoch(run, "val", kind)] for kind in ("moving", best_statistics(run))
+def statistics_gap(runs: Mapping[str, Run]) -> Figure:
+    """Validation accuracy by epoch with moving and with re-estimated statistics, a panel a run.
+
+    What lies between the two lines is hidden by evaluation. A dashed vertical: there the rate was lowered.
+    """
+    figure = Figure(figsize=(WIDTH, 1.4 + 1.35 * len(runs)))
+    panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    first = next(iter(runs.values()))
+    rate = text.scientific(first.stage2.learning_rate[0])
+    found = {label: batchnorm.restored_over_failing_passes(run) for label, run in runs.items()}
+    for axes, (label, run) in zip(panels, runs.items(), strict=True):
+        _two_lines(axes, run)
+        part = (
+            f": {found[label].fraction:.0%} of the loss at {rate} restored" if found[label].lost > 0 else ""
+        )
+        axes.set_title(f"{label}{part}", loc="left", fontsize=9.5, pad=3)
+        style.percent_axis(axes.yaxis, "accuracy")
+    _name_lines(panels[0], first)
+    panels[-1].set_xlabel(style.EPOCHS + "; 0: before the first")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    parts = [each.fraction for each in found.values()]
+    title = f"Re-estimated statistics restore {text.span(parts, '.0%')} of the accuracy lost at {rate}"
+    if min(parts) > 0.5:
+        title = (
+            "The collapse was one of evaluation: re-estimated, the same weights "
+            f"restore {text.listed(parts, '.0%')} of the loss"
+        )
+    lost = "; ".join(
+        f"{label} {100 * each.lost:.1f} points, of which {100 * each.restored:.1f} are restored"
+        for label, each in found.items()
     )
-    worst = int(np.argmax(np.subtract(reestimated, moving)))
-    found_title = (
-        f"After epoch {worst} the same weights give {percent(moving[worst])} with moving averages and "
-        f"{percent(reestimated[worst])} re-estimated"
+    described = (
+        "Validation accuracy with moving and with re-estimated statistics. "
+        f"Lost on average over all passes at {rate}: {lost}"
     )
-    note = (
-        "Bands: 95% intervals. Weights, images and labels are the same in every line of a panel; where one "
-        "line shows, others lie beneath it"
+    return style.finished(figure, title, described, style.cautions(runs))
+
+
+def _two_lines(axes: Axes, run: Run) -> None:
+    """Both accuracies of a run by epoch, the gap between them, its halvings, and chance."""
+    results = batchnorm.course(run).epochs
+    epochs = range(len(results))
+    moving, reestimated = ([getattr(each, by).value for each in results] for by in ("moving", "reestimated"))
+    axes.fill_between(epochs, moving, reestimated, color=PALETTE[1], alpha=0.15, linewidth=0)
+    axes.plot(epochs, reestimated, color=PALETTE[0])
+    axes.plot(epochs, moving, color=PALETTE[1], marker="o", ms=3.5)
+    halved = [epoch + 0.5 for epoch in _last_before_halving(run)]
+    axes.vlines(halved, 0, 1, color=GREY, linewidth=1, linestyle="--")
+    axes.axhline(_chance(run), color=GREY, linestyle=":", linewidth=1.2)
+    axes.set(ylim=(0, 1.04), yticks=(0, 0.25, 0.5, 0.75, 1))
+
+
+def _last_before_halving(run: Run) -> list[int]:
+    return [epoch for epoch, (one, two) in enumerate(pairwise(run.stage2.learning_rate), 1) if two < one]
+
+
+def _chance(run: Run) -> float:
+    return 1 / len(run.class_counts["val"])
+
+
+def _name_lines(axes: Axes, run: Run) -> None:
+    """Say in a panel what lines, gap and verticals are, where they are."""
+    results = batchnorm.course(run).epochs
+    end, largest = len(results) - 1, max(each.statistics_gap for each in results)
+    wide = [each for each in results if each.statistics_gap >= largest / 2]
+    said: dict[str, Any] = {"fontsize": 9, "va": "center"}
+    on_white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.set_ylim(top=1.16)
+    axes.text(end, 1.07, "the same weights, statistics re-estimated", color=PALETTE[0], ha="right", **said)
+    arrow = {"arrowstyle": "-", "color": PALETTE[1]}
+    at, place = (wide[-1].epoch, wide[-1].moving.value), (0.72 * end, 0.5)
+    axes.annotate(
+        "as Keras evaluates it", at, place, color=PALETTE[1], arrowprops=arrow, bbox=on_white, **said
     )
-    described = f"Validation accuracy by epoch of {run.name}, with four kinds of batch-norm statistics"
-    return style.finished(figure, found_title, described, note, style.cautions({run.name: run}))
+    middle = (wide[0].epoch + wide[-1].epoch) / 3
+    axes.text(middle, results[0].reestimated.value - 0.09, "hidden by evaluation", ha="center", **said)
+    axes.text(end, _chance(run) + 0.08, "chance", color=GREY, ha="right", **said)
+    for epoch in _last_before_halving(run)[:1]:
+        axes.text(epoch + 0.65, 0.2, "rate halved", color=GREY, **said)
+
+
+HALVES = {
+    "clean": "both new",
+    "means": "new means alone",
+    "moving": "as Keras evaluates it",
+    "variances": "new variances alone",
+}
+
+
+@styled
+def accuracy_by_half(runs: Mapping[str, Run]) -> Figure:
+    """Validation accuracy by epoch with means, variances, both or none of a batch norm re-estimated.
+
+    A panel a run, whose record must hold the halves.
+    """
+    figure = Figure(figsize=(WIDTH, 1.5 + 1.6 * len(runs)))
+    panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    properties = style.line_styles(HALVES)
+    for axes, (label, run) in zip(panels, runs.items(), strict=True):
+        for kind, name in HALVES.items():
+            values = [each.value for each in by_epoch(run, statistics=kind)]
+            axes.plot(values, label=name, **{**properties[kind], "ms": 3.5, "lw": 1.4})
+        axes.text(0.99, 0.06, label, transform=axes.transAxes, ha="right")
+        style.percent_axis(axes.yaxis, "accuracy")
+        axes.set_ylim(0, 1)
+    style.legend_above(panels[0], columns=2)
+    panels[-1].set_xlabel(style.EPOCHS + "; 0: before the first")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    lowest = {label: batchnorm.course(run).lowest_epoch("moving").epoch for label, run in runs.items()}
+    at = {
+        label: {kind: percent(accuracy(run, statistics=kind, epoch=lowest[label]).value) for kind in HALVES}
+        for label, run in runs.items()
+    }
+    words = {label: ", ".join(f"{HALVES[kind]} {each[kind]}" for kind in each) for label, each in at.items()}
+    described = "; ".join(f"{label}, epoch {lowest[label]}: {each}" for label, each in words.items())
+    means, variances = (", ".join(each[kind] for each in at.values()) for kind in ("means", "variances"))
+    title = f"In the lowest epoch new means alone give {means}, new variances alone {variances}"
+    return style.finished(figure, title, f"Validation accuracy by epoch. {described}", style.cautions(runs))
 
 
 @styled
@@ -101,15 +177,15 @@ def interventions(groups: Mapping[str, Sequence[Run]]) -> Figure:
     style.legend_above(axes, legend)
     accuracies = []
     for name, runs in groups.items():
-        accuracies.append(f"{name} {percent(mean(runs))}")
-        if best_statistics(runs[0]) == "clean":
-            accuracies[-1] += f", re-estimated {percent(mean(runs, statistics='clean'))}"
+        repeats = batchnorm.Repeats(runs)
+        anew = f", re-estimated {repeats.described('clean')}" if best_statistics(runs[0]) == "clean" else ""
+        accuracies.append(f"{name} {repeats.described()}{anew}")
     described = (
-        "Validation accuracy after the last epoch, a mark a seed, 95% intervals; averaged over seeds: "
+        "Validation accuracy after the last epoch, a mark a seed, 95% intervals. By seed: "
         f"{'; '.join(accuracies)}"
     )
     gaps = {
-        name: max(0.0, *map(statistics_gap, runs))
+        name: max(0.0, *map(batchnorm.statistics_gap, runs))
         for name, runs in groups.items()
         if best_statistics(runs[0]) == "clean"
     }
@@ -124,22 +200,17 @@ def interventions(groups: Mapping[str, Sequence[Run]]) -> Figure:
 def accuracy_by_rate(groups: Mapping[float, Sequence[Run]]) -> Figure:
     """Validation accuracy after the last epoch against the learning rate, by how the weights are judged.
 
-    groups: learning rate to its runs, one a seed. The filled band, between re-estimated and moving
-    statistics, is accuracy that only seems lost. What falls in every line is lost.
+    groups: learning rate to its runs, one a seed; a mark each. What falls in every colour is lost; what falls
+    with moving statistics alone only seems so.
     """
     rates = sorted(groups)
-    labels = {**STATISTICS, "probe": "fresh linear probe on the features"}
-    del labels["augmented"]
-    figure, axes = style.panel(4.0)
-    means = {}
-    for (kind, label), properties in zip(labels.items(), style.line_styles(labels).values(), strict=True):
-        means[kind] = np.array([mean(groups[rate], statistics=kind) for rate in rates])
-        found = [[accuracy(run, statistics=kind) for run in groups[rate]] for rate in rates]
-        low = [min(share.low for share in shares) for shares in found]
-        high = [max(share.high for share in shares) for shares in found]
-        reach = [means[kind] - low, high - means[kind]]
-        axes.errorbar(rates, means[kind], yerr=reach, capsize=3, label=label, **properties)
-    axes.fill_between(rates, means["moving"], means["clean"], color=PALETTE[0], alpha=0.1, linewidth=0)
+    labels = {**batchnorm.STATISTICS, "probe": "fresh linear probe on the features"}
+    labels = {kind: labels[kind] for kind in ("moving", "clean", "probe")}
+    figure, axes = style.panel(3.8)
+    for aside, (kind, properties) in zip((0.93, 1, 1.07), style.line_styles(labels).items(), strict=True):
+        found = [(rate, run) for rate in rates for run in groups[rate]]
+        values = [accuracy(run, statistics=kind).value for _, run in found]
+        axes.plot([aside * rate for rate, _ in found], values, ls="none", label=labels[kind], **properties)
     every = _by_seed(groups)
     axes.axhline(mean(list(every.values()), epoch=0), color=GREY, linestyle=":")
     axes.set(xscale="log", xlabel=f"learning rate ({groups[rates[0]][0].experiment.optimizer})", ylim=(0, 1))
@@ -147,48 +218,54 @@ def accuracy_by_rate(groups: Mapping[float, Sequence[Run]]) -> Figure:
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
     style.legend_above(axes, columns=2)
-    worst = rates[(means["clean"] - means["moving"]).argmax()]
-    points = text.span((100 * statistics_gap(run) for run in groups[worst]), ".0f")
-    found_title = f"At {text.scientific(worst)} evaluation hides {points} points that the weights still have"
+    gaps = {rate: [batchnorm.statistics_gap(run) for run in groups[rate]] for rate in rates}
+    worst = max(rates, key=lambda rate: max(gaps[rate]))
+    hidden = text.span((100 * gap for gap in gaps[worst]), ".0f")
+    found_title = f"At {text.scientific(worst)} evaluation hides {hidden} points that the weights still have"
+    repeats = {text.scientific(rate): batchnorm.Repeats(groups[rate]) for rate in rates}
     described = "; ".join(
-        f"{text.scientific(rate)}: {percent(moving)} as evaluated, {percent(reestimated)} re-estimated"
-        for rate, moving, reestimated in zip(rates, means["moving"], means["clean"], strict=True)
+        f"{rate}: {runs.described()} as evaluated, {runs.described('clean')} re-estimated"
+        for rate, runs in repeats.items()
     )
-    reaches = "from the lowest to the highest end of the seeds' 95% intervals"
-    note = f"Dotted: before fine-tuning. Bars: {reaches}; lines: means"
+    note = "A mark a seed. Dotted: before fine-tuning. Intervals, of about a point either way, are left out"
     return style.finished(figure, found_title, described, note, style.cautions(every))
+
+
+def _norm_moves(run: Run) -> bool:
+    return run.experiment.head_norm == "batch"
 
 
 @styled
 def active_channels(groups: Mapping[str, Sequence[Run]]) -> Figure:
-    """How many channels of the features still vary, by epoch; a line a group, a band over its seeds."""
+    """How many channels of the features still vary, by epoch; a colour a group, a line a seed."""
     properties = style.line_styles(groups)
     figure, axes = style.panel(3.6)
     found = []
     for name, runs in groups.items():
-        counts = np.array([[epoch.active_channels for epoch in run.diagnosis] for run in runs])
-        epochs, middle = range(counts.shape[1]), counts.mean(axis=0)
-        axes.plot(epochs, middle, label=name, **properties[name])
-        axes.fill_between(
-            epochs, counts.min(axis=0), counts.max(axis=0), color=properties[name]["color"], alpha=0.12
-        )
-        found.append(f"{name} {middle[-1]:,.0f}")
+        counts = [[epoch.active for epoch in run.diagnosis] for run in runs]
+        for number, line in enumerate(counts):
+            axes.plot(line, label="" if number else name, **{**properties[name], "lw": 1})
+        found.append(f"{name} {text.span([line[-1] for line in counts], ',')}")
     axes.set(ylabel="channels that vary", xlabel=style.EPOCHS + "; 0: before the first")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend_above(axes, columns=3)
     every = _by_seed(groups)
-    first = next(iter(every.values())).diagnosis[0].active_channels
-    seeds = max(map(len, groups.values()))
-    mean_of = f" (means of {seeds} seeds)" if seeds > 1 else ""
-    found_title = (
-        f"Of {first:,} channels that vary before, these do after the last epoch{mean_of}: {'; '.join(found)}"
-    )
+    first = next(iter(every.values())).diagnosis[0].active
+    ends = {
+        moves: [run.diagnosis[-1].active for run in every.values() if _norm_moves(run) is moves]
+        for moves in (True, False)
+    }
+    title = f"Of {first:,} channels {text.span(ends[True] + ends[False], ',')} still vary at the end"
+    if ends[True] and ends[False]:
+        title = (
+            f"Where the head's batch norm moves, at most {max(ends[True]):,} of {first:,} channels "
+            f"still vary; elsewhere at least {min(ends[False]):,}"
+        )
     over = f"variance over the validation images exceeds {batchnorm.ACTIVE_VARIANCE:g}"
-    described = f"Channels of the pooled features whose {over}"
-    note = "Bands: lowest to highest seed" if seeds > 1 else ""
-    return style.finished(figure, found_title, described, note, style.cautions(every))
+    described = f"Channels of the pooled features whose {over}, a line a seed. At the end: {'; '.join(found)}"
+    return style.finished(figure, title, described, style.cautions(every))
 
 
 @styled
@@ -215,7 +292,7 @@ def weight_drift(runs: Mapping[str, Run]) -> Figure:
     last = {label: list(run.diagnosis[-1].cka.items())[-1] for label, run in runs.items()}
     found = "; ".join(f"{label} {abs(value):.2f}" for label, (_, value) in last.items())
     block = next(iter(last.values()))[0]
-    title = f"Similarity of the last features ({block}) to before: {found}"
+    title = f"How much the last features ({block}) stay what they were (CKA): {found}"
     described = f"Kernels' relative change and blocks' CKA of {', '.join(runs)}"
     return style.finished(figure, title, described, style.cautions(runs))
 

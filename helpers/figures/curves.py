@@ -54,9 +54,9 @@ def learning_curves(
     counts = {label: len(published.one_step_epochs(run, stage)) for label, run in runs.items()}
     steps = ", ".join(f"{count} of {label}" for label, count in counts.items() if count)
     hollow_note = f'Hollow: logged "epochs" that were a single optimizer step, {steps}' if steps else ""
-    best = "; ".join(_best(label, run, stage) for label, run in runs.items())
+    ends = "; ".join(_from_to(label, run, stage) for label, run in runs.items())
     described = f"Curves of {', '.join(quantities).replace('_', ' ')} by epoch of {stage}: {', '.join(runs)}"
-    return style.finished(figure, title or f"Best validation accuracy: {best}", described, note, hollow_note)
+    return style.finished(figure, title or f"Validation accuracy goes {ends}", described, note, hollow_note)
 
 
 def _draw_curves(
@@ -84,10 +84,9 @@ def _scale(axes: Axes, quantity: str) -> None:
         axes.set_yscale("log")
 
 
-def _best(label: str, run: Run, stage: str) -> str:
-    accuracy = _curve(label, run, stage, "val_accuracy")
-    at = accuracy.argmax()
-    return f"{label} {percent(accuracy[at])} (epoch {published.passes(run, stage)[at]})"
+def _from_to(label: str, run: Run, stage: str) -> str:
+    accuracy = _curve(label, run, stage, "val_accuracy")[published.real_epochs(run, stage)]
+    return f"from {percent(accuracy[0])} to {percent(accuracy[-1])} ({label})"
 
 
 @styled

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
-from made import diagnosed, followed, run_without_files
-from matplotlib.collections import LineCollection
+from made import curve, diagnosed, followed, run_without_files
 
 from helpers import figures
 from helpers.analysis import averages, batchnorm
@@ -44,13 +44,28 @@ GROUPS = {
 }
 RATES = {1e-5: [run_of(0.89)], 3e-4: [FAILED, run_of(0.66, seed=0)], 3e-3: [run_of(0.1, 0.12)]}
 FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
-    "by statistics": (
-        lambda: figures.accuracy_by_statistics(FAILED),
-        ["After epoch 2 the same weights give 62.0%", "88.0% re-estimated"],
+    "statistics gap": (
+        lambda: figures.statistics_gap({"seed 42": FAILED, "seed 0": run_of(0.66, seed=0)}),
+        [
+            "one of evaluation: re-estimated, the same weights restore 106%, 107% of the loss",
+            "seed 42 16.0 points, of which 17.0",
+        ],
+    ),
+    "statistics gap, weights that are worse": (
+        lambda: figures.statistics_gap({"seed 42": run_of(0.2, 0.3)}),
+        ["Re-estimated statistics restore 24% of the accuracy lost"],
+    ),
+    "by half": (
+        lambda: figures.accuracy_by_half({"seed 42": FAILED}),
+        ["In the lowest epoch new means alone give 88.0%", "seed 42, epoch 2: both new 88.0%"],
     ),
     "interventions": (
         lambda: figures.interventions(GROUPS),
-        ["hides up to 26.0 points (as logged).", "as logged 64.0%, re-estimated 88.0%", "no norm 89.0%"],
+        [
+            "hides up to 26.0 points (as logged).",
+            "as logged 62.0%, 66.0%, 64.0%, re-estimated 88.0%",
+            "no norm 89.0%",
+        ],
     ),
     "interventions, one of which helps": (
         lambda: figures.interventions({**GROUPS, "frozen": [run_of(0.89)]}),
@@ -58,11 +73,20 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     ),
     "by rate": (
         lambda: figures.accuracy_by_rate(RATES),
-        ["At 3e-4 evaluation hides 22 to 26 points", "3e-3: 10.0% as evaluated, 12.0% re-estimated"],
+        [
+            "At 3e-4 evaluation hides 22 to 26 points",
+            "3e-4: 62.0%, 66.0% as evaluated, 88.0%, 88.0% re-estimated",
+        ],
     ),
     "active channels": (
         lambda: figures.active_channels({"failed": [FAILED, run_of(0.6, 0.44, seed=0)]}),
-        ["Of 870 channels", "(means of 2 seeds): failed 660", "lowest to highest seed"],
+        ["Of 870 channels 440 to 880 still vary", "a line a seed", "failed 440 to 880"],
+    ),
+    "active channels, by norm": (
+        lambda: figures.active_channels(
+            {"failed": [FAILED], "no norm": [run_of(0.89, norm=False, head_norm="none")]}
+        ),
+        ["Where the head's batch norm moves, at most 880 of 870 channels", "elsewhere at least 890"],
     ),
     "active channels, none": (
         lambda: figures.active_channels({"destroyed": [run_of(0.1, 0.0)]}),
@@ -97,12 +121,20 @@ def test_every_mark_has_its_interval() -> None:
     assert len(axes.containers) == 2 * 3 + 1
 
 
-def test_a_rates_bar_holds_the_intervals_of_all_its_seeds() -> None:
+def test_a_rate_shows_a_mark_for_every_seed() -> None:
+    """Means of seeds that fail differently would hide how differently they fail."""
     (axes,) = figures.accuracy_by_rate(RATES).axes
-    bars = axes.collections[0]
-    assert isinstance(bars, LineCollection)
-    low, high = batchnorm.accuracy(FAILED), batchnorm.accuracy(RATES[3e-4][1])
-    assert bars.get_segments()[1][:, 1] == pytest.approx([low.low, high.high])
+    moving = axes.lines[0]
+    assert np.array_equal(moving.get_ydata(), [0.89, 0.62, 0.66, 0.1]) and moving.get_linestyle() == "None"
+
+
+def test_the_key_figure_says_what_its_lines_are_and_draws_halvings_and_chance() -> None:
+    halved = dataclasses.replace(FAILED, curves={"stage2": curve(3e-4, learning_rate=[3e-4, 1.5e-4])})
+    axes, other = figures.statistics_gap({"seed 42": halved, "seed 0": FAILED}).axes
+    said = {text.get_text() for text in axes.texts}
+    assert {"hidden by evaluation", "rate halved", "chance", "as Keras evaluates it"} <= said
+    assert [len(each.collections[1].get_paths()) for each in (axes, other)] == [1, 0]
+    assert any(np.array_equal(line.get_ydata(), [0.1, 0.1]) for line in axes.lines)
 
 
 def test_accuracy_is_that_of_the_epoch_images_and_statistics() -> None:
@@ -116,10 +148,10 @@ def test_accuracy_is_that_of_the_epoch_images_and_statistics() -> None:
 
 
 def test_several_runs_are_given_one_by_one_and_a_single_one_with_its_interval() -> None:
-    assert batchnorm.Repeats(GROUPS["as logged"]).stood() == "62.0%, 66.0%, 64.0%"
-    assert batchnorm.Repeats([FAILED]).stood() == str(batchnorm.accuracy(FAILED))
-    assert batchnorm.Repeats(GROUPS["as logged"]).stood("clean") == "88.0%, 88.0%, 88.0%"
-    assert batchnorm.Repeats(GROUPS["no norm"]).stood("clean") == "–"
+    assert batchnorm.Repeats(GROUPS["as logged"]).described() == "62.0%, 66.0%, 64.0%"
+    assert batchnorm.Repeats([FAILED]).described() == str(batchnorm.accuracy(FAILED))
+    assert batchnorm.Repeats(GROUPS["as logged"]).described("clean") == "88.0%, 88.0%, 88.0%"
+    assert batchnorm.Repeats(GROUPS["no norm"]).described("clean") == "–"
     assert batchnorm.mean(GROUPS["as logged"]) == pytest.approx(0.64)
 
 
@@ -153,7 +185,7 @@ def test_the_statistics_distance_is_that_of_the_last_epoch() -> None:
 
 def test_a_run_that_was_not_diagnosed_is_refused() -> None:
     with pytest.raises(ValueError, match="a-record.*json holds no diagnosis.*diagnosed=True"):
-        batchnorm.accuracy(Run(**{**vars(FAILED), "diagnosis": []}))
+        batchnorm.accuracy(dataclasses.replace(FAILED, diagnosis=[]))
 
 
 def test_the_statistics_gap_is_that_of_an_epoch() -> None:

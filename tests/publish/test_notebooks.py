@@ -50,7 +50,7 @@ def texts(cell: nbformat.NotebookNode) -> str:
 
 
 def test_the_series_is_complete() -> None:
-    stems = "01_data 02_baseline 03_forgetting 04_finetune 05_mixup 06_tta 07_beyond 08_verdict"
+    stems = "01_data 02_baseline 03_forgetting 04_finetune 05_mixup 06_tta 07_beyond 08_verdict 10_batchnorm"
     assert [path.stem for path in NOTEBOOKS] == stems.split()
 
 
@@ -189,7 +189,7 @@ def test_it_ends_with_a_summary_and_the_way_on(here: Path, following: Path) -> N
 
 # The story ----------------------------------------------------------------------------------------
 
-ANSWERED: dict[str, int] = {"01_data": 900}
+ANSWERED: dict[str, int] = {"01_data": 900, "03_forgetting": 1500, "10_batchnorm": 1500}
 """Notebooks that open with their answer, by name: the most words that each may have."""
 FIRST_WORDS = 120
 LESSON = "## What it means for your own work"
