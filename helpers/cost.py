@@ -22,7 +22,7 @@ def estimate(experiment: Experiment, engine: Engine = "cached") -> str:
 
 def cost(experiment: Experiment, engine: Engine = "cached") -> str:
     """'at most about 5 min on two cores': the time of a run for which nothing is stored yet."""
-    passes = experiment.epochs_run * sources.sizes(experiment)[0]
+    passes = experiment.epochs_run * sources.sizes(experiment)[0] * (experiment.n_unfreeze > 0)
     size = (experiment.image_size / 160) ** 2 * (0.1 if experiment.backbone_weights == "miniature" else 1)
     minutes = size * (_stored(experiment, engine) / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
     return f"at most about {max(1, round(minutes))} min on two cores"
@@ -33,7 +33,8 @@ def _stored(experiment: Experiment, engine: Engine) -> int:
     train, val, test = sources.sizes(experiment)
     evaluated = 2 * (val + test)
     pooled = needs_pooled(experiment)
-    cached = experiment.epochs_run > 0 and engine == "cached"
+    storing = engine == "cached" if experiment.n_unfreeze else experiment.augmentation != "none"
+    cached = experiment.epochs_run > 0 and storing
     return (train + evaluated) * pooled + (experiment.views_run * train + evaluated) * cached
 
 

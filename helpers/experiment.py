@@ -94,10 +94,15 @@ class Experiment:
     """Layers unfrozen from the top of the backbone, counting every one that is not batch norm."""
     backbone_bn: Literal["frozen", "train"] = "frozen"
     """Whether the unfrozen blocks' batch norm keeps its ImageNet statistics or trains."""
-    head_norm: Literal["batch", "frozen", "layer", "none"] = "batch"
-    """Normalization of the pooled features; frozen: a batch norm that stays as stage 1 left it."""
+    head_norm: Literal["batch", "frozen", "frozen_statistics", "frozen_scale", "layer", "none"] = "batch"
+    """Normalization of the pooled features; frozen: a batch norm that stays as stage 1 left it, wholly, in
+    its statistics alone (training uses them too), or in its scale and offset alone."""
     head_momentum: float = _within(0.0, 1.0, 0.99, older=0.99)
     """Share of the moving statistics of the head's batch norm that outlives an optimizer step."""
+    head_norm_epochs: int = _within(1, 1000, 1000, older=1000)
+    """Passes of stage 2 after which the head's batch norm is frozen."""
+    norm_evaluation: Literal["moving", "re-estimated"] = field(default="moving", metadata={"older": "moving"})
+    """What the head's batch norm evaluates with; re-estimated: anew before every evaluation."""
     head_units: int = _within(0, 4096, 128)
     """Width of the head's hidden layer; 0 puts the softmax straight on the pooled features, from zero."""
     dropout: float = _within(0.0, 0.95, 0.25)
@@ -130,6 +135,8 @@ class Experiment:
     """Epochs without a lower val_loss after which stage 1 stops."""
     epochs: int = _within(0, 1000, 28)
     """Passes over the training set in stage 2."""
+    head_epochs: int = _within(0, 1000, 0, older=0)
+    """Passes in a stage 2 of the head alone, where nothing is unfrozen."""
     patience: int = _within(1, 1000, 10)
     """Epochs without a lower val_loss after which stage 2 stops."""
     augmentation: Literal["none", "flip", "crop", "standard", "standard+mixup"] = "standard"
@@ -153,6 +160,13 @@ class Experiment:
             raise ExperimentError(
                 "precision='bfloat16' with backbone_bn='train': only convolutions joined with a frozen batch "
                 "norm can multiply in bfloat16; set backbone_bn='frozen', or precision='float32'"
+            )
+        changes = (self.norm_evaluation != "moving") + (self.head_norm_epochs < 1000)
+        if changes > (self.head_norm in ("batch", "frozen_scale")):
+            raise ExperimentError(
+                f"head_norm={self.head_norm!r}, norm_evaluation={self.norm_evaluation!r} and "
+                f"head_norm_epochs={self.head_norm_epochs}: statistics are re-estimated only where training "
+                "never uses them, and frozen later only where they move; leave out all but one"
             )
 
     @classmethod
@@ -205,8 +219,8 @@ class Experiment:
 
     @property
     def epochs_run(self) -> int:
-        """Epochs of stage 2 at this scale, at most; none where nothing is unfrozen."""
-        return min(self.epochs, self.limits.epochs) if self.n_unfreeze else 0
+        """Epochs of stage 2 at this scale, at most; the head's own where nothing is unfrozen."""
+        return min(self.epochs if self.n_unfreeze else self.head_epochs, self.limits.epochs)
 
     @property
     def views_run(self) -> int:
@@ -238,9 +252,11 @@ class Experiment:
             fields.pop("head_momentum", None)
         if not self.head_units:
             fields |= SOFTMAX_START
-        if self.epochs_run == 0:
-            for name in STAGE2_FIELDS:
-                fields.pop(name, None)
+        unused = STAGE2_FIELDS
+        if self.epochs_run:
+            unused = ["head_epochs"] if self.n_unfreeze else ["epochs", "backbone_bn", "precision"]
+        for name in unused:
+            fields.pop(name, None)
         limits = dataclasses.asdict(self.limits)
         return _digest({"protocol": PROTOCOL, "experiment": fields, "limits": limits})
 
@@ -262,7 +278,7 @@ SOFTMAX_START = {"softmax_starts": "at zero"}
 """Of every head without a hidden layer: the first records of these began at random, and are withdrawn."""
 STAGE2_FIELDS = (
     "n_unfreeze backbone_bn optimizer learning_rate weight_decay schedule precision batch_size "
-    "epochs patience augmentation mixup_alpha views"
+    "epochs head_epochs patience augmentation mixup_alpha views head_norm_epochs norm_evaluation"
 ).split()
 
 

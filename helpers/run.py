@@ -86,7 +86,7 @@ def find(experiment: Experiment, *, diagnosed: Diagnosed = False) -> Run | None:
     folders, found = [results_folder(experiment)], None
     for backend in dict.fromkeys([paths.keras_backend(), paths.DEFAULT_BACKEND]):
         found = found or store.find(experiment, folders, {**known, "backend": backend})
-    if found and diagnosed and experiment.epochs_run:
+    if found and diagnosed and experiment.n_unfreeze and experiment.epochs_run:
         measured = found.diagnosis and (diagnosed != "steps" or found.diagnosis[-1].averages)
         return found if measured else None
     return found

@@ -144,12 +144,14 @@ ANOTHER: dict[str, Any] = {
     "stage1_optimizer": "adamw", "stage1_learning_rate": 1e-2, "stage1_batch_size": 64,
     "stage1_epochs": 9, "stage1_patience": 5, "epochs": 27, "patience": 9, "augmentation": "flip",
     "views": 8, "precision": "bfloat16",
+    "head_norm_epochs": 20, "norm_evaluation": "re-estimated",
 }  # fmt: skip
 """For every field that the key depends on by itself, a value that is not the default."""
-NO_MATTER = {"backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0, "class_weights": "none"}
-"""For every field that it does not: mixup's parameter where nothing is mixed, weights of equal classes."""
+NO_MATTER = {"backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0, "class_weights": "none", "head_epochs": 10}
+"""For every field that it does not: mixup's parameter where nothing is mixed, weights of equal classes, the
+head's own passes where a part of the backbone is unfrozen."""
 ONLY_STAGE_2 = """backbone_bn optimizer learning_rate weight_decay schedule precision batch_size epochs
-    patience augmentation views""".split()
+    patience augmentation views head_norm_epochs norm_evaluation""".split()
 CURRENT_KEY = "8d001f482a4c"
 SOFTMAX_KEY = "7b6e1d1918c8"
 
@@ -187,6 +189,26 @@ def test_mixups_parameter_matters_where_images_are_mixed() -> None:
 def test_momentum_matters_only_where_statistics_move(norm: Any) -> None:
     without = Experiment(head_norm=norm)
     assert without.replace(head_momentum=0.9).key == without.key
+
+
+def test_a_second_stage_of_the_head_makes_another_baseline() -> None:
+    twice = Experiment(n_unfreeze=0, head_epochs=10)
+    assert (twice.epochs_run, twice.replace(scale="smoke").epochs_run) == (10, 2)
+    assert len({twice.key, twice.replace(learning_rate=3e-4).key, Experiment(n_unfreeze=0).key}) == 3
+    assert twice.replace(epochs=3).key == twice.key
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"head_norm": "frozen", "norm_evaluation": "re-estimated"},
+        {"head_norm": "none", "head_norm_epochs": 5},
+        {"norm_evaluation": "re-estimated", "head_norm_epochs": 5},
+    ],
+)
+def test_statistics_that_training_uses_are_not_re_estimated(changes: dict[str, Any]) -> None:
+    with pytest.raises(ExperimentError, match="norm_evaluation=.*head_norm_epochs=.*leave out all but one"):
+        Experiment(**changes)
 
 
 def test_bfloat16_needs_a_norm_that_is_frozen() -> None:

@@ -3,6 +3,7 @@
 From runs that were diagnosed with "steps"; helpers/engine/averages.py says what was measured.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ FARTHER = 1.5
 """How much farther from LONG steps ago than from SHORT features lie that move on; at rest or swinging: 1."""
 LOST_MORE = 0.01
 """Accuracy by which shorter averages must lose more than the long ones, where features swing."""
+ENOUGH = 0.002
+"""Accuracy below that of the most images at which fewer are enough to re-estimate from."""
 Reading = Literal["lag", "swing", "neither"]
 
 
@@ -56,6 +59,13 @@ def by_images(run: Run) -> dict[int, float]:
     """
     found = _measured(run, "images")
     return {count: float(np.mean([each[count] for each in found])) for count in found[0]}
+
+
+def enough_images(runs: Sequence[Run]) -> int:
+    """The fewest training images whose accuracy is within ENOUGH of that of the most; a mean over runs."""
+    found = [by_images(run) for run in runs]
+    mean = {count: float(np.mean([each[count] for each in found])) for count in found[0]}
+    return min(count for count in mean if mean[count] >= mean[max(mean)] - ENOUGH)
 
 
 def reading(run: Run) -> Reading:

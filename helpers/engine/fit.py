@@ -22,6 +22,9 @@ from helpers.engine.inputs import EVALUATION_BATCH, Rows, Source, batches
 from helpers.engine.schedule import Stage
 from helpers.progress import bar
 
+Settle = Callable[[int, Source], None]
+"""Changes a network between an epoch's training and its evaluation, given the epoch's number and source."""
+
 
 class Watch(Protocol):
     """Measures a network as it is, given the inputs of the epoch's training images."""
@@ -41,10 +44,12 @@ def fit(
     checkpoint: Path,
     progress: bool = True,
     watch: Watch | None = None,
+    settle: Settle | None = None,
 ) -> Progress:
     """Train `network` for a stage, from its checkpoint where there is one; the best weights are restored.
 
     source: the training data of an epoch, counted from 0. Every epoch runs all of its batches.
+    settle: called after the training of every epoch, counted from 0, and again where a stage is resumed.
     """
     count = len(source(0).targets)
     schedule.compile_for(network, stage, -(-count // stage.batch_size))
@@ -52,12 +57,14 @@ def fit(
     done = restore(checkpoint, network)
     if done.finished:
         return done
+    if settle and done.steps:
+        settle(len(done.steps) - 1, source(len(done.steps) - 1))
     if watch and not done.watched:
         done.watched.append(watch(source(0).rows))
     what = f"{stage.name}: at most {stage.epochs} epochs of {count:,} images"
     with bar(what, stage.epochs, "epoch", done=len(done.steps), shown=progress) as shown:
         while not schedule.is_over(stage, done.curves.get("val_loss", [])):
-            _epoch(network, stage, source(len(done.steps)), validation, done, watch)
+            _epoch(network, stage, source(len(done.steps)), validation, done, watch, settle)
             save(checkpoint, network, done)
             shown.update()
             last = {name: done.curves[name][-1] for name in ("val_accuracy", "val_loss")}
@@ -70,7 +77,13 @@ def fit(
 
 
 def _epoch(
-    network: keras.Model, stage: Stage, data: Source, validation: Source, done: Progress, watch: Watch | None
+    network: keras.Model,
+    stage: Stage,
+    data: Source,
+    validation: Source,
+    done: Progress,
+    watch: Watch | None,
+    settle: Settle | None,
 ) -> None:
     """Train for one epoch and note in `done` what came of it; set the learning rate of the next.
 
@@ -80,6 +93,8 @@ def _epoch(
     steps, rate = int(network.optimizer.iterations), float(network.optimizer.learning_rate)
     order = _order(stage, len(done.steps), len(data.targets))
     logs = train(network, data, order, stage.batch_size, watch)
+    if settle:
+        settle(len(done.steps), data)
     logs |= {f"val_{name}": value for name, value in evaluate(network, validation).items()}
     for name, value in (logs | {"learning_rate": rate}).items():
         done.curves.setdefault(name, []).append(value)

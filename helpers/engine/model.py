@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -79,8 +80,9 @@ def head(experiment: Experiment, features: int, classes: int = 10) -> keras.Mode
     seeds = _seeds(experiment.seed)
     inputs = keras.Input((features,), name="pooled")
     x = inputs
-    if experiment.head_norm in ("batch", "frozen"):
-        x = layers.BatchNormalization(momentum=experiment.head_momentum, name="head_norm")(x)
+    if experiment.head_norm not in ("layer", "none"):
+        kind = _Fixable if experiment.head_norm == "frozen_statistics" else layers.BatchNormalization
+        x = kind(momentum=experiment.head_momentum, name="head_norm")(x)
     elif experiment.head_norm == "layer":
         x = layers.LayerNormalization(name="head_norm")(x)
     if experiment.head_units:
@@ -93,6 +95,16 @@ def head(experiment: Experiment, features: int, classes: int = 10) -> keras.Mode
     start = keras.initializers.GlorotUniform(next(seeds)) if experiment.head_units else "zeros"
     softmax = layers.Dense(classes, activation="softmax", kernel_initializer=start, name="head_softmax")
     return keras.Model(inputs, softmax(x), name="head")
+
+
+class _Fixable(layers.BatchNormalization):
+    """A batch norm that, once `fixed`, trains with the statistics that it evaluates with."""
+
+    fixed = False
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """As Keras' own; which overrides a `training=False` that a functional model was built with."""
+        return super().call(inputs, training=bool(training) and not self.fixed, mask=mask)
 
 
 BACKBONE_SEEDS = 52
@@ -109,11 +121,21 @@ def _seeds(seed: int) -> Iterator[int]:
     return iter(drawn[BACKBONE_SEEDS:])
 
 
-def above_cut(network: keras.Model, top: keras.Model, experiment: Experiment) -> keras.Model:
-    """What stage 2 trains: suffix, pooling and head, from activations at the cut to probabilities."""
-    part = suffix(network, experiment)
+def stage2_head(top: keras.Model, experiment: Experiment) -> keras.Model:
+    """The head as stage 2 trains it, with what the experiment freezes of its norm."""
     if experiment.head_norm == "frozen":
         top.get_layer("head_norm").trainable = False  # in Keras this stops its moving statistics as well
+    elif experiment.head_norm == "frozen_scale":
+        norm = top.get_layer("head_norm")
+        norm.gamma.trainable = norm.beta.trainable = False
+    elif experiment.head_norm == "frozen_statistics":
+        top.get_layer("head_norm").fixed = True
+    return top
+
+
+def above_cut(network: keras.Model, top: keras.Model, experiment: Experiment) -> keras.Model:
+    """What stage 2 trains: suffix, pooling and head, from activations at the cut to probabilities."""
+    part, top = suffix(network, experiment), stage2_head(top, experiment)
     inputs = keras.Input(part.input_shape[1:], name="activations")
     pooled = layers.GlobalAveragePooling2D(name="pooling")(part(inputs))
     return keras.Model(inputs, top(pooled), name="above_cut")
@@ -138,10 +160,12 @@ def classifier(experiment: Experiment, values: Sequence[np.ndarray], classes: in
     train inside `above_cut` are the backbone's, so that the backbone, left as it is, computes what was
     trained. Raises ValueError where the values are not this network's.
     """
+    if experiment.head_norm == "frozen_statistics":
+        experiment = experiment.replace(head_norm="batch")  # to evaluate it is the same
     network = backbone(experiment)
     top = head(experiment, network.output_shape[-1], classes)
     parts = [top]
-    if experiment.epochs_run:
+    if experiment.epochs_run and experiment.n_unfreeze:
         end_to_end = whole(network, top, experiment)
         parts = [end_to_end.get_layer("above_cut"), end_to_end]  # what either engine leaves
     shapes = [value.shape for value in values]

@@ -25,6 +25,7 @@ from helpers.engine import (
     feature_cache,
     fit,
     forward,
+    head_norm,
     model,
     schedule,
 )
@@ -162,7 +163,7 @@ def _loaded(job: Job) -> _Work:
     experiment, found = job.experiment, job.found
     images = sources.load(experiment, job.data_dir)
     network = backbones.backbone(experiment)
-    cached = experiment.epochs_run and job.engine == "cached"
+    cached = experiment.epochs_run and (job.engine == "cached" or not experiment.n_unfreeze)
     prefix = (
         forward.for_experiment(
             network, experiment.n_unfreeze, found["weights"], found["data"], experiment.side
@@ -205,16 +206,19 @@ def _fine_tune(work: _Work, top: keras.Model) -> tuple[keras.Model, dict[str, Ro
     """Stage 2: what it trained, the inputs to evaluate that on, and its progress."""
     job, wanted = work.job, work.evaluated()
     rows = dict(zip(wanted, work.rows(work.prefix, list(wanted.values())), strict=True))
-    assemble = model.above_cut if work.prefix else model.whole
-    trained = assemble(work.network, top, job.experiment)
-    watch = None
-    if job.diagnosed and work.prefix:
-        watch = diagnosis.of(job.experiment, trained, work.images, work.prefix, job.progress)
+    experiment, watch = job.experiment, None
+    if experiment.n_unfreeze:
+        assemble = model.above_cut if work.prefix else model.whole
+        trained = assemble(work.network, top, experiment)
+    else:
+        trained = model.stage2_head(top, experiment)
+    if job.diagnosed and work.prefix and experiment.n_unfreeze:
+        watch = diagnosis.of(experiment, trained, work.images, work.prefix, job.progress)
         if job.diagnosed == "steps":
             watch.follow_averages(len(work.images.train.labels))
             (job.folder / "stage2.npz").unlink(missing_ok=True)  # what they were is in no checkpoint
-    stage = schedule.stage2(job.experiment)
-    return trained, rows, work.fit(trained, stage, rows, source=work.epoch, watch=watch)
+    given = {"source": work.epoch, "watch": watch, "settle": head_norm.settling(experiment, trained)}
+    return trained, rows, work.fit(trained, schedule.stage2(experiment), rows, **given)
 
 
 def _record(

@@ -119,6 +119,10 @@ def read(path: Path | str) -> Run:
         raise refused(path, f"its format is {content.get('format')!r}, and this version reads {FORMAT}")
     if content.get("checksum") != _checksum(content):
         raise refused(path, "its content does not match its checksum: it was edited or damaged")
+    if missing := [name for name in (*REQUIRED, "npz_sha256") if name not in content]:
+        raise refused(path, f"it lacks {', '.join(missing)}")
+    if not isinstance(content["fingerprints"], dict):
+        raise refused(path, f"its fingerprints are a {type(content['fingerprints']).__name__}, not an object")
     if path.stem != f"{content['name']}-{content['id']}":
         raise refused(path, f"it was renamed: it holds {content['name']}-{content['id']}")
     try:
@@ -176,8 +180,10 @@ def find(
                     raise
                 continue
             wanted = (fingerprints or {}).items()
-            made = {"backend": DEFAULT_BACKEND, **content.get("fingerprints", {})}
-            if content.get("key") == experiment.key and wanted <= made.items():
+            if content.get("key") != experiment.key:
+                continue
+            made = content.get("fingerprints", {})
+            if not isinstance(made, dict) or wanted <= {"backend": DEFAULT_BACKEND, **made}.items():
                 return read(path)
     return None
 

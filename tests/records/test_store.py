@@ -42,6 +42,12 @@ def edited(run: Run, **changes: Any) -> None:
     run.path.write_text(json.dumps({**content, **changes}))
 
 
+def signed(run: Run, **changes: Any) -> None:
+    """Edit a record so that its checksum fits."""
+    edited(run, **changes)
+    edited(run, checksum=store._checksum(json.loads(run.path.read_text())))
+
+
 # ---------------------------------------------------------------------------- writing and reading
 
 
@@ -208,6 +214,26 @@ def test_a_damaged_record_hides_no_other_but_not_itself(run: Run, tmp_path: Path
     run.path.write_text("{")
     with pytest.raises(RecordError):
         store.find(EXPERIMENT, [tmp_path])
+
+
+@pytest.mark.parametrize("fingerprints", [["data"], "data", None])
+def test_fingerprints_that_are_no_object_are_refused_by_name(
+    fingerprints: object, run: Run, tmp_path: Path
+) -> None:
+    signed(run, fingerprints=fingerprints)
+    assert found(EXPERIMENT.replace(seed=7), [tmp_path], FINGERPRINTS) is None
+    with pytest.raises(RecordError, match=f"{run.path.name}: its fingerprints are a .*, not an object"):
+        store.find(EXPERIMENT, [tmp_path], FINGERPRINTS)
+
+
+@pytest.mark.parametrize("name", ["confusion_matrix", "id"])
+def test_a_record_that_lacks_a_part_is_refused_by_name(name: str, run: Run) -> None:
+    content = json.loads(run.path.read_text())
+    del content[name]
+    run.path.write_text(json.dumps(content))
+    signed(run)
+    with pytest.raises(RecordError, match=f"{run.path.name}: it lacks {name}"):
+        store.read(run.path)
 
 
 # ---------------------------------------------------------------------------- the published logs

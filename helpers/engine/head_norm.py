@@ -1,0 +1,39 @@
+"""What an experiment has done to the head's batch norm between an epoch's training and its evaluation."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from helpers.engine.diagnosis import SAMPLE
+from helpers.engine.fit import Settle
+from helpers.engine.inputs import Source
+from helpers.engine.reestimate import norms, reestimate
+from helpers.experiment import Experiment
+
+
+def settling(experiment: Experiment, trained: keras.Model) -> Settle | None:
+    """The norm frozen after some epochs, or its statistics re-estimated after each; None for neither.
+
+    trained: what stage 2 trains. Re-estimated is from the first SAMPLE images of the epoch's own view. What
+    is frozen are scale, offset and statistics, and training uses them from then on.
+    """
+
+    def renew(epoch: int, data: Source) -> None:
+        reestimate(trained, _first(data, SAMPLE))
+
+    def freeze(epoch: int, data: Source) -> None:
+        if epoch + 1 < experiment.head_norm_epochs:
+            return
+        for norm in norms(trained, _first(data, 1))[-1:]:  # the head's is the last that an image meets
+            norm.trainable = False
+            trained.make_train_function(force=True)
+
+    if experiment.norm_evaluation == "re-estimated":
+        return renew
+    return freeze if experiment.head_norm_epochs < experiment.epochs_run else None
+
+
+def _first(data: Source, count: int) -> np.ndarray:
+    """The inputs of an epoch's first images."""
+    return np.asarray(data.rows[np.arange(min(count, len(data.targets)))], np.float32)
