@@ -8,6 +8,7 @@ from typing import Any
 
 from IPython.display import Markdown
 
+from helpers.analysis import metrics
 from helpers.analysis.intervals import describe_change as describe_change
 from helpers.analysis.intervals import describe_difference as describe_difference
 from helpers.errors import UserError
@@ -121,12 +122,22 @@ def provenance(*runs: Run) -> Markdown:
     parts += dict.fromkeys(f"{run.scale} scale on {run.dataset}" for run in own)
     parts += dict.fromkeys(f"{run.processor}, threads: {run.threads}" for run in own)
     parts += [_versions(own)] if own else []
+    parts += _balanced(own)
     names = {"records": own, "the study's log": [run for run in runs if run.is_published_log]}
     for what, those in names.items():
         listed = dict.fromkeys(f"`{run.path.stem}`" for run in those)
         parts += [f"{what} {', '.join(listed)}"] if listed else []
     text = "; ".join(parts)
     return say(f"*Where the numbers come from.* {text[:1].upper()}{text[1:]}.")
+
+
+def _balanced(runs: Iterable[Run]) -> list[str]:
+    """Test accuracies with each class counted alike, of the runs whose classes are unequal."""
+    shares = {
+        run.path.stem: metrics.balanced_accuracy(run.matrix()) for run in runs if run.has_unequal_classes
+    }
+    listed = ", ".join(f"{share} (`{name}`)" for name, share in shares.items())
+    return [f"the classes are unequal; with each counted alike test accuracy is {listed}"] if shares else []
 
 
 def _versions(runs: Iterable[Run]) -> str:

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -30,6 +31,7 @@ from helpers import files, paths
 from helpers.data import pictures
 from helpers.data.split import DataError
 from helpers.progress import bar
+from helpers.text import span
 
 MOST_CLASSES = 1000
 SPLIT_SEED = 42
@@ -49,9 +51,9 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Picture:
-    """A file, the split and the class that it is in, and the SHA-256 of its content."""
+    """A file, by its path in the folder, the split and the class that it is in, and its content's SHA-256."""
 
-    path: Path
+    file: str
     split: str
     label: int
     digest: str
@@ -65,12 +67,12 @@ class Folder:
     classes: tuple[str, ...]
     """The names of the class folders, in alphabetical order."""
     pictures: tuple[Picture, ...]
-    copies: tuple[tuple[Path, Path], ...]
+    copies: tuple[tuple[str, str], ...]
     """A file that is left out, and the file of the same class that it is a copy of."""
-    is_divided: bool
-    """Whether it holds train, val and test folders, all three."""
+    held_out: tuple[str, ...]
+    """The splits that the folder does not have itself: held out of its pictures to train on."""
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """What identifies the contents: the pictures, their classes and how they are divided; 16 digits."""
         lines = sorted(f"{each.split}/{self.classes[each.label]}/{each.digest}" for each in self.pictures)
@@ -84,7 +86,8 @@ class Folder:
     @property
     def division(self) -> str:
         """How the pictures were divided, in words."""
-        return "as its folders say" if self.is_divided else f"by class, with seed {SPLIT_SEED}"
+        held = " and ".join(self.held_out)
+        return f"{held} held out class by class with seed {SPLIT_SEED}" if held else "as its folders say"
 
 
 # ---------------------------------------------------------------------------- what the folder holds
@@ -100,27 +103,28 @@ def scan(root: Path) -> Folder:
     found = []
     for (split, name), folder in _class_folders(root).items():
         inside = _listed(folder)
-        if deeper := [path for path in inside if path.is_dir()]:
+        if deeper := [entry.name for entry in inside if entry.is_dir()]:
             raise DataError(
-                f"{folder} is taken for a class and holds the folder {deeper[0].name}: give the folder whose "
+                f"{folder} is taken for a class and holds the folder {deeper[0]}: give the folder whose "
                 "folders are the classes (or train, val and test folders of such)"
             )
         if not inside:
             raise DataError(f"{folder} holds no picture: add some, or remove the folder of this class")
-        found += [(split, name, path, *_stamp(path)) for path in inside]
+        below = os.path.relpath(folder, root)
+        found += [(split, name, os.path.join(below, entry.name), *_stamp(entry)) for entry in inside]
     return _checked(root, tuple(found))
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
     """Size and time of change of a file."""
     try:
-        state = path.stat()
+        state = entry.stat()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(entry.path, error) from error
     return state.st_size, state.st_mtime_ns
 
 
-def _unreadable(path: Path, error: OSError) -> DataError:
+def _unreadable(path: str | Path, error: OSError) -> DataError:
     return DataError(f"{path} cannot be read ({error.strerror}): allow it, or move it elsewhere")
 
 
@@ -128,18 +132,12 @@ def _class_folders(root: Path) -> dict[tuple[str, str], Path]:
     """(split, class) to its folder, in order; the split is empty where the folder is not divided."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder: a data set folder:PATH is one that holds a folder a class")
-    within = {path.name: path for path in _listed(root) if path.is_dir()}
-    parts = {"": root}
-    if "train" in within:
-        if strange := [name for name in within if name not in NAMES_OF_SPLITS]:
-            raise DataError(
-                f"{root} holds train and, beside it, {', '.join(strange)}: leave train, val and test folders "
-                "alone in it, or a folder for each class"
-            )
+    parts, within = {"": root}, _folders(root)
+    if "train" in within and within.keys() <= NAMES_OF_SPLITS.keys():
         parts = {NAMES_OF_SPLITS[name]: path for name, path in within.items()}
-    found = {
-        (split, path.name): path for split, part in parts.items() for path in _listed(part) if path.is_dir()
-    }
+        if len(parts) < len(within):
+            raise DataError(f"{root} holds {', '.join(within)}: leave one folder of pictures for validation")
+    found = {(split, name): path for split, part in parts.items() for name, path in _folders(part).items()}
     names = sorted({name for _, name in found})
     if not 2 <= len(names) <= MOST_CLASSES:
         few = "1 class alone" if len(names) == 1 else f"{len(names):,} classes"
@@ -152,42 +150,50 @@ def _class_folders(root: Path) -> dict[tuple[str, str], Path]:
     return found
 
 
-def _listed(folder: Path) -> list[Path]:
+def _folders(place: Path) -> dict[str, Path]:
+    return {entry.name: place / entry.name for entry in _listed(place) if entry.is_dir()}
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder, by name, but for what systems leave there."""
     try:
-        inside = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise _unreadable(folder, error) from error
-    return [path for path in inside if not path.name.startswith(".") and path.name not in PASSED_OVER]
+    return [entry for entry in inside if not entry.name.startswith(".") and entry.name not in PASSED_OVER]
 
 
 @functools.lru_cache(maxsize=4)
-def _checked(root: Path, found: tuple[tuple[str, str, Path, int, int], ...]) -> Folder:
+def _checked(root: Path, found: tuple[tuple[str, str, str, int, int], ...]) -> Folder:
     """The folder of these files, given with their size and time of change: none is read again in vain."""
     labels = {name: label for label, name in enumerate(sorted({name for _, name, *_ in found}))}
-    digests = _digests(root, [(path, size, changed) for _, _, path, size, changed in found])
-    every = [Picture(path, split, labels[name], digests[path]) for split, name, path, *_ in found]
+    digests = _digests(root, [stamped for _, _, *stamped in found])
+    every = [
+        Picture(file, split, labels[name], digest)
+        for (split, name, file, *_), digest in zip(found, digests, strict=True)
+    ]
     first: dict[str, Picture] = {}
-    copies: list[tuple[Path, Path]] = []
-    clashes: list[tuple[Path, Path]] = []
+    copies: list[tuple[str, str]] = []
+    clashes: list[tuple[str, str]] = []
     for each in every:
         other = first.setdefault(each.digest, each)
         if other is each:
             continue
         alike = (other.split, other.label) == (each.split, each.label)
-        (copies if alike else clashes).append((each.path, other.path))
+        (copies if alike else clashes).append((each.file, other.file))
     if clashes:
-        pairs = _some(f"{one.relative_to(root)} and {two.relative_to(root)}" for one, two in clashes)
+        pairs = _some(f"{one} and {two}" for one, two in clashes)
         raise DataError(
             f"{root} holds the same picture in two classes, or in two of train, val and test: {pairs}. Such "
             "a test would say nothing: keep one of each"
         )
-    divided = _divided(list(first.values()), tuple(labels), root)
-    whole = {split for split, *_ in found} >= set(SPLITS)
-    return Folder(root, tuple(labels), tuple(divided), tuple(copies), whole)
+    held_out = tuple(split for split in SPLITS[1:] if split not in {split for split, *_ in found})
+    divided = _divided(list(first.values()), tuple(labels), held_out, root)
+    return Folder(root, tuple(labels), tuple(divided), tuple(copies), held_out)
 
 
-def _digests(root: Path, found: Sequence[tuple[Path, int, int]]) -> dict[Path, str]:
+def _digests(root: Path, found: Iterable[list[Any]]) -> list[str]:
     """The SHA-256 of each file's content, read again only where its size or time of change is another."""
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     store = paths.writable(paths.cache_folder() / "folders", "REPORT_CACHE") / f"{name}.json"
@@ -195,17 +201,16 @@ def _digests(root: Path, found: Sequence[tuple[Path, int, int]]) -> dict[Path, s
         known = json.loads(store.read_text())
     except (OSError, ValueError):
         known = {}
-    fresh, digests = {}, {}
-    for path, size, changed in found:
-        key = f"{path.relative_to(root)}|{size}|{changed}"
+    fresh: dict[str, str] = {}
+    for file, size, changed in found:
+        key = f"{file}|{size}|{changed}"
         try:
-            fresh[key] = known.get(key) or hashlib.sha256(path.read_bytes()).hexdigest()
+            fresh[key] = known.get(key) or hashlib.sha256((root / file).read_bytes()).hexdigest()
         except OSError as error:
-            raise _unreadable(path, error) from error
-        digests[path] = fresh[key]
+            raise _unreadable(root / file, error) from error
     if fresh != known:
         files.write({store: json.dumps(fresh).encode()})
-    return digests
+    return list(fresh.values())
 
 
 def _some(names: Iterable[object]) -> str:
@@ -218,14 +223,14 @@ def _some(names: Iterable[object]) -> str:
 # ---------------------------------------------------------------------------- how it is divided
 
 
-def _divided(every: Sequence[Picture], classes: Sequence[str], root: Path) -> list[Picture]:
+def _divided(
+    every: Sequence[Picture], classes: Sequence[str], held_out: Sequence[str], root: Path
+) -> list[Picture]:
     """The pictures with their split, those that lack one held out of the training pictures by class.
 
     Which are held out depends on the contents and on SPLIT_SEED alone. The first n pictures of each split
     have the classes in their proportions, and all of them where there are no more than n.
     """
-    given = {each.split for each in every}
-    wanted = [split for split in SPLITS[1:] if split not in given]
     rng = np.random.default_rng(SPLIT_SEED)
     by_class: list[list[Picture]] = [[] for _ in classes]
     for each in sorted(every, key=lambda each: each.digest):
@@ -234,13 +239,13 @@ def _divided(every: Sequence[Picture], classes: Sequence[str], root: Path) -> li
     for name, unordered in zip(classes, by_class, strict=True):
         own = [unordered[place] for place in rng.permutation(len(unordered))]
         parts = {split: [each for each in own if (each.split or "train") == split] for split in SPLITS}
-        held, least = max(1, round(HELD_OUT * len(parts["train"]))), len(wanted) + 1
+        held, least = max(1, round(HELD_OUT * len(parts["train"]))), len(held_out) + 1
         if len(parts["train"]) < least:
             raise DataError(
                 f"{root}: the class {name} has {len(parts['train'])} pictures to train on and to hold out "
                 f"from, and needs {least} or more: add some, or remove its folder"
             )
-        for split in wanted:
+        for split in held_out:
             parts[split], parts["train"] = parts["train"][:held], parts["train"][held:]
         for number, (split, part) in enumerate(parts.items()):
             for rank, each in enumerate(part):
@@ -305,7 +310,7 @@ def _store(folder: Folder, path: Path, shape: tuple[int, ...]) -> None:
     ):
         for place, each in enumerate(folder.pictures):
             try:
-                rows[place] = pictures.read(each.path, shape[1])
+                rows[place] = pictures.read(folder.root / each.file, shape[1])
             except pictures.PictureError as error:
                 refused.append(error)
             shown.update()
@@ -329,9 +334,9 @@ def _division(folder: Folder) -> bytes:
     lines = csv.writer(text)
     lines.writerow(("file", "split", "class"))
     for each in folder.pictures:
-        lines.writerow((each.path.relative_to(folder.root), each.split, folder.classes[each.label]))
+        lines.writerow((each.file, each.split, folder.classes[each.label]))
     for copy, original in folder.copies:
-        lines.writerow((copy.relative_to(folder.root), f"left out: {original.relative_to(folder.root)}", ""))
+        lines.writerow((copy, f"left out: {original}", ""))
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -341,11 +346,11 @@ def _summary(folder: Folder, division: Path, assumed: Sequence[str]) -> str:
     counts = Counter(each.label for each in folder.pictures).values()
     lines = [
         f"{folder.root}: {len(folder.pictures):,} pictures of {len(folder.classes):,} classes, "
-        f"{min(counts):,} to {max(counts):,} each; divided {folder.division}: "
+        f"{span(counts, ',')} each; {folder.division}: "
         f"{', '.join(f'{sizes[split]:,} {split}' for split in SPLITS)} (see {division})"
     ]
     if folder.copies:
-        names = _some(copy.relative_to(folder.root) for copy, _ in folder.copies)
+        names = _some(copy for copy, _ in folder.copies)
         lines.append(f"left out as copies of others in their class: {names}")
     if assumed:
         lines.append(_some(assumed))

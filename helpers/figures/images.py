@@ -63,6 +63,8 @@ def network_view(images: Array, resized: Array, dataset: str) -> Figure:
         axes.set_yticks(y, [f"{side} px"])
     factor = (sides[1] / sides[0]) ** 2
     title = f"The network sees {factor:.0f} times as many pixels, and not one detail more"
+    if factor == 1:
+        title = "The network sees the pictures at the size at which they are stored"
     description = f"{len(images)} images at {sides[0]} pixels a side, and interpolated to {sides[1]}"
     return style.finished(figure, title, description, dataset_note(dataset))
 

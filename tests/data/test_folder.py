@@ -43,7 +43,7 @@ def drawn(place: Path, sizes: Mapping[str, int] = SIZES, seed: int = 0) -> Path:
 
 def by_path(found: folder.Folder) -> dict[str, str]:
     """File to split."""
-    return {str(each.path.relative_to(found.root)): each.split for each in found.pictures}
+    return {each.file: each.split for each in found.pictures}
 
 
 # ---------------------------------------------------------------------------- what is refused
@@ -81,14 +81,20 @@ def test_a_folder_one_level_too_high_is_refused(tmp_path: Path) -> None:
         folder.scan(tmp_path / "own")
 
 
-def test_a_part_that_lacks_a_class_and_a_folder_that_is_no_part_are_refused(tmp_path: Path) -> None:
+def test_a_part_that_lacks_a_class_and_two_parts_for_validation_are_refused(tmp_path: Path) -> None:
     drawn(tmp_path / "own" / "train")
     drawn(tmp_path / "own" / "test", {"apples": 1, "pears": 1}, seed=1)
     with pytest.raises(DataError, match="test has no folder for the class quinces"):
         folder.scan(tmp_path / "own")
-    drawn(tmp_path / "own" / "extra", seed=2)
-    with pytest.raises(DataError, match="holds train and, beside it, extra"):
+    drawn(tmp_path / "own" / "val", seed=2), drawn(tmp_path / "own" / "valid", seed=3)
+    with pytest.raises(
+        DataError, match="test, train, val, valid: leave one folder of pictures for validation"
+    ):
         folder.scan(tmp_path / "own")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    assert folder.scan(drawn(tmp_path / "own", {"bus": 3, "train": 3})).classes == ("bus", "train")
 
 
 def test_a_picture_in_two_classes_is_refused_by_name(tmp_path: Path) -> None:
