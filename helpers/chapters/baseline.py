@@ -1,6 +1,5 @@
 """Chapter 2: the frozen network with a new head."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,23 @@ from helpers.records.run import Run
 from helpers.study import experiments
 
 LOGS = ("run_n0_Adam", "run_aug_custom1")
-"""The original study's logs of a frozen backbone."""
+"""The original study's logs of a frozen backbone; the first is without augmentation, as our runs are."""
 Accuracies = tuple[str, Proportion, Proportion]
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of a stage of a run: passes until then, training and validation accuracy, 0 to 1."""
+
+    name: str
+    passes: int
+    train: float
+    val: float
+
+    @property
+    def gap(self) -> float:
+        """Training less validation accuracy, -1 to 1."""
+        return self.train - self.val
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class Baseline:
 
     runs: dict[str, Run]
     logs: dict[str, Run]
+    """None where the runs are of other images."""
 
     @property
     def first(self) -> Run:
@@ -31,13 +46,9 @@ class Baseline:
 
     @property
     def accuracies(self) -> list[Accuracies]:
-        """Each run's name, validation accuracy and test accuracy."""
-        return _accuracies(self.runs)
-
-    @property
-    def logged(self) -> list[Accuracies]:
-        """The same of the study's logs."""
-        return _accuracies(self.logs)
+        """Name, validation accuracy and test accuracy of each run and of each log."""
+        every = {**self.runs, **{f"the study's {name}": log for name, log in self.logs.items()}}
+        return [(name, groups.accuracy(each, "val"), groups.accuracy(each)) for name, each in every.items()]
 
     @property
     def row(self) -> common.Row:
@@ -46,9 +57,21 @@ class Baseline:
         return common.Row(runs, runs)
 
     @property
-    def train(self) -> list[float]:
-        """Each run's training accuracy in its last epoch, 0 to 1."""
-        return [each.stage1.accuracy[-1] for each in self.runs.values()]
+    def compared(self) -> dict[str, Run]:
+        """The first run, and beside it the study's log that was made alike."""
+        log = {"the study's log": self.logs[LOGS[0]]} if self.logs else {}
+        return {"seed 0": self.first, **log}
+
+    @property
+    def ends(self) -> list[End]:
+        """Where each stage of the compared runs ended."""
+        found = []
+        for name, each in self.compared.items():
+            passes = 0
+            for curves in filter(len, (each.stage1, each.stage2)):
+                passes += len(curves)
+                found.append(End(name, passes, curves.accuracy[-1], curves.val_accuracy[-1]))
+        return found
 
     @property
     def gaps(self) -> list[float]:
@@ -78,10 +101,6 @@ class Baseline:
         return found
 
 
-def _accuracies(runs: Mapping[str, Run]) -> list[Accuracies]:
-    return [(name, groups.accuracy(each, "val"), groups.accuracy(each)) for name, each in runs.items()]
-
-
 def load(*, dataset: str, scale: str, seeds: int, stage1_epochs: int, **parameters: Any) -> Baseline:
     """The runs with seeds 0, 1, 2 and so on, trained where they are not stored, and the study's logs.
 
@@ -91,7 +110,8 @@ def load(*, dataset: str, scale: str, seeds: int, stage1_epochs: int, **paramete
     experiment = experiments.for_notebook(
         experiments.BASELINE, dataset=dataset, scale=scale, stage1_epochs=stage1_epochs, **parameters
     )
+    logs = LOGS if experiment.is_study_data else ()
     return Baseline(
         runs={f"seed {seed}": run.run(experiment.replace(seed=seed)) for seed in range(seeds)},
-        logs={name: store.read(published.PUBLISHED_LOGS / f"{name}.json") for name in LOGS},
+        logs={name: store.read(published.PUBLISHED_LOGS / f"{name}.json") for name in logs},
     )

@@ -11,6 +11,7 @@ from helpers.figures.batchnorm import weight_drift as weight_drift
 from helpers.figures.curves import learning_curves as learning_curves
 from helpers.figures.curves import time_to_accuracy as time_to_accuracy
 from helpers.figures.curves import train_val_gap as train_val_gap
+from helpers.figures.curves import whole_runs as whole_runs
 from helpers.figures.diagrams import network_layout as network_layout
 from helpers.figures.images import augmentation_sheet as augmentation_sheet
 from helpers.figures.images import confident_errors as confident_errors

@@ -46,11 +46,7 @@ def learning_curves(
         _scale(axes, quantity)
     panels[-1].set_xlabel(EPOCHS)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    entries = [Line2D([], [], label=label, **each) for label, each in properties.items()]
-    entries += [
-        Line2D([], [], color=GREY, ls=s, label=n) for n, s in (("training", "--"), ("validation", "-"))
-    ]
-    style.legend_above(panels[0], entries)
+    style.legend_above(panels[0], _line_key(properties))
     counts = {label: len(published.one_step_epochs(run, stage)) for label, run in runs.items()}
     steps = ", ".join(f"{count} of {label}" for label, count in counts.items() if count)
     hollow_note = f'Hollow: logged "epochs" that were a single optimizer step, {steps}' if steps else ""
@@ -87,6 +83,48 @@ def _scale(axes: Axes, quantity: str) -> None:
 def _from_to(label: str, run: Run, stage: str) -> str:
     accuracy = _curve(label, run, stage, "val_accuracy")[published.real_epochs(run, stage)]
     return f"from {percent(accuracy[0])} to {percent(accuracy[-1])} ({label})"
+
+
+@styled
+def whole_runs(runs: Mapping[str, Run], title: str = "") -> Figure:
+    """Training (dashed) and validation (solid) accuracy of whole runs, stage after stage, on one scale.
+
+    Raises ValueError for a log with epochs of a single step: its passes are fewer than its epochs.
+    """
+    note, described = cautions(runs), []
+    figure, axes = style.panel(3.6)
+    for label, properties in style.line_styles(runs).items():
+        run = runs[label]
+        stages = [stage for stage in ("stage1", "stage2") if len(run.stage(stage))]
+        if any(published.one_step_epochs(run, stage) for stage in stages):
+            raise ValueError(f"run {label!r} logged single steps as epochs: draw its stages apart")
+        train, val = (
+            np.concatenate([_curve(label, run, stage, metric) for stage in stages])
+            for metric in ("accuracy", "val_accuracy")
+        )
+        epochs = np.arange(1, len(val) + 1)
+        axes.plot(epochs, train, "--", **properties)
+        axes.plot(epochs, val, "-", **properties)
+        arrow = {"arrowstyle": "<->", "color": properties["color"]}
+        axes.annotate("", (epochs[-1] + 0.3, val[-1]), (epochs[-1] + 0.3, train[-1]), arrowprops=arrow)
+        gap = points(train[-1] - val[-1])
+        place = epochs[-1] + 0.5, (train[-1] + val[-1]) / 2
+        axes.text(*place, f"{label}\n{gap}", va="center", color=properties["color"])
+        described.append(f"{label} ends after {epochs[-1]} with training {gap} from validation")
+    axes.set_xlim(0.5, 1.2 * axes.dataLim.x1 + 1)
+    axes.set_xlabel(EPOCHS)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.percent_axis(axes.yaxis, "accuracy")
+    style.legend_above(axes, _line_key(style.line_styles(runs)))
+    found = title or "; ".join(described)
+    return style.finished(figure, found, f"Accuracy by epoch: {'; '.join(described)}", note)
+
+
+def _line_key(properties: Mapping[str, Mapping[str, Any]]) -> list[Line2D]:
+    """The legend's entries: a colour a run, and what is dashed."""
+    entries = [Line2D([], [], label=label, **each) for label, each in properties.items()]
+    dashes = (("training", "--"), ("validation", "-"))
+    return entries + [Line2D([], [], color=GREY, ls=dash, label=name) for name, dash in dashes]
 
 
 @styled

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from made import run_without_files
 
 from helpers.analysis import intervals
 from helpers.chapters import baseline
@@ -37,12 +38,25 @@ def test_accuracies_are_of_each_split_with_the_interval_of_its_images(ch: baseli
         intervals.proportion(0.8, 1000),
         intervals.proportion(0.86, 2000),
     )
-    assert [row[0] for row in ch.logged] == ["run_n0_Adam", "run_aug_custom1"]
-    assert str(ch.logged[0][1]) == "87.5% (86.5 to 88.4)"
+    logged = ch.accuracies[2:]
+    assert [row[0] for row in logged] == ["the study's run_n0_Adam", "the study's run_aug_custom1"]
+    assert str(logged[0][1]) == "87.5% (86.5 to 88.4)"
+
+
+def test_a_log_is_compared_at_the_end_of_each_of_its_stages(ch: baseline.Baseline) -> None:
+    ours, first, second = ch.ends
+    assert (ours.name, ours.passes, ours.train, ours.val) == ("seed 0", 3, 0.98, 0.87)
+    assert (first.passes, second.passes) == (10, 20) and first.name == second.name == "the study's log"
+    assert first.gap == pytest.approx(0.090, abs=1e-3) and second.gap == pytest.approx(0.115, abs=1e-3)
+
+
+def test_beside_other_images_there_is_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline.run, "run", run_without_files)
+    alone = baseline.load(seeds=1, dataset="miniature", scale="smoke", stage1_epochs=10)
+    assert list(alone.compared) == ["seed 0"] and len(alone.accuracies) == len(alone.ends) == 1
 
 
 def test_a_gap_is_told_beside_what_was_lost_and_a_rising_run_lost_nothing(ch: baseline.Baseline) -> None:
-    assert ch.train == [0.98, 0.9]
     assert ch.gaps == pytest.approx([0.11, 0.02])
     assert ch.losses == pytest.approx([0.01, 0])
 

@@ -48,6 +48,7 @@ FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
     "learning_curves": lambda runs: curves.learning_curves(
         runs, quantities=("accuracy", "loss", "learning_rate")
     ),
+    "whole_runs": curves.whole_runs,
     "train_val_gap": lambda runs: curves.train_val_gap(runs["first"]),
     "per_class_accuracy": results.per_class_accuracy,
     "confusion": lambda runs: results.confusion(runs["first"]),
@@ -147,6 +148,14 @@ def test_one_step_epochs_of_a_published_log_stand_apart_from_the_passes() -> Non
     assert lines[0].get_linestyle() == "--" and lines[1].get_linestyle() == "None"
     assert "27 of the log" in figure.alt_text
     assert "single optimizer step" in _texts(figure)
+
+
+def test_a_whole_run_goes_on_through_its_second_stage() -> None:
+    figure = curves.whole_runs({"the log": published_log("run_n0_Adam")})
+    assert [np.size(line.get_xdata()) for line in figure.axes[0].lines] == [20, 20]
+    assert "the log ends after 20 with training +11.5 points from validation" in figure.alt_text
+    with pytest.raises(ValueError, match="'the log' logged single steps as epochs"):
+        curves.whole_runs({"the log": LOG})
 
 
 def test_titles_state_the_numbers() -> None:
