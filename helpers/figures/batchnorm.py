@@ -300,7 +300,6 @@ def weight_drift(runs: Mapping[str, Run]) -> Figure:
 READINGS = {
     "lag": "The averages lag: the longer, the more they lose",
     "swing": "The features swing: shorter averages lose more than long ones",
-    "neither": "Neither lag nor swing alone",
 }
 
 
@@ -319,22 +318,36 @@ def lag_or_swing(runs: Mapping[str, Run]) -> Figure:
     left.set(xscale="log", xlabel="memory of the average (steps)")
     style.percent_axis(left.yaxis, "")
     left.set_ylabel("accuracy lost (points)")
-    right.set(xscale="log", xlabel="steps between two batches", ylabel="distance of means (std. deviations)")
+    right.set(xscale="log", yscale="log", xlabel="steps between two batches")
+    right.set_ylabel("means apart (std. deviations)")
+    right.yaxis.set_major_formatter("{x:g}")
+    left.set_ylim(bottom=min(0, left.get_ylim()[0]))
     for axes in (left, right):
-        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         axes.xaxis.set_major_formatter("{x:,.0f}")
     style.legend_above(left, columns=3)
     read = {averages.reading(run) for run in runs.values()}
-    title = READINGS[read.pop()] if len(read) == 1 else "The runs do not agree on lag or swing"
     loss, way = (
-        {steps: float(np.mean([found(run)[steps] for run in runs.values()])) for steps in (100, 1000)}
-        for found in (averages.lost, averages.moved)
+        {steps: float(np.mean([each[steps] for each in found])) for steps in found[0]}
+        for found in ([measure(run) for run in runs.values()] for measure in (averages.lost, averages.moved))
     )
+    most = max((steps for steps in loss if steps <= averages.LONG), key=loss.__getitem__)
+    moves = "move on" if way[averages.LONG] >= averages.FARTHER * way[averages.SHORT] else "do not move on"
+    neither = (
+        f"By the rule neither lag nor swing: the features {moves}, and averages over {most:,} steps lose most"
+    )
+    title = "The runs do not agree on lag or swing"
+    if len(read) == 1:
+        title = READINGS.get(read.pop(), neither)
+    points = ", ".join(f"{100 * value:.1f} ({steps:,})" for steps, value in loss.items())
+    distances = ", ".join(f"{value:.2f} ({steps:,})" for steps, value in way.items())
     described = (
-        f"Averages over 100 and 1,000 steps lose {100 * loss[100]:.1f} and {100 * loss[1000]:.1f} points; "
-        f"features lie {way[100]:.2f} and {way[1000]:.2f} standard deviations from as many steps before"
+        f"Points that averages lose, by their steps: {points}; standard deviations that the means move, by "
+        f"the steps between: {distances}"
     )
-    note = "Lost against statistics re-estimated at the same step; passes after the first"
+    note = (
+        "Lost against statistics re-estimated at the same step; passes after the first. The rule compares "
+        f"averages up to {averages.LONG:,} steps"
+    )
     return style.finished(figure, title, described, note, style.cautions(runs))
 
 

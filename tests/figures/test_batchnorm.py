@@ -94,9 +94,13 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     ),
     "lag": (
         lambda: figures.lag_or_swing({"seed 42": LAGS}),
-        ["The averages lag", "100 and 1,000 steps lose 20.0 and 40.0 points", "0.50 and 0.75 standard"],
+        ["The averages lag", "20.0 (100), 40.0 (1,000)", "0.50 (100), 0.75 (1,000)"],
     ),
     "swing": (lambda: figures.lag_or_swing({"seed 0": SWINGS}), ["The features swing"]),
+    "neither": (
+        lambda: figures.lag_or_swing({"seed 1": averaged({10: 0.1, 100: 0.3, 1000: 0.2}, MOVING_ON)}),
+        ["neither lag nor swing: the features move on, and averages over 100 steps lose most"],
+    ),
     "lag or swing": (
         lambda: figures.lag_or_swing({"seed 42": LAGS, "seed 0": SWINGS}),
         ["The runs do not agree on lag or swing"],
