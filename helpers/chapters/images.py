@@ -65,6 +65,11 @@ class Images:
         return (self.shapes["enlarged"][0] / self.shapes["image"][0]) ** 2
 
     @property
+    def enlargement(self) -> tuple[str, str]:
+        """Words before the pixels of an image, and for how many of them the network gets."""
+        return ("small: ", f"{self.growth:.0f} times as many") if self.growth > 1 else ("", "as many")
+
+    @property
     def stored(self) -> int:
         """Values that are stored for each view of an image."""
         return int(np.prod(self.shapes["stored"]))
