@@ -53,8 +53,8 @@ def test_the_network_sees_enlarged_images_and_views() -> None:
     side = ch.experiment.image_size
     assert ch.shapes["enlarged"] == (side, side, 3) and ch.growth == (side / 32) ** 2
     assert ch.enlargement == ("small: ", f"{ch.growth:.0f} times as many")
-    stored = dataclasses.replace(ch, experiment=ch.experiment.replace(image_size=32))
-    assert stored.enlargement == ("", "as many")
+    large = dataclasses.replace(ch, shapes=ch.shapes | {"image": ch.shapes["enlarged"]})
+    assert large.enlargement == ("", "as many")
     assert ch.enlarged(ch.data.test.images[:2]).shape == (2, side, side, 3)
     assert [each.shape for each in ch.first] == [(32, 32, 3), (side, side, 3)]
     assert ch.ranges == (20, 0.1, 0.15)
