@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helpers import markdown, paths
-from helpers.chapters import verdict
+from helpers.chapters import findings
 from helpers.experiment import Experiment, ExperimentError
 from helpers.publish import notebooks
 from helpers.records import store
@@ -24,7 +24,7 @@ def written(page: str) -> str:
     record.
     """
     texts = {
-        "findings": verdict.numbered(store.read_whole(paths.results_folder(Experiment()))),
+        "findings": findings.numbered(store.read_whole(paths.results_folder(Experiment())), "notebooks/"),
         "figure": notebooks.key_figure(),
         "recipe": str(markdown.recipe().data),
         "parameters": notebooks.parameter_table(),

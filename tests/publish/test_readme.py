@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from helpers import paths
-from helpers.chapters import verdict
+from helpers.chapters import findings
 from helpers.experiment import ExperimentError
 from helpers.publish import notebooks, readme
 from helpers.records import store
@@ -65,5 +65,5 @@ def test_a_damaged_record_is_no_missing_one(tmp_path: Path, monkeypatch: pytest.
 def test_the_verdict_lists_the_findings_that_the_records_say() -> None:
     chapter = nbformat.read(paths.NOTEBOOKS / "08_verdict.ipynb", as_version=4)
     (cell,) = [cell for cell in chapter.cells if "findings" in cell.metadata.get("tags", [])]
-    told = verdict.numbered(store.read_folder(paths.RESULTS)[0])
+    told = findings.numbered(store.read_folder(paths.RESULTS)[0])
     assert cell.outputs[0].data["text/markdown"] == told

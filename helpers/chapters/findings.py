@@ -1,0 +1,134 @@
+"""The five findings that README.md and the landing page open with: a bold sentence each, and its chapter.
+
+They are computed from full-scale records, words and numbers. One that lacks a record names what is to be run.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from helpers.analysis import batchnorm, groups
+from helpers.analysis.groups import Group
+from helpers.analysis.intervals import describe_change, describe_difference
+from helpers.chapters.beyond import errors_left
+from helpers.experiment import Experiment
+from helpers.records.run import Run
+from helpers.study import claims, experiments, verdict
+from helpers.study.experiments import SEEDS
+from helpers.text import percent, scientific, span
+
+
+class _Missing(LookupError):
+    """A record that a finding needs is not among the runs."""
+
+
+def findings(runs: Group, folder: str = "") -> list[str]:
+    """Five findings in Markdown; `folder` holds the chapters that they link to, as in 'notebooks/'."""
+    return [_told(tell, chapter, runs, folder) for tell, chapter in FINDINGS.items()]
+
+
+def numbered(runs: Group, folder: str = "") -> str:
+    """The `findings` as a numbered list, as README.md and chapter 8 show them."""
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(findings(runs, folder), 1))
+
+
+def _told(tell: Callable[[Group], str], chapter: str, runs: Group, folder: str) -> str:
+    try:
+        sentence = f"**{tell(runs)}**"
+    except _Missing as missing:
+        sentence = f"*Not yet run: `python -m helpers sweep {missing}`.*"
+    return f"{sentence} [Chapter {int(chapter[:2])}]({folder}{chapter}.ipynb)"
+
+
+def _repeated(runs: Group, experiment: Experiment, sweep: str) -> list[Run]:
+    """The records of an experiment, one a seed of SEEDS, diagnosed where the study takes them apart.
+
+    Raises _Missing, with the sweep that makes them, where one is not there.
+    """
+    wanted = [experiment.replace(seed=seed).key for seed in SEEDS]
+    known = {run.key: run for run in runs if run.diagnosis or run.key not in experiments.DIAGNOSED}
+    if not known.keys() >= set(wanted):
+        raise _Missing(sweep)
+    return [known[key] for key in wanted]
+
+
+def _lesson(runs: Group) -> str:
+    """Whether the low rate is needed once the norm of the head is frozen."""
+    careful = _repeated(runs, experiments.HEADLINE, "table")
+    against = groups.gain(careful, _repeated(runs, experiments.FROZEN_NORM, "prevented"))
+    needed, change = describe_difference(
+        against,
+        "not needed, it is too low / gains",
+        "needed / loses",
+        "not needed / is not shown to differ:",
+    ).split(" / ")
+    return (
+        f"A learning rate of {scientific(experiments.HEADLINE.learning_rate)} is {needed}: with the head's "
+        f"batch norm frozen, the rate that failed {change} {100 * abs(against.value):.1f} points on test."
+    )
+
+
+def _evaluation(runs: Group) -> str:
+    """How much of the failure re-estimating undoes, over all passes at the failing rate."""
+    failed = _repeated(runs, experiments.LOGGED, "table")
+    parts = [batchnorm.restored_over_failing_passes(run).fraction for run in failed]
+    restored = span(parts, ".0%")
+    if min(parts) > 0.5:
+        return (
+            "The failure was one of evaluation: over all passes at that rate, re-estimated batch-norm "
+            f"statistics give the same weights back {restored} of the accuracy lost."
+        )
+    return (
+        "Evaluation does not explain the failure: over all passes at that rate, re-estimating the "
+        f"batch-norm statistics gives back only {restored} of the accuracy lost."
+    )
+
+
+def _prevention(runs: Group) -> str:
+    """Whether a head whose statistics cannot lag keeps the failing rate from collapsing."""
+    names = ("as logged", "batch norm frozen", "no norm")
+    tried = [_repeated(runs, experiments.intervention(name), "anatomy") for name in names]
+    failed, *kept = (min(map(batchnorm.accuracy, group), key=lambda share: share.value) for group in tried)
+    worst = min(kept, key=lambda share: share.value)
+    does = describe_change(failed, worst, "prevents the failure", "is worse", "does not prevent the failure")
+    return (
+        f"A frozen batch norm in the head, or none, {does}: its worst seed soon stands at "
+        f"{percent(worst.value)} on validation, with the study's norm the worst at {percent(failed.value)}."
+    )
+
+
+def _claims(runs: Group) -> str:
+    """Whether the study's best result came again, and how many of its claims hold."""
+    _repeated(runs, experiments.HEADLINE, "table")
+    outcomes = {claim.id: verdict.judge(claim, runs).outcome for claim in claims.CLAIMS}
+    best = {"partly": "reproduced in part"}.get(outcomes["C5"], outcomes["C5"])
+    held = Counter(outcomes.values())["reproduced"]
+    return f"The study's best result is {best}; of its {len(outcomes)} claims {held} hold."
+
+
+def _beyond(runs: Group) -> str:
+    """What the same network reaches when it is trained otherwise, over the seeds that both have."""
+    start, best = (
+        {run.seed: run for run in groups.matching_runs(runs, each)}
+        for each in (experiments.HEADLINE, experiments.BEST)
+    )
+    seeds = [seed for seed in SEEDS if seed in start and seed in best]
+    if not seeds:
+        raise _Missing("table` and `python -m helpers sweep best")
+    before, after = (groups.mean_accuracy([of[seed] for seed in seeds]).value for of in (start, best))
+    longest = max((best[seed] for seed in seeds), key=lambda run: run.seconds)
+    device = f"on {longest.accelerator}" if longest.accelerator else "without a GPU"
+    left = errors_left(before, after)
+    return (
+        f"Trained otherwise, the same network makes {'only ' if left < 1 else ''}{left:.0%} of the errors of "
+        f"the study's protocol, in at most {longest.seconds / 60:.0f} minutes {device}."
+    )
+
+
+FINDINGS: dict[Callable[[Group], str], str] = {
+    _lesson: "03_forgetting",
+    _evaluation: "03_forgetting",
+    _prevention: "03_forgetting",
+    _claims: "08_verdict",
+    _beyond: "07_beyond",
+}
+"""How each is told, and the chapter that shows its evidence."""
