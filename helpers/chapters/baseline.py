@@ -36,6 +36,8 @@ class Baseline:
     """The chapter's runs, which differ in their seed, and the study's logs."""
 
     runs: dict[str, Run]
+    staged: dict[str, Run]
+    """Runs whose head is trained a second time, as the study's log has it; by seed as well."""
     logs: dict[str, Run]
     """None where the runs are of other images."""
 
@@ -58,20 +60,26 @@ class Baseline:
 
     @property
     def compared(self) -> dict[str, Run]:
-        """The first run, and beside it the study's log that was made alike."""
+        """A run with both stages of the head, and beside it the study's log of the same."""
         log = {"the study's log": self.logs[LOGS[0]]} if self.logs else {}
-        return {"seed 0": self.first, **log}
+        return {"here": next(iter(self.staged.values())), **log}
 
     @property
     def ends(self) -> list[End]:
-        """Where each stage of the compared runs ended."""
+        """Where each stage ended, of every run with two stages and of the study's log."""
         found = []
-        for name, each in self.compared.items():
+        log = {"the study's log": self.logs[LOGS[0]]} if self.logs else {}
+        for name, each in {**self.staged, **log}.items():
             passes = 0
             for curves in filter(len, (each.stage1, each.stage2)):
                 passes += len(curves)
                 found.append(End(name, passes, curves.accuracy[-1], curves.val_accuracy[-1]))
         return found
+
+    @property
+    def last_gap(self) -> float:
+        """Training less validation accuracy after the second stage, -1 to 1, averaged over its runs."""
+        return groups.train_gap(list(self.staged.values()), "stage2")
 
     @property
     def gaps(self) -> list[float]:
@@ -102,7 +110,9 @@ class Baseline:
 
 
 def load(*, dataset: str, scale: str, seeds: int, stage1_epochs: int, **parameters: Any) -> Baseline:
-    """The runs with seeds 0, 1, 2 and so on, trained where they are not stored, and the study's logs.
+    """The runs with seeds 0, 1, 2 and so on, some with a second stage, and the study's logs.
+
+    Those with a second stage have SEEDS, as many as there are. What is not stored is trained.
 
     `parameters` are fields of the Experiment. Raises ExperimentError where there is nothing to train.
     """
@@ -110,8 +120,16 @@ def load(*, dataset: str, scale: str, seeds: int, stage1_epochs: int, **paramete
     experiment = experiments.for_notebook(
         experiments.BASELINE, dataset=dataset, scale=scale, stage1_epochs=stage1_epochs, **parameters
     )
+    staged = experiments.for_notebook(
+        experiments.BASELINE_TWO_STAGES,
+        dataset=dataset,
+        scale=scale,
+        stage1_epochs=stage1_epochs,
+        **parameters,
+    )
     logs = LOGS if experiment.is_study_data else ()
     return Baseline(
         runs={f"seed {seed}": run.run(experiment.replace(seed=seed)) for seed in range(seeds)},
+        staged={f"seed {seed}": run.run(staged.replace(seed=seed)) for seed in experiments.SEEDS[:seeds]},
         logs={name: store.read(published.PUBLISHED_LOGS / f"{name}.json") for name in logs},
     )

@@ -93,7 +93,7 @@ def whole_runs(runs: Mapping[str, Run], title: str = "") -> Figure:
     """
     note, described = cautions(runs), []
     figure, axes = style.panel(3.6)
-    for label, properties in style.line_styles(runs).items():
+    for number, (label, properties) in enumerate(style.line_styles(runs).items()):
         run = runs[label]
         stages = [stage for stage in ("stage1", "stage2") if len(run.stage(stage))]
         if any(published.one_step_epochs(run, stage) for stage in stages):
@@ -106,10 +106,18 @@ def whole_runs(runs: Mapping[str, Run], title: str = "") -> Figure:
         axes.plot(epochs, train, "--", **properties)
         axes.plot(epochs, val, "-", **properties)
         arrow = {"arrowstyle": "<->", "color": properties["color"]}
-        axes.annotate("", (epochs[-1] + 0.3, val[-1]), (epochs[-1] + 0.3, train[-1]), arrowprops=arrow)
+        beside = epochs[-1] + 0.4 * (number + 1)
+        axes.annotate("", (beside, val[-1]), (beside, train[-1]), arrowprops=arrow)
         gap = points(train[-1] - val[-1])
-        place = epochs[-1] + 0.5, (train[-1] + val[-1]) / 2
-        axes.text(*place, f"{label}\n{gap}", va="center", color=properties["color"])
+        # One above the other, because runs may end alike.
+        height = val[-1] + (train[-1] - val[-1]) * (0.5 + number) / len(runs)
+        axes.text(
+            epochs[-1] + 0.4 * len(runs) + 0.3,
+            height,
+            f"{label}\n{gap}",
+            va="center",
+            color=properties["color"],
+        )
         described.append(f"{label} ends after {epochs[-1]} with training {gap} from validation")
     axes.set_xlim(0.5, 1.2 * axes.dataLim.x1 + 1)
     axes.set_xlabel(EPOCHS)

@@ -10,14 +10,22 @@ from helpers.analysis import intervals
 from helpers.chapters import baseline
 from helpers.errors import UserError
 from helpers.records.run import Run
+from helpers.study import experiments
 
 PARAMETERS: dict[str, Any] = {"dataset": "cifar10", "scale": "full", "stage1_epochs": 10}
 OVERFITTED = {"stage1": {"accuracy": [0.8, 0.9, 0.98], "val_accuracy": [0.85, 0.88, 0.87]}}
+TWICE = {**OVERFITTED, "stage2": {"accuracy": [0.985, 0.99], "val_accuracy": [0.86, 0.88]}}
+STAGED: dict[str, Any] = {
+    name: getattr(experiments.BASELINE_TWO_STAGES, name)
+    for name in "n_unfreeze head_epochs augmentation optimizer learning_rate batch_size".split()
+}
 RISING = {"stage1": {"accuracy": [0.8, 0.85, 0.9], "val_accuracy": [0.84, 0.86, 0.88]}}
 
 
 @pytest.fixture
 def ch(make_run: Callable[..., Run]) -> baseline.Baseline:
+    for seed in experiments.SEEDS[:2]:
+        make_run(0.87, seed=seed, curves=TWICE, **STAGED)
     make_run(0.9, seed=0, n_unfreeze=0, curves=OVERFITTED, confused={3: 5})
     make_run(0.86, seed=1, n_unfreeze=0, curves=RISING, val=0.8)
     return baseline.load(seeds=2, **PARAMETERS)
@@ -44,8 +52,10 @@ def test_accuracies_are_of_each_split_with_the_interval_of_its_images(ch: baseli
 
 
 def test_a_log_is_compared_at_the_end_of_each_of_its_stages(ch: baseline.Baseline) -> None:
-    ours, first, second = ch.ends
-    assert (ours.name, ours.passes, ours.train, ours.val) == ("seed 0", 3, 0.98, 0.87)
+    ours, *between, first, second = ch.ends
+    assert (ours.name, ours.passes, ours.train, ours.val) == ("seed 42", 3, 0.98, 0.87)
+    assert [(end.name, end.passes) for end in between] == [("seed 42", 5), ("seed 0", 3), ("seed 0", 5)]
+    assert ch.last_gap == pytest.approx(0.11) and list(ch.compared) == ["here", "the study's log"]
     assert (first.passes, second.passes) == (10, 20) and first.name == second.name == "the study's log"
     assert first.gap == pytest.approx(0.090, abs=1e-3) and second.gap == pytest.approx(0.115, abs=1e-3)
 
@@ -53,7 +63,7 @@ def test_a_log_is_compared_at_the_end_of_each_of_its_stages(ch: baseline.Baselin
 def test_beside_other_images_there_is_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline.run, "run", run_without_files)
     alone = baseline.load(seeds=1, dataset="miniature", scale="smoke", stage1_epochs=10)
-    assert list(alone.compared) == ["seed 0"] and len(alone.accuracies) == len(alone.ends) == 1
+    assert list(alone.compared) == ["here"] and (len(alone.accuracies), len(alone.ends)) == (1, 2)
 
 
 def test_a_gap_is_told_beside_what_was_lost_and_a_rising_run_lost_nothing(ch: baseline.Baseline) -> None:
@@ -65,6 +75,7 @@ def test_the_hardest_class_comes_first(make_run: Callable[..., Run]) -> None:
     matrix = [[200 * (a == b) for b in range(10)] for a in range(10)]
     matrix[3][3], matrix[3][5] = 150, 50
     matrix[8][8], matrix[8][0] = 190, 10
+    make_run(0.87, seed=42, **STAGED)
     make_run(0.9, seed=0, n_unfreeze=0, content={"confusion_matrix": matrix})
     classes = baseline.load(seeds=1, **PARAMETERS).classes
     assert list(classes)[:3] == ["cat", "ship", "airplane"]
