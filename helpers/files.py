@@ -29,10 +29,30 @@ def write(files: Mapping[Path, bytes]) -> None:
         for path in files:
             os.replace(beside[path], path)
     except OSError as error:
-        raise DiskError(
-            f"{path} cannot be written ({error}); make room there, or set REPORT_RESULTS (records) or "
-            "REPORT_CACHE (what is stored) to a folder on another disk"
-        ) from error
+        raise _refused(path, error) from error
     finally:
         for left in beside.values():
             left.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> None:
+    """Take a file's whole room on the disk, before it is filled through memory.
+
+    A disk that fills would otherwise end the process by a signal (SIGBUS), with no word. Raises DiskError.
+    Does nothing where the system has no such call, as macOS.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> DiskError:
+    return DiskError(
+        f"{path} cannot be written ({error}); make room there, or set REPORT_RESULTS (records) or "
+        "REPORT_CACHE (what is stored) to a folder on another disk"
+    )

@@ -1,7 +1,10 @@
 """Files are whole, whatever stops the writing of several."""
 
+import errno
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers import files
@@ -23,3 +26,21 @@ def test_what_cannot_be_written_moves_nothing(tmp_path: Path) -> None:
     with pytest.raises(files.DiskError, match="absent"):
         files.write({first: b"new", tmp_path / "absent" / "b": b"new"})
     assert first.read_bytes() == b"old" and list(tmp_path.iterdir()) == [first]
+
+
+def test_room_is_taken_before_a_file_is_filled_through_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "view.npy"
+    np.lib.format.open_memmap(path, "w+", np.float16, (4096, 1024))
+    assert path.stat().st_blocks * 512 < 2**20  # a sparse file: of its 8 MiB nothing is there yet
+    files.reserve(path)
+    assert path.stat().st_blocks * 512 >= 2**23
+
+    def full(descriptor: int, start: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(files.DiskError, match=r"view.npy cannot be written .*No space left.*REPORT_CACHE"):
+        files.reserve(path)
+    assert not path.exists()

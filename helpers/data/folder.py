@@ -303,6 +303,7 @@ def _store(folder: Folder, path: Path, shape: tuple[int, ...]) -> None:
         )
     beside = path.with_suffix(".unfinished")
     rows = np.lib.format.open_memmap(beside, "w+", np.uint8, shape)
+    files.reserve(beside)
     refused = []
     with (
         warnings.catch_warnings(record=True) as assumed,

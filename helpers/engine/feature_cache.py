@@ -138,6 +138,7 @@ def _build(prefix: Prefix, item: ViewSpec, compute: Compute, progress: bool) -> 
         spent, begun = _state(path).get("seconds", 0.0), time.perf_counter()
         mode = "r+" if start else "w+"
         rows = np.lib.format.open_memmap(path, mode, np.float16, (n, *prefix.shape))
+        files.reserve(path)
         with bar(f"storing {item.name} at {prefix.cut}", n, "img", done=start, shown=progress) as shown:
             for low in range(start, n, STRETCH):
                 high = min(low + STRETCH, n)

@@ -86,8 +86,6 @@ FROZEN_NORM_RATES = (1e-4, 1e-3)
 # Rule: a half of freezing prevents the failure alone if, in each seed and after every pass, re-estimating
 # gives back at most 2 points. What the other half adds is the paired difference of test accuracies to
 # FROZEN_NORM over SEEDS, one interval for seeds and images.
-# Before their runs (2026-11-28), for the beginning, as INTERVENTIONS: the same rule after each of its
-# ANATOMY_EPOCHS passes; what a half adds to the weights is the difference of re-estimated validation accuracies.
 HALF_FROZEN = {
     "statistics frozen, scale trained": LOGGED.replace(head_norm="frozen_statistics"),
     "statistics moving, scale frozen": LOGGED.replace(head_norm="frozen_scale"),

@@ -339,6 +339,14 @@ def test_a_record_comes_back_from_a_worker_that_shares_no_disk(
     assert fetched.probabilities("test").shape == (128, 10)
 
 
+def test_a_worker_with_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs the group `sweep`")
+    monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(address="tcp://there:1"))
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(SweepError, match="'jax' on tcp://there:1 and 'tensorflow' where the sweep is"):
+        sweep._task(SHORT, {}, "tensorflow", screening=False)
+
+
 def test_a_scheduler_that_cannot_serve_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed", reason="needs the group `sweep`")
     monkeypatch.setattr(door, "find", lambda experiment, diagnosed: None)
