@@ -82,9 +82,9 @@ clean:  ## remove what was built here; records and downloads stay
 	@touch $@
 
 .venv/.test: .uv/.$(UV_VERSION) pyproject.toml uv.lock
-	$(SYNC) --group test --group sweep --group dashboard --group trackers
-	@touch $@ .venv/.report .venv/.dashboard .venv/.sweep .venv/.trackers
+	$(SYNC) --group test --group sweep --group dashboard --group trackers --group export
+	@touch $@ .venv/.report .venv/.dashboard .venv/.sweep .venv/.trackers .venv/.export
 
-.venv/.dashboard .venv/.sweep .venv/.trackers: .venv/.%: .uv/.$(UV_VERSION) pyproject.toml uv.lock
+.venv/.dashboard .venv/.sweep .venv/.trackers .venv/.export: .venv/.%: .uv/.$(UV_VERSION) pyproject.toml uv.lock
 	$(SYNC) --group $*
 	@touch $@ .venv/.report

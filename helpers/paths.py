@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
 RESULTS = ROOT / "results"
+MODELS = ROOT / "models"
+"""Trained networks that ship, a folder each."""
 PLACES = (
     "REPORT_BUILD",
     "REPORT_CACHE",

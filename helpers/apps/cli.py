@@ -87,18 +87,32 @@ def predict(
     picture: Annotated[Path, tyro.conf.Positional],
     experiment: tyro.conf.OmitArgPrefixes[Experiment],
     more: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
+    model: str = "",
 ) -> None:
-    """Classify pictures with a run trained on this machine: the three likeliest classes of each.
+    """Classify pictures by a network that was trained here: the three likeliest classes of each.
 
     Args:
         picture: A file of any common format and size.
         experiment: Which run; the headline unless its fields are given, as to `run`.
         more: More such files.
+        model: Another network: quick or best, where they ship, or a .keras file (of --dataset's classes).
     """
-    answers, refused = _with_keras("predict").describe([picture, *more], experiment)
-    print("\n".join(answers), flush=True)
+    predicting = _with_keras("predict")
+    answers, refused = predicting.describe([picture, *more], predicting.chosen(model, experiment))
+    if answers:
+        print("\n".join(answers), flush=True)
     if refused:
         raise PictureError("\n".join(refused))
+
+
+def ship(name: Annotated[str, tyro.conf.Positional]) -> None:
+    """Write a network into models/, from its training here: file, record of its answers, and card.
+
+    Args:
+        name: quick or best: see helpers/apps/shipped.py.
+    """
+    found = _with_keras("ship").ship(name)
+    print(f"written: {found.file}, {found.record.path}, {found.card}")
 
 
 def export(
@@ -106,28 +120,37 @@ def export(
     experiment: tyro.conf.OmitArgPrefixes[Experiment],
     place: Annotated[str, tyro.conf.Positional] = "",
 ) -> None:
-    """Write a trained network as one file, or all records into TensorBoard or MLflow.
+    """Write a trained network as one file or in all formats, or all records into TensorBoard or MLflow.
 
     Args:
-        what: The .keras file to write, for keras.models.load_model anywhere; or tensorboard, or mlflow.
-        place: The folder of TensorBoard's files, or MLflow's tracking URI, such as sqlite:///runs.db.
-        experiment: Whose network; the headline unless its fields are given, as to `run`.
+        what: The .keras file to write, for keras.models.load_model anywhere. With a place: the network to
+            write there, quick or best or a .keras file; or tensorboard, or mlflow.
+        place: The folder for the network in every format, in float32 and int8, or of TensorBoard's files;
+            or MLflow's tracking URI, such as sqlite:///runs.db.
+        experiment: Whose network goes to the file; the headline unless its fields are given, as to `run`.
+            With a place: whose images a .keras file is measured on (--dataset).
     """
     if what in trackers.TRACKERS:
-        if not place:
-            raise ExperimentError(f"export {what} needs a place: a folder, or for mlflow a tracking URI")
-        runs, refused = store.read_folder(paths.results_folder(experiment))
-        print(
-            "\n".join(f"left out: {path}: {reason}" for path, reason in refused), end="\n" if refused else ""
-        )
-        added = trackers.TRACKERS[what](runs, place)
-        print(f"{place}: {len(added)} records added, {len(runs) - len(added)} were there already")
+        _export_records(what, place)
+        return
+    if place:
+        print(_with_keras("formats").everywhere(what, experiment, Path(place)))
         return
     exporting = _with_keras("export")
     exporting.export(experiment, Path(what))
     side, names = experiment.side, exporting.classes(experiment)
     print(f"written: {what}\n  from RGB pictures (n, {side}, {side}, 3), 0 to 255, to the probabilities of")
     print(f"  {', '.join(names)}")
+
+
+def _export_records(tracker: str, place: str) -> None:
+    """Send the records of the headline's folder to another program."""
+    if not place:
+        raise ExperimentError(f"export {tracker} needs a place: a folder, or for mlflow a tracking URI")
+    runs, refused = store.read_folder(paths.results_folder(Experiment()))
+    print("\n".join(f"left out: {path}: {reason}" for path, reason in refused), end="\n" if refused else "")
+    added = trackers.TRACKERS[tracker](runs, place)
+    print(f"{place}: {len(added)} records added, {len(runs) - len(added)} were there already")
 
 
 def diagnose(
@@ -279,6 +302,7 @@ def sweep(
 COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
     "predict": predict,
+    "ship": ship,
     "export": export,
     "diagnose": diagnose,
     "data": find_data,

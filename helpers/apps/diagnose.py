@@ -9,9 +9,10 @@ import numpy as np
 
 from helpers import files, paths
 from helpers.analysis.examination import Examination
+from helpers.apps.network import load
 from helpers.data import folder as own
 from helpers.data.split import Split
-from helpers.engine import keras, reestimate
+from helpers.engine import reestimate
 from helpers.engine.examine import examine
 from helpers.errors import UserError
 from helpers.figures import batchnorm, style
@@ -25,32 +26,7 @@ Pixels = Literal["0..255", "0..1", "-1..1"]
 
 
 class DiagnosisError(UserError):
-    """A network cannot be examined: it cannot be read, or does not fit the folder."""
-
-
-def load(path: Path) -> keras.Model:
-    """The network in a .keras or .h5 file, for RGB pictures of one size and with one output a class.
-
-    Raises DiagnosisError where it cannot be read or is another kind of network.
-    """
-    if not path.is_file():
-        raise DiagnosisError(f"{path}: there is no such file; correct the path")
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-        shape, answer = tuple(model.input_shape), tuple(model.output_shape)
-    except Exception as error:  # Keras raises a dozen types
-        reason = " ".join(str(error).split())[:300]
-        raise DiagnosisError(
-            f"{path} cannot be read as a Keras network ({reason}); save it with model.save('name.keras'), "
-            "or, if it has layers of your own, call helpers.engine.examine.examine in your script"
-        ) from error
-    if len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
-        raise DiagnosisError(
-            f"{path} takes {shape}, and pictures are (None, side, side, 3): give it such an input"
-        )
-    if len(answer) != 2 or answer[1] < 2:
-        raise DiagnosisError(f"{path} gives {answer}; needed is (None, classes), with 2 classes or more")
-    return model
+    """A network cannot be examined: it does not fit the folder."""
 
 
 def parts(found: own.Folder, side: int, pixels: Pixels) -> tuple[Split, Split]:
@@ -69,7 +45,7 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     """Examine the network in a file on a folder of pictures; gives what was found, and the figure's file.
 
     mended: where to write the network with re-estimated statistics. Raises DiagnosisError where file and
-    folder do not fit, and what `folder.scan` raises.
+    folder do not fit, and what `network.load` and `folder.scan` raise.
     """
     model, found = load(path), own.scan(root)
     outputs = model.output_shape[1]

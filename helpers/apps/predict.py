@@ -1,4 +1,4 @@
-"""A trained run as a network: find its weights, and classify pictures with it.
+"""Pictures classified: by a network that ships, one that was trained here, or one in a file.
 
 picture ──► at the size of the images that it learned from ──► network ──► probabilities of the classes
 """
@@ -8,32 +8,91 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers import cache, cost, run
+from helpers import cache, cost, paths, run
+from helpers.analysis import trust
+from helpers.apps import shipped
+from helpers.apps.network import classify, load
 from helpers.data import pictures, sources
 from helpers.engine import model
 from helpers.errors import UserError
-from helpers.experiment import Experiment
+from helpers.experiment import Experiment, ExperimentError
+from helpers.records import store
+from helpers.records.run import Run
+from helpers.text import percent
 
 if TYPE_CHECKING:
     import keras
+
+
+OF_DATA = {"dataset", "backbone_weights", "scale"}
+"""Fields that name images: a file needs them for its classes. The miniature's two go together."""
 
 
 class PredictionError(UserError):
     """A trained run cannot be loaded or exported."""
 
 
-def load(experiment: Experiment) -> keras.Model:
+@dataclass(frozen=True)
+class Classifier:
+    """A network and what its answers mean."""
+
+    name: str
+    network: keras.Model
+    classes: tuple[str, ...]
+    record: Run | None
+    """What it answers to validation and test images; None where that is not known."""
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the images that it takes."""
+        return self.network.input_shape[1]
+
+
+def chosen(name: str, experiment: Experiment) -> Classifier:
+    """The network that is asked for, of pictures (n, side, side, 3) in [0, 255].
+
+    name: a network that ships, or a .keras file, whose classes are those of the experiment's dataset. Empty:
+    the experiment's, trained here.
+    Raises ExperimentError where both are given, PredictionError for a file with other classes, and what
+    `of_run`, `shipped.find` and `network.load` raise.
+    """
+    file = Path(name) if name.endswith(".keras") else None
+    fields = experiment.changes.keys() - (OF_DATA if file else set())
+    if name and fields:
+        raise ExperimentError(
+            f"--model {name} is a network already: leave it out, or {', '.join(sorted(fields))}"
+        )
+    if file:
+        return _of_file(file, experiment)
+    if not name:
+        return Classifier(experiment.slug, of_run(experiment), classes(experiment), record_of(experiment))
+    found = shipped.find(name)
+    return Classifier(found.name, load(found.file), found.record.classes, found.record)
+
+
+def _of_file(file: Path, experiment: Experiment) -> Classifier:
+    network, names = load(file), sources.class_names(experiment.dataset)
+    if network.output_shape[1] != len(names):
+        raise PredictionError(
+            f"{file} tells {network.output_shape[1]:,} classes apart, and {experiment.dataset} has "
+            f"{len(names):,}: name the data that it learned from (--dataset folder:PATH)"
+        )
+    return Classifier(file.name, network, names, None)
+
+
+def of_run(experiment: Experiment) -> keras.Model:
     """The network that a run trained: pictures (n, side, side, 3) in [0, 255] to probabilities (n, classes).
 
     Raises PredictionError where the trained weights are not on this machine or do not fit, WeightsError
     where the backbone's are not or do not.
     """
-    path = _weights_file(experiment)
+    path = weights_file(experiment)
     try:
         with np.load(path, allow_pickle=False) as stored:  # every member is checked against its CRC-32
             values = [stored[f"w{i}"] for i in range(len(stored))]
@@ -45,40 +104,63 @@ def load(experiment: Experiment) -> keras.Model:
         raise PredictionError(f"{path} cannot be used ({reason}); {_training(experiment)}") from error
 
 
-def classify(network: keras.Model, images: np.ndarray, flip: bool = True) -> np.ndarray:
-    """Probabilities of each class, float32 (n, classes), for images in [0, 255], (n, side, side, 3).
-
-    flip: the mean of those of each image and of its mirror image, the report's test-time augmentation.
-    """
-    pixels = np.asarray(images, np.float32)
-    views = [pixels, pixels[:, :, ::-1]] if flip else [pixels]
-    return np.mean([network.predict(view, verbose=0) for view in views], axis=0)
+def record_of(experiment: Experiment) -> Run | None:
+    """The record of the training that left the weights on this machine: a repeated one's lies beside them."""
+    places = [weights_file(experiment).parent, paths.results_folder(experiment)]
+    return store.find(experiment, places, {"data": sources.data_fingerprint(experiment)})
 
 
-def describe(paths: Sequence[Path], experiment: Experiment) -> tuple[list[str], list[str]]:
-    """A line for each picture with its three likeliest classes, and one for each that cannot be read.
+def describe(files: Sequence[Path], classifier: Classifier) -> tuple[list[str], list[str]]:
+    """Lines that answer each picture, and one for each that cannot be read.
 
-    Before the former come the assumptions on which pictures were read.
+    The former are the assumptions on which pictures were read, each picture's three likeliest classes, and
+    how far to believe them.
     """
     images: dict[Path, np.ndarray] = {}
-    notes: list[str] = []
+    lines: list[str] = []
     refused: list[str] = []
-    for path in paths:
+    for path in files:
         try:
             with warnings.catch_warnings(record=True) as assumed:
-                images[path] = pictures.read(path, experiment.side)
-            notes += [str(warning.message) for warning in assumed]
+                images[path] = pictures.read(path, classifier.side)
+            lines += [str(warning.message) for warning in assumed]
         except pictures.PictureError as error:
             refused.append(str(error))
     if not images:
         return [], refused
-    answers = classify(load(experiment), np.stack(list(images.values())))
-    names = classes(experiment)
-    lines: list[str] = notes
+    level, note = belief(classifier)
+    answers = classify(classifier.network, np.stack(list(images.values())))
     for path, shares in zip(images, answers, strict=True):
-        likeliest = ", ".join(f"{names[label]} {shares[label]:.1%}" for label in shares.argsort()[:-4:-1])
-        lines.append(f"{path}: {likeliest}")
-    return lines, refused
+        doubt = " (not to be believed)" if level is not None and shares.max() < level else ""
+        likeliest = (f"{classifier.classes[i]} {shares[i]:.1%}" for i in shares.argsort()[:-4:-1])
+        lines.append(f"{path}: {', '.join(likeliest)}{doubt}")
+    return [*lines, "", note], refused
+
+
+def belief(classifier: Classifier) -> tuple[float | None, str]:
+    """The confidence, 0 to 1, from which on answers are to be believed, and the words for it.
+
+    None where the validation images show none, or where there is no record of what it answers to them.
+    """
+    known = classifier.classes
+    limits = (
+        f"{classifier.name} knows {len(known)} classes ({', '.join(known[:10])}"
+        f"{', ...' if len(known) > 10 else ''}) and names one of them whatever a picture shows."
+    )
+    run = classifier.record
+    if not run or run.is_screening:
+        return None, f"{limits} When to believe it is not known: no record of its answers is here."
+    level = trust.threshold(run.probabilities("val", "tta"), run.labels("val"))
+    if level is None:
+        return None, (
+            f"{limits} When to believe it is not known: its {run.size('val'):,} validation images show no "
+            f"confidence from which on at most {percent(trust.RISK, 0)} of the answers are wrong."
+        )
+    found = trust.believed(run.probabilities("test", "tta"), run.labels("test"), level)
+    tested = "no test image reaches it"
+    if found:
+        tested = f"of the test images {found.answered} reach it, {found.wrong} of these answered wrongly"
+    return level, (f"{limits} An answer below {percent(level)} is not to be believed: {tested}.")
 
 
 def classes(experiment: Experiment) -> tuple[str, ...]:
@@ -87,8 +169,11 @@ def classes(experiment: Experiment) -> tuple[str, ...]:
     return found.classes if found else sources.class_names(experiment.dataset)
 
 
-def _weights_file(experiment: Experiment) -> Path:
-    """The file of a run's trained weights, whether it was diagnosed or not."""
+def weights_file(experiment: Experiment) -> Path:
+    """The file of a run's trained weights, whether it was diagnosed or not.
+
+    Raises PredictionError, with the command that makes it, where it is not on this machine.
+    """
     found = run.fingerprints(experiment)
     places = [cache.run_folder(experiment, found, each) / "weights.npz" for each in (False, True)]
     for place in places:

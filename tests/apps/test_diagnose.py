@@ -10,8 +10,8 @@ from keras import layers
 from PIL import Image
 
 from helpers.apps import cli, diagnose
-from helpers.apps.diagnose import DiagnosisError
 from helpers.engine import reestimate
+from helpers.errors import UserError
 
 COLOURS = {"blue": (60, 60, 120), "green": (60, 120, 60), "red": (120, 60, 60)}
 SIDE = 12
@@ -140,5 +140,5 @@ def test_what_does_not_fit_is_refused_by_name(
         path.write_text("no network")
     else:
         model.save(path)
-    with pytest.raises(DiagnosisError, match=rf"model\.keras {reason}"):
+    with pytest.raises(UserError, match=rf"model\.keras {reason}"):
         diagnose.diagnose(path, pictures, "0..255", None)

@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import kills
 import numpy as np
 import pytest
@@ -16,10 +18,11 @@ from PIL import Image
 from helpers import cache
 from helpers import run as door
 from helpers.apps import export, predict
-from helpers.apps.predict import PredictionError, load
+from helpers.apps.network import classify
+from helpers.apps.predict import Classifier, PredictionError, of_run
 from helpers.data import sources
 from helpers.experiment import Experiment, ExperimentError
-from helpers.records.run import VIEWS
+from helpers.records.run import VIEWS, Run
 
 FINE_TUNED = kills.small(learning_rate=3e-5, batch_size=16)
 """Fast enough that a backbone without what was trained gives itself away, and still of use."""
@@ -87,7 +90,7 @@ def test_a_loaded_run_gives_the_probabilities_of_its_record(
     run = door.run(RUNS[name], engine="end_to_end" if name == "end_to_end" else "cached", progress=False)
     plain, flipped = (run.probabilities("test", view) for view in VIEWS)
     assert np.abs(plain - flipped).max() > 5 * STORED, "a run that tells nothing apart proves nothing"
-    network = load(RUNS[name])  # whichever engine trained
+    network = of_run(RUNS[name])  # whichever engine trained
     test = sources.load(RUNS[name]).test
     images = test.images[np.argsort(test.labels, kind="stable")]
     for view, pictures, flip in (
@@ -95,7 +98,7 @@ def test_a_loaded_run_gives_the_probabilities_of_its_record(
         ("flipped", images[:, :, ::-1], False),
         ("tta", images, True),
     ):
-        found = predict.classify(network, pictures, flip)
+        found = classify(network, pictures, flip)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, run.probabilities("test", view), rtol=0, atol=STORED)
 
@@ -123,7 +126,7 @@ def test_one_bad_file_leaves_no_other_unanswered(store: Path, tmp_path: Path) ->
     good = [saved(PIXELS, tmp_path / name) for name in ("a.png", "b.png")]
     (tmp_path / "text.png").write_text("a picture")
     done = command("predict", good[0], tmp_path / "text.png", good[1], *kills.options(FINE_TUNED))
-    assert [line.split(": ")[0] for line in done.stdout.splitlines()] == list(map(str, good))
+    assert [line.split(": ")[0] for line in done.stdout.splitlines()[:2]] == list(map(str, good))
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("PictureError: ") and "text.png is no picture" in done.stderr
 
@@ -142,6 +145,97 @@ def assert_refused(done: subprocess.CompletedProcess[str], name: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+# ---------------------------------------------------------------------------- which network
+
+
+def test_a_file_answers_as_the_run_that_it_was_written_from(store: Path, tmp_path: Path) -> None:
+    export.export(HEAD_ALONE, tmp_path / "own.keras")
+    data = Experiment(dataset="miniature", backbone_weights="miniature")
+    file = predict.chosen(str(tmp_path / "own.keras"), data)
+    run = predict.chosen("", HEAD_ALONE)
+    assert file.classes == run.classes == sources.CLASSES["miniature"]
+    assert run.record and run.record.path == door.run(HEAD_ALONE).path and file.record is None
+    images = sources.load(HEAD_ALONE).test.images[:20]
+    expected = classify(run.network, images)
+    np.testing.assert_allclose(classify(file.network, images), expected, rtol=0, atol=1e-5)
+
+
+def beside(experiment: Experiment) -> Path:
+    """The record of the trained weights."""
+    found = predict.record_of(experiment)
+    assert found
+    return found.path
+
+
+def test_the_record_of_a_repeated_training_is_the_one_beside_its_weights(store: Path) -> None:
+    again = HEAD_ALONE.replace(seed=5)
+    first = door.run(again, progress=False)
+    assert beside(again) == first.path
+    repeated = door.run(again, retrain=True, progress=False)
+    assert beside(again) == repeated.path != first.path
+
+
+def test_a_network_is_named_once(tmp_path: Path) -> None:
+    for name in ("quick", str(tmp_path / "own.keras")):
+        with pytest.raises(ExperimentError, match="leave it out, or n_unfreeze, seed"):
+            predict.chosen(name, Experiment(n_unfreeze=10, seed=1))
+
+
+def test_a_file_of_other_classes_is_refused(tmp_path: Path) -> None:
+    inputs = keras.Input((32, 32, 3))
+    three = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(inputs))
+    keras.Model(inputs, three).save(tmp_path / "own.keras")
+    with pytest.raises(
+        PredictionError, match="own.keras tells 3 classes apart, and cifar10 has 10: .*--data"
+    ):
+        predict.chosen(str(tmp_path / "own.keras"), Experiment())
+
+
+# ---------------------------------------------------------------------------- how far to believe it
+
+
+def of_brightness(record: Run | None) -> Classifier:
+    """A network that is the surer of the last of ten classes the brighter a picture is."""
+    inputs = keras.Input((32, 32, 3))
+    softmax = keras.layers.Dense(10, activation="softmax", name="softmax")
+    network = keras.Model(inputs, softmax(keras.layers.GlobalAveragePooling2D()(inputs)))
+    weights = np.zeros((3, 10))
+    weights[:, 9] = 0.01
+    network.get_layer("softmax").set_weights([weights, np.zeros(10)])
+    return Classifier("bright", network, sources.CLASSES["cifar10"], record)
+
+
+def shown(folder: Path, record: Run | None) -> tuple[str, str, str]:
+    """What is said of a dark and of a bright picture, and the note below."""
+    files = [saved(np.full((32, 32, 3), grey, np.uint8), folder / f"{grey}.png") for grey in (0, 255)]
+    (dark, bright, empty, note), _ = predict.describe(files, of_brightness(record))
+    assert not empty
+    return dark, bright, note
+
+
+def test_an_answer_below_the_threshold_is_marked(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = make_run(0.98, val=1.0)
+    dark, bright, note = shown(tmp_path, run)
+    assert dark.endswith("10.0% (not to be believed)") and "truck 9" in bright
+    assert not bright.endswith("(not to be believed)")
+    assert "knows 10 classes (airplane, " in note and "whatever a picture shows" in note
+    assert "An answer below 91.0% is not to be believed: of the test images 100.0%" in note
+    assert "of these answered wrongly" in note and "2.0% (" in note
+
+
+def test_where_nothing_is_to_be_believed_the_note_says_so(
+    make_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    poor = make_run(0.5)
+    for record, reason in (
+        (None, "no record of its answers"),
+        (poor, "validation images show no confidence"),
+    ):
+        *lines, note = shown(tmp_path, record)
+        assert not any("not to be believed" in line for line in lines)
+        assert "When to believe it is not known" in note and reason in note
+
+
 # ---------------------------------------------------------------------------- trained weights
 
 
@@ -153,10 +247,10 @@ def test_a_run_without_weights_names_the_command_that_makes_them(store: Path, tm
         patch.setenv("TMPDIR", str(tmp_path))
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         with pytest.raises(PredictionError, match=r"no trained weights.*takes at most about 1 min") as caught:
-            load(HEAD_ALONE)
+            of_run(HEAD_ALONE)
         line = str(caught.value).split("with: ")[1]
         subprocess.run(line, shell=True, check=True, capture_output=True)
-        assert load(HEAD_ALONE).output_shape == (None, 10)
+        assert of_run(HEAD_ALONE).output_shape == (None, 10)
 
 
 def test_a_run_never_made_is_refused_in_one_line(empty: Path) -> None:
@@ -175,7 +269,7 @@ def test_the_weights_of_a_diagnosed_run_are_found(store: Path, empty: Path) -> N
         source = folder_of(HEAD_ALONE)
         fingerprints = door.fingerprints(HEAD_ALONE)
     shutil.copytree(source, cache.run_folder(HEAD_ALONE, fingerprints, diagnosed=True))
-    assert load(HEAD_ALONE).output_shape == (None, 10)
+    assert of_run(HEAD_ALONE).output_shape == (None, 10)
 
 
 class Trap:
@@ -211,7 +305,7 @@ def test_weights_that_do_not_fit_are_refused(
     ):
         place.write_bytes(wrong)
         with pytest.raises(PredictionError, match=f"weights.npz cannot be used .*{reason}.*helpers run"):
-            load(HEAD_ALONE)
+            of_run(HEAD_ALONE)
     assert not (tmp_path / "trapped").exists()
 
 
@@ -245,7 +339,7 @@ def test_an_exported_run_predicts_the_same_without_this_package(
         cwd=tmp_path,
         check=True,
     )
-    expected = predict.classify(load(experiment), images, flip=False)
+    expected = classify(of_run(experiment), images, flip=False)
     said = json.loads((tmp_path / "said.json").read_text())
     np.testing.assert_allclose(said, expected, rtol=0, atol=1e-5)
 
@@ -272,7 +366,7 @@ def test_an_interrupted_export_leaves_the_earlier_file(
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "load", lambda experiment: OnAFullDisk())
+    monkeypatch.setattr(export, "of_run", lambda experiment: OnAFullDisk())
     path = tmp_path / "run.keras"
     path.write_bytes(b"an earlier file")
     with pytest.raises(PredictionError, match=r"run\.keras cannot be written.*No space"):

@@ -247,7 +247,7 @@ def test_a_run_on_unequal_classes_tells_its_classes_and_is_found_again_from_anot
     again = run.find(moved)
     assert again is not None and again.id == found.id == moved.identity(run.fingerprints(moved))
     quince = next((tmp_path / "elsewhere" / "quinces").iterdir())
-    (line,), _ = predict.describe([quince], moved)
+    (line, *_), _ = predict.describe([quince], predict.chosen("", moved))
     assert line.split(": ")[1].startswith("quinces")
     assert predict.classes(moved) == found.classes
     quince.unlink()

@@ -1,0 +1,49 @@
+"""A network in a file, for RGB pictures of one size and with one output a class: read, and asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from helpers.engine import keras
+from helpers.errors import UserError
+
+
+class NetworkError(UserError):
+    """A file holds no network that pictures can be given to."""
+
+
+def load(path: Path) -> keras.Model:
+    """The network in a .keras or .h5 file: pictures (n, side, side, 3) to (n, classes).
+
+    Raises NetworkError where it cannot be read or is another kind of network.
+    """
+    if not path.is_file():
+        raise NetworkError(f"{path}: there is no such file; correct the path")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        shape, answer = tuple(model.input_shape), tuple(model.output_shape)
+    except Exception as error:  # Keras raises a dozen types
+        reason = " ".join(str(error).split())[:300]
+        raise NetworkError(
+            f"{path} cannot be read as a Keras network ({reason}); save it with model.save('name.keras'), "
+            "or, if it has layers of your own, call helpers.engine.examine.examine in your script"
+        ) from error
+    if len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
+        raise NetworkError(
+            f"{path} takes {shape}, and pictures are (None, side, side, 3): give it such an input"
+        )
+    if len(answer) != 2 or answer[1] < 2:
+        raise NetworkError(f"{path} gives {answer}; needed is (None, classes), with 2 classes or more")
+    return model
+
+
+def classify(network: keras.Model, images: np.ndarray, flip: bool = True) -> np.ndarray:
+    """Probabilities of each class, float32 (n, classes), for images in [0, 255], (n, side, side, 3).
+
+    flip: the mean of those of each image and of its mirror image, the report's test-time augmentation.
+    """
+    pixels = np.asarray(images, np.float32)
+    views = [pixels, pixels[:, :, ::-1]] if flip else [pixels]
+    return np.mean([network.predict(view, verbose=0) for view in views], axis=0)
