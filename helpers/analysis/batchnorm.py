@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from helpers.analysis import groups, intervals
 from helpers.analysis.intervals import Proportion, describe_change
@@ -88,21 +87,6 @@ def recovered_fraction(run: Run, statistics: str, epoch: int = -1) -> float:
     both = statistics_gap(run, epoch)
     part = accuracy(run, statistics=statistics, epoch=epoch).value - accuracy(run, epoch=epoch).value
     return part / both if both > 0 else 0.0
-
-
-def statistics_distance(run: Run, measure: str, epoch: int = -1) -> float:
-    """How far off the moving statistics are on the validation images after an epoch.
-
-    measure: 'mean', 'mean_alive' or 'variance', as `diagnosis` measures them.
-    """
-    return float(run.diagnosis[epoch].statistics["val"][measure])
-
-
-def gap_correlation(run: Run, measure: str) -> float:
-    """Spearman's rank correlation of `statistics_distance` and `statistics_gap` over the epochs, -1 to 1."""
-    epochs = range(1, len(run.diagnosis))
-    distances = [statistics_distance(run, measure, epoch) for epoch in epochs]
-    return float(stats.spearmanr(distances, [statistics_gap(run, epoch) for epoch in epochs]).statistic)
 
 
 @dataclass(frozen=True)

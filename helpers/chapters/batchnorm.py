@@ -1,13 +1,14 @@
 """Chapter 10, for the specialist: what chapter 3's runs say of the head's batch norm, and of the weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from helpers.analysis import batchnorm, groups
-from helpers.chapters import forgetting
+from helpers.chapters import causes, forgetting
 from helpers.chapters.beginnings import Beginnings, Row
+from helpers.chapters.causes import Followed, WithoutAdam
 from helpers.chapters.forgetting import FROZEN, LOGGED, PUBLISHED, Failure, Whole
 from helpers.records.run import Run
 from helpers.text import points, scientific, span
@@ -18,6 +19,8 @@ class Anatomy:
     """Chapter 3's runs, taken apart."""
 
     failure: Failure
+    followed: Followed = field(default_factory=Followed)
+    without_adam: WithoutAdam = field(default_factory=WithoutAdam)
 
     @property
     def begun(self) -> Beginnings:
@@ -70,11 +73,6 @@ class Anatomy:
             if epoch.statistics_gap > beyond
         ]
 
-    @property
-    def correlations(self) -> list[float]:
-        """Rank correlation of a gap with the distance of the means, over the epochs of each of them."""
-        return [batchnorm.gap_correlation(one.run, "mean_alive") for one in self.split.values()]
-
     # ---------------------------------------------------------------- rates within a run
 
     @property
@@ -124,4 +122,5 @@ class Anatomy:
 
 def load(**parameters: Any) -> Anatomy:
     """Chapter 3's runs, with its parameters; trained where they are not stored."""
-    return Anatomy(forgetting.load(**parameters))
+    failure = forgetting.load(**parameters)
+    return Anatomy(failure, *causes.load(failure.failed.run))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from helpers.analysis import batchnorm
@@ -10,8 +9,6 @@ from helpers.analysis.batchnorm import Repeats
 from helpers.records.run import Run
 from helpers.text import listed, scientific
 
-LENGTHS = "averages over 10 steps", "as logged", "averages over 1,000 steps"
-"""Interventions that differ in how far the norm's averages reach back, the shortest first."""
 Row = tuple[Any, ...]
 
 
@@ -61,26 +58,6 @@ class Beginnings:
             for name, group in self.changed.items()
             if batchnorm.best_statistics(group[0]) == "clean"
         }
-
-    @property
-    def by_length(self) -> list[Row]:
-        """Shorter and longer averages, how often the shorter have the smaller gap, of how many pairs."""
-        found: list[Row] = []
-        for short, long in pairwise(self.only(LENGTHS)):
-            gaps = zip(self.changed[short].gaps, self.changed[long].gaps, strict=True)
-            smaller = [less < more for less, more in gaps]
-            found.append((short, long, sum(smaller), len(smaller)))
-        return found
-
-    @property
-    def same_weights(self) -> list[Row]:
-        """Repetitions trained equally with averages of two lengths: accuracy with each, and the seed."""
-        pairs = zip(self.changed.get(LENGTHS[0], ()), self.repetitions, strict=False)
-        return [
-            (batchnorm.accuracy(ten), batchnorm.accuracy(one), one.seed)
-            for ten, one in pairs
-            if str(ten.stage2.loss) == str(one.stage2.loss)  # as text, in which nan equals nan
-        ]
 
     @property
     def halves(self) -> list[Row]:

@@ -180,13 +180,6 @@ def test_the_recovered_fraction_is_a_part_of_what_all_new_statistics_give_back()
     assert batchnorm.recovered_fraction(run_of(0.9, 0.9), "clean") == 0.0
 
 
-def test_the_statistics_distance_is_that_of_the_last_epoch() -> None:
-    assert [batchnorm.statistics_distance(FAILED, measure) for measure in ("mean", "mean_alive")] == [
-        0.5,
-        1.5,
-    ]
-
-
 def test_a_run_that_was_not_diagnosed_is_refused() -> None:
     with pytest.raises(ValueError, match="a-record.*json holds no diagnosis.*diagnosed=True"):
         batchnorm.accuracy(dataclasses.replace(FAILED, diagnosis=[]))
