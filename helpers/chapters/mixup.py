@@ -1,5 +1,6 @@
 """Chapter 5: mixup."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,41 +12,33 @@ from helpers.records.run import Run
 from helpers.study import experiments
 from helpers.text import listed, percent
 
+PUBLISHED = -0.006
+"""What the study's text says that mixup gains on its test images, -1 to 1."""
+
 
 @dataclass(frozen=True)
 class Mixup:
     """The chapter's two runs, and the pairs that are stored for this seed and others."""
 
     runs: dict[str, Run]
-    pairs: dict[int, list[Run]]
-    """Seed to the run without mixup and the one with it."""
+    pairs: Mapping[int, list[Run]]
+    """Seed to the run without mixup and the one with it; this chapter's own first."""
 
     @property
-    def threads(self) -> list[int]:
-        """Threads that each of the two runs used."""
-        return [each.threads for each in self.runs.values()]
+    def groups(self) -> tuple[groups.Group, groups.Group]:
+        """The runs without mixup and those with it, by seed."""
+        standard, mixed = zip(*self.pairs.values(), strict=True)
+        return standard, mixed
 
     @property
-    def tests_claim(self) -> bool:
-        """Whether the study's claim is about such runs: those of CIFAR-10 at full scale."""
-        return all(each.is_study_data and each.scale == "full" for each in self.runs.values())
+    def gain(self) -> Gain:
+        """The mean of the pairs' differences, for other seeds and images; of a single one its own."""
+        return groups.gain(*self.groups)
 
     @property
-    def rate_drops(self) -> dict[str, str]:
-        """When the schedule lowered the rate of each of the two: 'before epoch 21, 27', or 'never'."""
-        spans = {name: list(groups.epochs_by_rate(each).values()) for name, each in self.runs.items()}
-        drops = {name: listed((epochs[0] for epochs in each[1:]), "d") for name, each in spans.items()}
-        return {name: f"before epoch {epochs}" if epochs else "never" for name, epochs in drops.items()}
-
-    @property
-    def accuracies(self) -> list[Proportion]:
-        """Test accuracy without mixup and with it."""
-        return [groups.accuracy(each) for each in self.runs.values()]
-
-    def difference(self, split: str) -> PairedTest:
-        """The run with mixup against the one without on the images of 'val' or 'test'."""
-        standard, mixed = self.runs.values()
-        return groups.paired(standard, mixed, split)
+    def means(self) -> list[Proportion]:
+        """Test accuracy without mixup and with it, over the seeds."""
+        return [groups.mean_accuracy(group) for group in self.groups]
 
     @property
     def by_seed(self) -> list[tuple[int, Proportion, Proportion, PairedTest]]:
@@ -56,9 +49,32 @@ class Mixup:
         ]
 
     @property
-    def gain(self) -> Gain:
-        """The mean of the pairs' differences, for other seeds and images; of a single one its own."""
-        return groups.gain(*zip(*self.pairs.values(), strict=True))
+    def shown_alone(self) -> int:
+        """How many of the pairs show a difference by their own paired test."""
+        return sum(not test.low <= 0 <= test.high for *_, test in self.by_seed)
+
+    @property
+    def published(self) -> float | None:
+        """The study's difference; None beside other runs than those that its claim is about."""
+        about = all(each.is_study_data and each.scale == "full" for each in self.runs.values())
+        return PUBLISHED if about else None
+
+    @property
+    def gaps(self) -> list[float]:
+        """Training less validation accuracy at the end of each of the two runs, -1 to 1."""
+        return [groups.train_gap([each], "stage2") for each in self.runs.values()]
+
+    @property
+    def rate_drops(self) -> dict[str, str]:
+        """When the schedule lowered the rate of each of the two: 'before epoch 21, 27', or 'never'."""
+        spans = {name: list(groups.epochs_by_rate(each).values()) for name, each in self.runs.items()}
+        drops = {name: listed((epochs[0] for epochs in each[1:]), "d") for name, each in spans.items()}
+        return {name: f"before epoch {epochs}" if epochs else "never" for name, epochs in drops.items()}
+
+    @property
+    def threads(self) -> list[int]:
+        """Threads that each of the two runs used."""
+        return [each.threads for each in self.runs.values()]
 
     @property
     def calibration(self) -> list[tuple[str, str, str, str]]:

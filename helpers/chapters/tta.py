@@ -14,6 +14,8 @@ from helpers.text import percent
 
 VIEWS = {"plain": "plain", "averaged": "tta"}
 """The chapter's words for predictions to a record's."""
+PUBLISHED = 0.005
+"""What the study's text says that averaging gains, -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,36 @@ class Averaging:
         return _gain(self.tuned)
 
     @property
-    def gains_by_seed(self) -> list[tuple[str, int, PairedTest]]:
-        """Network, seed and gain of every run that is stored."""
-        return [(name, each.seed, _gain(each)) for name, group in self.repeated.items() for each in group]
+    def groups(self) -> dict[str, tuple[groups.Group, groups.Group]]:
+        """Network to its runs, twice: averaging is compared within each."""
+        return {name: (group, group) for name, group in self.repeated.items()}
 
     @property
     def mean_gains(self) -> dict[str, Gain]:
         """The mean gain of each network over its seeds."""
         return {name: groups.gain(group, group, ("plain", "tta")) for name, group in self.repeated.items()}
+
+    @property
+    def tests(self) -> int:
+        """How many runs are compared with themselves."""
+        return sum(map(len, self.repeated.values()))
+
+    @property
+    def published(self) -> float | None:
+        """What the study says that averaging gains; None beside other images than its own."""
+        return PUBLISHED if self.tuned.is_study_data else None
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """Calibration error of the fine-tuned network's plain and of its averaged predictions, 0 to 1."""
+        plain, averaged = (common.calibration(self.tuned, view, self.bins).error for view in VIEWS.values())
+        return plain, averaged
+
+    @property
+    def surplus(self) -> float:
+        """Mean confidence less accuracy of the fine-tuned network's plain predictions, -1 to 1."""
+        found = common.calibration(self.tuned, bins=self.bins)
+        return found.confidence - found.accuracy
 
     @property
     def calibration(self) -> list[tuple[str, str, str, str, str]]:

@@ -9,155 +9,89 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from helpers.figures import style
-from helpers.figures.style import EPOCHS, GREY, PALETTE, WIDTH, Array, Figure, cautions, dataset_note, styled
+from helpers.figures.style import EPOCHS, GREY, Array, Figure, cautions, dataset_note, styled
 from helpers.records import published
 from helpers.records.run import Run
 from helpers.text import percent, points
 
-LOGARITHMIC_FROM = 20
-"""A loss is drawn on a logarithmic axis where its highest value is this many times its lowest, or more."""
+LEAST_APART = 0.17
+"""Part of the vertical axis that lies between two labels, at least."""
 
 
 def _curve(label: str, run: Run, stage: str, metric: str) -> Array:
     values = getattr(run.stage(stage), metric)
     if not values:
-        raise ValueError(f"run {label!r} has no {metric!r} in {stage}: choose another stage or quantity")
+        raise ValueError(f"run {label!r} has no {metric!r} in {stage}: choose another stage")
     return np.asarray(values)
 
 
 @styled
-def learning_curves(
-    runs: Mapping[str, Run],
-    stage: str = "stage2",
-    quantities: Sequence[str] = ("accuracy",),
-    title: str = "",
-) -> Figure:
-    """Training (dashed) and validation (solid) curves of up to five runs, a panel a quantity.
+def learning_curves(runs: Mapping[str, Run], title: str = "", stages: Sequence[str] = ("stage2",)) -> Figure:
+    """Training (dashed) and validation (solid) accuracy of up to five runs on one scale, stage after stage.
 
-    `quantities` among 'accuracy', 'loss', 'learning_rate'. The x axis counts passes over the training set. A
-    hollow marker is a single optimizer step that a published log calls an epoch, at the pass that it follows.
-    """
-    note, properties = cautions(runs), style.line_styles(runs)
-    figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * len(quantities)))
-    panels = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, quantity in zip(panels, quantities, strict=True):
-        for label, run in runs.items():
-            _draw_curves(axes, label, run, stage, quantity, properties[label])
-        _scale(axes, quantity)
-    panels[-1].set_xlabel(EPOCHS)
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    style.legend_above(panels[0], _line_key(properties))
-    counts = {label: len(published.one_step_epochs(run, stage)) for label, run in runs.items()}
-    steps = ", ".join(f"{count} of {label}" for label, count in counts.items() if count)
-    hollow_note = f'Hollow: logged "epochs" that were a single optimizer step, {steps}' if steps else ""
-    ends = "; ".join(_from_to(label, run, stage) for label, run in runs.items())
-    described = f"Curves of {', '.join(quantities).replace('_', ' ')} by epoch of {stage}: {', '.join(runs)}"
-    return style.finished(figure, title or f"Validation accuracy goes {ends}", described, note, hollow_note)
-
-
-def _draw_curves(
-    axes: Axes, label: str, run: Run, stage: str, quantity: str, properties: Mapping[str, Any]
-) -> None:
-    """One run's training and validation curve of a quantity; of the learning rate there is but one."""
-    real, single = published.real_epochs(run, stage), published.one_step_epochs(run, stage)
-    passes, every = published.passes(run, stage), max(1, len(real) // 8)
-    lines = {quantity: "-"} if quantity == "learning_rate" else {quantity: "--", f"val_{quantity}": "-"}
-    for metric, line in lines.items():
-        values = _curve(label, run, stage, metric)
-        axes.plot(passes[real], values[real], line, markevery=every, **properties)
-        hollow: dict[str, Any] = {"linestyle": "none", "mfc": "white", "ms": 3, "alpha": 0.6}
-        axes.plot(passes[single], values[single], **hollow, **properties)
-
-
-def _scale(axes: Axes, quantity: str) -> None:
-    """Name the vertical axis, and make it logarithmic for learning rates and for losses that fall far."""
-    if quantity == "accuracy":
-        style.percent_axis(axes.yaxis, quantity)
-        return
-    axes.set_ylabel("learning rate" if quantity == "learning_rate" else f"{quantity} (nats)")
-    low, high = axes.dataLim.intervaly
-    if quantity == "learning_rate" or high > LOGARITHMIC_FROM * low > 0:
-        axes.set_yscale("log")
-
-
-def _from_to(label: str, run: Run, stage: str) -> str:
-    accuracy = _curve(label, run, stage, "val_accuracy")[published.real_epochs(run, stage)]
-    return f"from {percent(accuracy[0])} to {percent(accuracy[-1])} ({label})"
-
-
-@styled
-def whole_runs(runs: Mapping[str, Run], title: str = "") -> Figure:
-    """Training (dashed) and validation (solid) accuracy of whole runs, stage after stage, on one scale.
-
-    Raises ValueError for a log with epochs of a single step: its passes are fewer than its epochs.
+    A stage that a run does not have is left out. The x axis counts passes over the training set. A hollow
+    marker is a single optimizer step that a published log calls an epoch, at the pass that it follows.
+    Raises ValueError for a run with none of the stages.
     """
     note, described = cautions(runs), []
     figure, axes = style.panel(3.6)
-    for number, (label, properties) in enumerate(style.line_styles(runs).items()):
-        run = runs[label]
-        stages = [stage for stage in ("stage1", "stage2") if len(run.stage(stage))]
-        if any(published.one_step_epochs(run, stage) for stage in stages):
-            raise ValueError(f"run {label!r} logged single steps as epochs: draw its stages apart")
-        train, val = (
-            np.concatenate([_curve(label, run, stage, metric) for stage in stages])
-            for metric in ("accuracy", "val_accuracy")
-        )
-        epochs = np.arange(1, len(val) + 1)
-        axes.plot(epochs, train, "--", **properties)
-        axes.plot(epochs, val, "-", **properties)
-        arrow = {"arrowstyle": "<->", "color": properties["color"]}
-        beside = epochs[-1] + 0.4 * (number + 1)
-        axes.annotate("", (beside, val[-1]), (beside, train[-1]), arrowprops=arrow)
-        gap = points(train[-1] - val[-1])
-        # One above the other, because runs may end alike.
-        height = val[-1] + (train[-1] - val[-1]) * (0.5 + number) / len(runs)
-        axes.text(
-            epochs[-1] + 0.4 * len(runs) + 0.3,
-            height,
-            f"{label}\n{gap}",
-            va="center",
-            color=properties["color"],
-        )
-        described.append(f"{label} ends after {epochs[-1]} with training {gap} from validation")
-    axes.set_xlim(0.5, 1.2 * axes.dataLim.x1 + 1)
+    ends = [
+        _draw_run(axes, label, runs[label], stages, how) for label, how in style.line_styles(runs).items()
+    ]
+    heights = _apart([(train + val) / 2 for _, train, val in ends], LEAST_APART * np.ptp(axes.get_ylim()))
+    step = 0.015 * axes.dataLim.x1
+    for number, (label, properties) in enumerate(style.line_styles(runs).items(), 1):
+        (last, train, val), colour = ends[number - 1], properties["color"]
+        gap, side = points(train - val), last + step * number  # side by side, as runs may end alike
+        axes.annotate("", (side, val), (side, train), arrowprops={"arrowstyle": "<->", "color": colour})
+        beside: dict[str, Any] = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+        place = last + step * len(runs), heights[number - 1]
+        axes.annotate(f"{label}\n{gap}", place, color=colour, **beside)
+        described.append(f"{label} ends after {last} with validation {percent(val)}, training {gap} from it")
+    axes.set_xlim(0.5, 1.25 * axes.dataLim.x1 + 1)
     axes.set_xlabel(EPOCHS)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.percent_axis(axes.yaxis, "accuracy")
-    style.legend_above(axes, _line_key(style.line_styles(runs)))
-    found = title or "; ".join(described)
-    return style.finished(figure, found, f"Accuracy by epoch: {'; '.join(described)}", note)
-
-
-def _line_key(properties: Mapping[str, Mapping[str, Any]]) -> list[Line2D]:
-    """The legend's entries: a colour a run, and what is dashed."""
-    entries = [Line2D([], [], label=label, **each) for label, each in properties.items()]
     dashes = (("training", "--"), ("validation", "-"))
-    return entries + [Line2D([], [], color=GREY, ls=dash, label=name) for name, dash in dashes]
+    style.legend_above(axes, [Line2D([], [], color=GREY, ls=dash, label=name) for name, dash in dashes])
+    counts = {
+        label: sum(len(published.one_step_epochs(run, stage)) for stage in stages)
+        for label, run in runs.items()
+    }
+    steps = ", ".join(f"{count} of {label}" for label, count in counts.items() if count)
+    hollow = f'Hollow: logged "epochs" that were a single optimizer step, {steps}' if steps else ""
+    ends_said = "; ".join(described)
+    return style.finished(figure, title or ends_said, f"Accuracy by epoch: {ends_said}", hollow, note)
 
 
-@styled
-def train_val_gap(run: Run, stage: str = "stage2") -> Figure:
-    """The distance between training and validation accuracy, pass by pass."""
-    real, passes = published.real_epochs(run, stage), published.passes(run, stage)
-    train, val = (_curve(run.name, run, stage, metric)[real] for metric in ("accuracy", "val_accuracy"))
-    epochs, every = passes[real], max(1, len(real) // 8)
-    figure, axes = style.panel(3.4)
-    axes.fill_between(epochs, train, val, color=PALETTE[0], alpha=0.12, linewidth=0)
-    axes.plot(epochs, train, "--s", color=PALETTE[1], label="training", markevery=every)
-    axes.plot(epochs, val, "-o", color=PALETTE[0], label="validation", markevery=every)
-    gap, end = train[-1] - val[-1], epochs[-1]
-    axes.annotate("", (end, val[-1]), (end, train[-1]), arrowprops={"arrowstyle": "<->", "color": GREY})
-    beside: dict[str, Any] = {"xytext": (-8, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
-    axes.annotate(points(gap), (end, (train[-1] + val[-1]) / 2), **beside)
-    axes.set_xlabel(EPOCHS)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style.percent_axis(axes.yaxis, "accuracy")
-    style.legend_above(axes)
-    side = "above" if gap >= 0 else "below"
-    found = f"Training accuracy ends at {percent(train[-1])}, {100 * abs(gap):.1f} points {side} validation"
-    note = "Training accuracy is a mean over the epoch's batches, with dropout and any augmentation at work"
-    described = f"Training and validation accuracy of {run.name} over {len(real)} epochs of {stage}"
-    return style.finished(figure, found, described, note, cautions({run.name: run}))
+def _draw_run(
+    axes: Axes, label: str, run: Run, stages: Sequence[str], properties: Mapping[str, Any]
+) -> tuple[int, float, float]:
+    """One run's curves; gives its passes, and the accuracy of training and of validation after the last."""
+    had = [stage for stage in stages if len(run.stage(stage))] or stages
+    before, drawn = 0, {"accuracy": "--", "val_accuracy": "-"}
+    lines: dict[str, list[Array]] = {metric: [] for metric in drawn}
+    for stage in had:
+        real, single = published.real_epochs(run, stage), published.one_step_epochs(run, stage)
+        for metric in drawn:
+            values = _curve(label, run, stage, metric)
+            lines[metric].append(values[real])
+            hollow: dict[str, Any] = {"linestyle": "none", "mfc": "white", "ms": 3, "alpha": 0.6}
+            axes.plot(before + published.passes(run, stage)[single], values[single], **hollow, **properties)
+        before += len(real)
+    whole = {metric: np.concatenate(parts) for metric, parts in lines.items()}
+    for metric, dash in drawn.items():
+        axes.plot(np.arange(1, before + 1), whole[metric], dash, markevery=max(1, before // 8), **properties)
+    train, val = (float(whole[metric][-1]) for metric in drawn)
+    return before, train, val
+
+
+def _apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights, moved up where one lies less than `least` above the next below it."""
+    moved, below = list(heights), -np.inf
+    for place in np.argsort(heights):
+        moved[place] = below = max(heights[place], below + least)
+    return moved
 
 
 @styled

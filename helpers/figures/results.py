@@ -14,8 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from helpers.analysis import intervals, metrics
-from helpers.analysis.groups import best_rate, paired
-from helpers.analysis.intervals import describe_difference
+from helpers.analysis.groups import Group, best_rate, gain, paired
+from helpers.analysis.intervals import Gain, PairedTest, describe_difference
 from helpers.figures import style
 from helpers.figures.style import GREY, PALETTE, WIDTH, Array, Figure, cautions, columns, styled
 from helpers.records import published
@@ -123,29 +123,37 @@ def largest_confusions(run: Run) -> Figure:
 
 
 @styled
-def confusion_difference(runs: Mapping[str, Run]) -> Figure:
-    """The second run's confusion matrix minus the first's, in images."""
+def changed_confusions(runs: Mapping[str, Run]) -> Figure:
+    """The ten largest flows of two runs together, from a true class to the one that it was taken for.
+
+    A row a flow, in test images: hollow the first run, filled the second. Raises ValueError for runs that
+    were tested on different images.
+    """
     (first, before), (second, after) = _two_runs(runs)
-    note, names = cautions(runs), after.classes
-    change = after.matrix() - before.matrix()
-    if change.sum(axis=1).any():
+    note, names, matrices = cautions(runs), after.classes, (before.matrix(), after.matrix())
+    if (matrices[1] - matrices[0]).sum(axis=1).any():
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
-    reach = max(1, np.abs(change).max())
-    most = np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1)
-    shown = np.sort(most.argsort(kind="stable")[::-1][: style.MOST_CLASSES])
-    part = change[np.ix_(shown, shown)]
-    figure, _ = _heatmap(
-        part, part, [names[c] for c in shown], fmt="+d", cmap="PuOr_r", vmin=-reach, vmax=reach
+    flows = metrics.largest_flows(sum(matrices), names, most=10)
+    places = [(names.index(flow.true), names.index(flow.predicted)) for flow in flows]
+    old, new = ([int(matrix[place]) for place in places] for matrix in matrices)
+    figure, axes = style.panel(1.4 + 0.27 * max(1, len(flows)))
+    rows = range(len(flows))
+    axes.hlines(rows, old, new, color=GREY, linewidth=1.2)
+    axes.plot(old, rows, "o", color=PALETTE[1], mfc="white", mew=1.8, label=first)
+    axes.plot(new, rows, "o", color=PALETTE[0], label=second)
+    style.rows(axes, [f"{flow.true} taken for {flow.predicted}" for flow in flows])
+    axes.grid(False, axis="y")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("test images")
+    style.legend_above(axes)
+    errors = [int(matrix.sum() - matrix.trace()) for matrix in matrices]
+    found = f"{second} makes {errors[1]:,} errors, {first} {errors[0]:,}"
+    listed = "; ".join(
+        f"{flow.true} taken for {flow.predicted} {one:,}, then {two:,}"
+        for flow, one, two in zip(flows, old, new, strict=True)
     )
-    errors = change * ~np.eye(len(names), dtype=bool)
-    a, b = np.unravel_index(errors.argmin(), errors.shape)
-    found = f"{second} against {first}: {np.trace(change):+,} images right"
-    if errors.min() < 0:
-        found += f"; {names[a]} called {names[b]} falls most, {errors[a, b]:+,}"
-    described = f"Confusion matrix of {second} minus that of {first}"
-    key = f"Orange: more images than {first}, purple: fewer. On the diagonal more is better, off it fewer"
-    some = style.classes_note(shown, names, "those that change most")
-    return style.finished(figure, found, described, key, some, note, _matrix_note(runs))
+    of_all = f"The flows drawn hold {sum(old):,} and {sum(new):,} of these errors"
+    return style.finished(figure, found, listed, of_all, note, _matrix_note(runs))
 
 
 @styled
@@ -264,7 +272,7 @@ def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
 
 
 @styled
-def by_learning_rate(groups: Mapping[str, Mapping[float, Run]]) -> Figure:
+def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "") -> Figure:
     """Test error against the learning rate, both axes logarithmic, with Wilson's 95% intervals.
 
     `groups`: name to its runs by their rate; three at most. A ring marks the rate of a group's highest
@@ -295,8 +303,8 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]]) -> Figure:
     style.legend_above(axes)
     described = f"Test accuracy: {'; '.join(measured)}"
     rings = "Rings: best on validation. Bars: 95% intervals, one seed. Equal rates stand side by side"
-    found_title = f"At the rate that validation chooses: {', '.join(found)}"
-    return style.finished(figure, found_title, described, rings, note)
+    chosen = f"At the rate that validation chooses: {', '.join(found)}"
+    return style.finished(figure, title or chosen, described, rings, note)
 
 
 @styled
@@ -326,24 +334,44 @@ def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", 
     axes.set_xlabel("test images")
     style.legend_above(axes)
     test, both = intervals.paired(old, new), (old & new).sum()
-    found = f"{second} corrects {test.only_second:,} images and loses {test.only_first:,}: {test}"
-    described = f"Images that one alone gets right, by class; both are right on {both:,} of {test.n:,}"
+    found = f"{second} corrects {test.only_second:,} images and loses {test.only_first:,}"
+    described = (
+        f"Images that one alone gets right, by class; both are right on {both:,} of {test.n:,}: {test}"
+    )
     some = style.classes_note(shown, names, "those with most such images")
     return style.finished(figure, found, described, some, note)
 
 
 @styled
-def tta_gain(runs: Mapping[str, Run]) -> Figure:
-    """What averaging over the flip adds to each run's test accuracy, with its paired bootstrap interval."""
-    note = cautions(runs)
-    gains = {name: paired(run, run, views=("plain", "tta")) for name, run in runs.items()}
-    middle, low, high = columns(list(gains.values()), "difference low high")
-    figure, axes = style.panel(1.5 + 0.4 * len(runs))
-    properties: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "label": "measured, 95% interval"}
-    style.intervals(axes, 100 * middle, 100 * low, 100 * high, range(len(runs)), **properties)
+def gains_by_seed(
+    compared: Mapping[str, tuple[Group, Group]],
+    title: str,
+    published: float | None = None,
+    views: tuple[str, str] = ("plain", "plain"),
+) -> Figure:
+    """What one experiment gains over another on the test images: hollow a seed, filled the mean of all.
+
+    `compared`: name to the runs of the first and of the second, as many of each, with the same seeds in the
+    same order; `published`: the study's figure, -1 to 1, drawn dashed; `views` of the two's predictions.
+    """
+    every = [run for both in compared.values() for group in both for run in group]
+    note = cautions({run.name: run for run in every})
+    found: list[tuple[str, PairedTest | Gain]] = []
+    for name, (first, second) in compared.items():
+        pairs = zip(first, second, strict=True)
+        found += [(f"{name}, seed {one.seed}", paired(one, two, views=views)) for one, two in pairs]
+        found += [(f"{name}, mean", gain(first, second, views))] if len(first) > 1 else []
+    figure, axes = style.panel(1.4 + 0.3 * len(found))
+    for row, (_, test) in enumerate(found):
+        middle = test.value if isinstance(test, Gain) else test.difference
+        middles, lows, highs = ([100 * end] for end in (middle, test.low, test.high))
+        mark: dict[str, Any] = {"marker": "D", "ms": 7} if isinstance(test, Gain) else {"mfc": "white"}
+        style.intervals(axes, middles, lows, highs, [row], **{"marker": "o", "color": PALETTE[0], **mark})
     axes.axvline(0, color=GREY, linewidth=1)
-    style.rows(axes, list(runs))
-    axes.set_xlabel("gain in test accuracy (points)")
-    style.legend_above(axes)
-    found = "; ".join(f"{name} {gain}" for name, gain in gains.items())
-    return style.finished(figure, f"Averaging over the flip: {found}", "Gain by run", note)
+    if published is not None:
+        axes.axvline(100 * published, color=PALETTE[1], linestyle="--")
+        axes.text(100 * published, -0.6, "published", color=PALETTE[1], ha="center", va="bottom")
+    style.rows(axes, [name for name, _ in found])
+    axes.set_xlabel("difference in test accuracy (points), 95% intervals")
+    said = "; ".join(f"{name} {test}" for name, test in found)
+    return style.finished(figure, title, f"Differences: {said}", note)

@@ -10,6 +10,7 @@ from helpers import markdown
 from helpers.chapters import mixup
 from helpers.errors import UserError
 from helpers.records.run import Run
+from helpers.study import claims
 
 PARAMETERS: dict[str, Any] = {
     "dataset": "cifar10",
@@ -39,15 +40,21 @@ def load(make_run: Callable[..., Run]) -> Callable[..., mixup.Mixup]:
     return stored
 
 
-@pytest.mark.parametrize("with_mixup, said", [(0.95, "helps"), (0.85, "hurts"), (0.9, "neither")])
-def test_the_difference_is_told_by_its_interval(
-    load: Callable[..., mixup.Mixup], with_mixup: float, said: str
+@pytest.mark.parametrize(
+    "with_mixup, said, alone", [(0.95, "helps", 2), (0.85, "hurts", 2), (0.9, "neither", 0)]
+)
+def test_the_difference_is_told_by_the_interval_of_all_pairs(
+    load: Callable[..., mixup.Mixup], with_mixup: float, said: str, alone: int
 ) -> None:
-    ch = load((0.9, with_mixup))
-    assert markdown.describe_difference(ch.difference("test"), *WORDS) == said
-    assert ch.difference("test").difference == pytest.approx(with_mixup - 0.9)
-    assert [share.value for share in ch.accuracies] == [0.9, with_mixup]
-    assert ch.difference("val").n == 1000 and ch.difference("test").n == 2000
+    ch = load((0.9, with_mixup), seeds=(42, 1))
+    assert markdown.describe_difference(ch.gain, *WORDS) == said and ch.shown_alone == alone
+    assert ch.gain.value == pytest.approx(with_mixup - 0.9) and ch.gain.seeds == 2
+    assert [share.value for share in ch.means] == pytest.approx([0.9, with_mixup])
+
+
+def test_training_is_compared_with_validation_at_the_end(load: Callable[..., mixup.Mixup]) -> None:
+    curves = {"stage2": {"accuracy": [0.7, 0.8], "val_accuracy": [0.8, 0.85]}}
+    assert load((0.9, 0.9), mixed={"curves": curves}).gaps == pytest.approx([0.1, -0.05])
 
 
 def test_the_rate_falls_before_its_epochs_or_never(load: Callable[..., mixup.Mixup]) -> None:
@@ -64,11 +71,11 @@ def test_other_threads_are_noticed(load: Callable[..., mixup.Mixup]) -> None:
 def test_only_full_runs_of_cifar10_test_the_claim(
     load: Callable[..., mixup.Mixup], make_run: Callable[..., Run]
 ) -> None:
-    assert load((0.9, 0.9)).tests_claim
+    assert load((0.9, 0.9)).published == mixup.PUBLISHED
     counts = {"val": [50] * 10, "test": [100] * 10}
     for augmentation in ("standard", "standard+mixup"):
         make_run(scale="quick", augmentation=augmentation, content={"class_counts": counts})
-    assert not mixup.load(**{**PARAMETERS, "scale": "quick"}).tests_claim
+    assert mixup.load(**{**PARAMETERS, "scale": "quick"}).published is None
 
 
 def test_pairs_are_of_stored_seeds_and_the_asked_one_comes_first(
@@ -81,6 +88,11 @@ def test_pairs_are_of_stored_seeds_and_the_asked_one_comes_first(
     assert [row[0] for row in several.by_seed] == [42, 1]
     assert [row[3].difference for row in several.by_seed] == pytest.approx([-0.02, -0.02])
     assert several.gain.seeds == 2 and several.gain.value == pytest.approx(-0.02)
+
+
+def test_the_published_difference_is_the_claims() -> None:
+    (claim,) = [each for each in claims.CLAIMS if each.id == "C6"]
+    assert claim.published.endswith(f": {markdown.points(mixup.PUBLISHED)}")
 
 
 def test_calibration_is_told_run_by_run(load: Callable[..., mixup.Mixup]) -> None:

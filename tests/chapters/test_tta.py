@@ -11,6 +11,7 @@ from helpers import markdown
 from helpers.chapters import tta
 from helpers.errors import UserError
 from helpers.records.run import RecordError, Run
+from helpers.study import claims
 
 PARAMETERS: dict[str, Any] = {
     "dataset": "cifar10",
@@ -62,8 +63,25 @@ def test_both_kinds_of_predictions_are_told(make_run: Callable[..., Run]) -> Non
 
 
 def test_seeds_that_are_stored_are_shown_for_each_network(ch: tta.Averaging) -> None:
-    assert [row[:2] for row in ch.gains_by_seed] == [("frozen", 42), ("frozen", 1), ("fine-tuned", 42)]
+    first, second = ch.groups["frozen"]
+    assert [each.seed for each in first] == [42, 1] and first is second and ch.tests == 3
     assert {name: gain.seeds for name, gain in ch.mean_gains.items()} == {"frozen": 2, "fine-tuned": 1}
+
+
+def test_the_published_gain_stands_beside_the_studys_images_alone(ch: tta.Averaging) -> None:
+    (claim,) = [each for each in claims.CLAIMS if each.id == "C8"]
+    assert ch.published is not None and markdown.points(ch.published) == claim.published
+    elsewhere = dataclasses.replace(ch.tuned, config={**ch.tuned.config, "dataset": "miniature"})
+    assert dataclasses.replace(ch, runs={**ch.runs, "fine-tuned": elsewhere}).published is None
+
+
+def test_averaging_changes_the_calibration_error(make_run: Callable[..., Run]) -> None:
+    make_run(0.8, n_unfreeze=0)
+    make_run(0.95, flipped=0.5)
+    ch = tta.load(**PARAMETERS)
+    plain, averaged = ch.errors
+    assert plain == pytest.approx(0.04, abs=1e-3) != averaged
+    assert ch.surplus == pytest.approx(-0.04, abs=1e-3)
 
 
 def test_the_log_states_other_predictions_than_its_matrix_counts(ch: tta.Averaging) -> None:

@@ -15,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from made import MINIATURE, published_log, write_run
+from matplotlib.text import Annotation
 from PIL import Image
 
 from helpers import figures
@@ -45,19 +46,17 @@ def miniatures(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
-    "learning_curves": lambda runs: curves.learning_curves(
-        runs, quantities=("accuracy", "loss", "learning_rate")
-    ),
-    "whole_runs": curves.whole_runs,
-    "train_val_gap": lambda runs: curves.train_val_gap(runs["first"]),
+    "learning_curves": curves.learning_curves,
     "per_class_accuracy": results.per_class_accuracy,
     "confusion": lambda runs: results.confusion(runs["first"]),
     "largest_confusions": lambda runs: results.largest_confusions(runs["first"]),
-    "confusion_difference": results.confusion_difference,
+    "changed_confusions": results.changed_confusions,
     "reliability": results.reliability,
     "error_intervals": lambda runs: results.error_intervals({"both": list(runs.values())}, {}),
     "paired_outcomes": results.paired_outcomes,
-    "tta_gain": results.tta_gain,
+    "gains_by_seed": lambda runs: results.gains_by_seed(
+        {"it": ([runs["first"]], [runs["second"]])}, "It gains", -0.006
+    ),
     "gains": lambda runs: results.gains({"second": runs["second"]}, runs["first"]),
     "by_learning_rate": lambda runs: results.by_learning_rate(
         {"adamw": {1e-4: runs["first"], 1e-3: runs["second"]}}
@@ -131,7 +130,7 @@ def test_every_public_figure_is_tested() -> None:
 
 def test_the_miniature_is_never_set_beside_cifar10(runs: Runs, miniatures: Runs) -> None:
     mixed = {"cifar": runs["first"], "drawn": miniatures["first"]}
-    for draw in (curves.learning_curves, results.per_class_accuracy, results.reliability, results.tta_gain):
+    for draw in (curves.learning_curves, results.per_class_accuracy, results.reliability):
         with pytest.raises(ValueError, match="cifar10 and miniature"):
             draw(mixed)
     with pytest.raises(ValueError, match="cifar10 and miniature"):
@@ -143,24 +142,37 @@ def test_the_miniature_is_never_set_beside_cifar10(runs: Runs, miniatures: Runs)
 def test_one_step_epochs_of_a_published_log_stand_apart_from_the_passes() -> None:
     figure = curves.learning_curves({"the log": LOG})
     lines = [line for line in figure.axes[0].lines if np.size(line.get_xdata())]
-    np.testing.assert_array_equal(lines[0].get_xdata(), range(1, 29))
-    np.testing.assert_array_equal(lines[1].get_xdata(), range(1, 28))
-    assert lines[0].get_linestyle() == "--" and lines[1].get_linestyle() == "None"
+    assert [(np.size(line.get_xdata()), line.get_linestyle()) for line in lines] == [
+        (27, "None"),
+        (27, "None"),
+        (28, "--"),
+        (28, "-"),
+    ]
     assert "27 of the log" in figure.alt_text
     assert "single optimizer step" in _texts(figure)
 
 
-def test_a_whole_run_goes_on_through_its_second_stage() -> None:
-    figure = curves.whole_runs({"the log": published_log("run_n0_Adam")})
-    assert [np.size(line.get_xdata()) for line in figure.axes[0].lines] == [20, 20]
-    assert "the log ends after 20 with training +11.5 points from validation" in figure.alt_text
-    with pytest.raises(ValueError, match="'the log' logged single steps as epochs"):
-        curves.whole_runs({"the log": LOG})
+def test_a_run_goes_on_through_its_second_stage_or_is_shown_in_that_alone() -> None:
+    log = {"the log": published_log("run_n0_Adam")}
+    lengths = []
+    for stages in (("stage1", "stage2"), ("stage1",), ("stage2",)):
+        figure = curves.learning_curves(log, stages=stages)
+        lengths.append([size for line in figure.axes[0].lines if (size := np.size(line.get_xdata()))])
+    assert lengths == [[20, 20], [10, 10], [10, 10]]
+    both = curves.learning_curves(log, stages=("stage1", "stage2"))
+    assert "the log ends after 20 with validation 87.5%, training +11.5 points from it" in both.alt_text
+
+
+def test_labels_of_curves_that_end_alike_stand_apart(runs: Runs) -> None:
+    same = dict.fromkeys(("one", "two", "three"), runs["first"])
+    marks = [mark for mark in curves.learning_curves(same).axes[0].texts if isinstance(mark, Annotation)]
+    heights = sorted(mark.xy[1] for mark in marks if mark.get_text())
+    assert len(heights) == 3 and min(np.diff(heights)) > 0
 
 
 def test_titles_state_the_numbers() -> None:
-    assert "goes from 88.5% to 92.0% (the log)" in curves.learning_curves({"the log": LOG}).alt_text
-    assert "85.2%, 62.4 points above validation" in curves.train_val_gap(COLLAPSED).alt_text
+    collapsed = curves.learning_curves({"the log": COLLAPSED})
+    assert "validation 22.8%, training +62.4 points from it" in collapsed.alt_text
     assert (
         "Cat and dog are most often taken for each other: 162 of 810 errors"
         in results.confusion(LOG).alt_text
@@ -180,6 +192,31 @@ def test_titles_state_the_numbers() -> None:
     layout = diagrams.network_layout(PIXELS[0], PIXELS[0], SHAPES, WEIGHTS, "cifar10")
     assert "For every view of an image 2,400 values are stored (5 KB)" in layout.alt_text
     assert "0.44 M" in _texts(layout) and "stored\n5 × 5 × 96" in _texts(layout)
+
+
+def test_flows_are_those_of_two_runs_before_and_after(make_run: Callable[..., Run]) -> None:
+    before, after = make_run(0.8, confused={3: 5}), make_run(0.9, seed=1, confused={3: 5})
+    drawn = results.changed_confusions({"before": before, "after": after})
+    assert "After makes 200 errors, before 400." in drawn.alt_text
+    assert "cat taken for dog 40, then 20" in drawn.alt_text and len(drawn.axes[0].get_yticks()) == 10
+    assert "hold 400 and 200 of these errors" in drawn.alt_text
+
+
+def test_gains_by_seed_have_a_mean_where_there_are_several(make_run: Callable[..., Run]) -> None:
+    before, after = (
+        [make_run(test, seed=seed, epochs=epochs) for seed in (0, 1)] for test, epochs in ((0.8, 1), (0.9, 2))
+    )
+    several = results.gains_by_seed({"it": (before, after)}, "It gains")
+    assert [label.get_text() for label in several.axes[0].get_yticklabels()] == [
+        "it, seed 0",
+        "it, seed 1",
+        "it, mean",
+    ]
+    assert "it, mean +10.0 points" in several.alt_text and "published" not in _texts(several)
+    alone = results.gains_by_seed({"it": (before[:1], after[:1])}, "It gains", 0.005)
+    assert len(alone.axes[0].get_yticks()) == 1 and "published" in _texts(alone)
+    flip = results.gains_by_seed({"it": (before, before)}, "It gains", views=("plain", "tta"))
+    assert "it, mean +0.0 points" in flip.alt_text
 
 
 def test_gains_counts_what_the_paired_tests_show(runs: Runs) -> None:
@@ -205,16 +242,22 @@ def test_a_learning_rate_is_chosen_by_validation(runs: Runs) -> None:
 
 
 def test_a_title_that_is_passed_in_is_the_finding(runs: Runs) -> None:
-    figure = curves.learning_curves(runs, title="the errors are few")
-    assert figure.get_suptitle() == "The errors are few"
-    assert figure.alt_text.startswith("The errors are few.")
+    rates = {"sgd": {1e-2: runs["first"]}}
+    for figure in (
+        curves.learning_curves(runs, "the errors are few"),
+        results.by_learning_rate(rates, "the errors are few"),
+    ):
+        assert figure.get_suptitle() == "The errors are few"
+        assert figure.alt_text.startswith("The errors are few.")
 
 
 def test_a_run_without_errors_and_two_equal_runs_are_drawn(runs: Runs) -> None:
     perfect = dataclasses.replace(runs["first"], confusion_matrix=(200 * np.eye(10, dtype=int)).tolist())
     for drawn in (results.confusion(perfect), results.largest_confusions(perfect)):
         assert "No test image is taken for another class" in drawn.alt_text
-    assert "+0 images right." in results.confusion_difference({"one": perfect, "two": perfect}).alt_text
+    assert (
+        "Two makes 0 errors, one 0." in results.changed_confusions({"one": perfect, "two": perfect}).alt_text
+    )
 
 
 def test_where_all_is_right_the_least_sure_answers_are_shown() -> None:
@@ -231,7 +274,7 @@ def test_of_many_classes_the_most_telling_are_shown(make_run: Callable[..., Run]
     pair = {"one": one, "two": two}
     for drawn, which in (
         (results.per_class_accuracy(pair), "20 of 45 classes: the hardest and the easiest"),
-        (results.confusion_difference(pair), "20 of 45 classes: those that change most"),
+        (results.changed_confusions(pair), "of these errors"),
         (results.paired_outcomes(pair), "20 of 45 classes: those with most such images"),
         (results.confusion(two), "20 of the 90 errors"),
     ):
@@ -246,7 +289,7 @@ def test_of_many_classes_the_most_telling_are_shown(make_run: Callable[..., Run]
 def test_what_cannot_be_drawn_is_refused_by_name(runs: Runs, tmp_path: Path) -> None:
     first = runs["first"]
     with pytest.raises(ValueError, match="compares two runs and was given 1: first"):
-        results.confusion_difference({"first": first})
+        results.changed_confusions({"first": first})
     with pytest.raises(ValueError, match="6 series in one figure"):
         curves.learning_curves({str(number): first for number in range(6)})
     with pytest.raises(RecordError, match="json: holds no confusion matrix"):
@@ -254,7 +297,7 @@ def test_what_cannot_be_drawn_is_refused_by_name(runs: Runs, tmp_path: Path) -> 
     with pytest.raises(ValueError, match="'bare' has no 'accuracy' in stage2"):
         curves.learning_curves({"bare": dataclasses.replace(first, curves={})})
     with pytest.raises(ValueError, match="different images"):
-        results.confusion_difference({"log": LOG, "smoke": first})
+        results.changed_confusions({"log": LOG, "smoke": first})
     with pytest.raises(ValueError, match=r"pixels run from 0 to 1: images in \[0, 255\]"):
         images.contact_sheet(PIXELS / 255, LABELS, "cifar10")
     with pytest.raises(RecordError, match="no probabilities"):
