@@ -31,6 +31,10 @@ Engine = Literal["cached", "end_to_end"]
 """How stage 2 trains, with the same result: from the feature cache, or through the whole network."""
 Diagnosed = bool | Literal["steps"]
 """Whether engine/diagnosis.py measures after every epoch of stage 2; "steps": engine/averages.py as well."""
+Backbone = Literal[
+    "mobilenet_v2", "mobilenet_v3_large", "efficientnet_v2_b0", "resnet50_v2", "efficientnet_lite0"
+]
+"""The pre-trained networks, by name: the first is the original study's."""
 
 
 STUDY_DATA = "cifar10"
@@ -86,10 +90,12 @@ class Experiment:
     """How much of the protocol is run: seconds (smoke), minutes (quick), or as the study did (full)."""
     seed: int = _within(0, 2**31 - 1, 42)
     """Seed of the head's initial weights, of dropout and of the order of the batches."""
+    backbone: Backbone = field(default="mobilenet_v2", metadata={"older": "mobilenet_v2"})
+    """The pre-trained network, without its top."""
     image_size: int = _within(32, 224, 160)
     """Side of the square image that the backbone sees, in pixels."""
     backbone_weights: str = "imagenet"
-    """'imagenet' (the file in MOBILENETV2_WEIGHTS, else Keras' download), 'miniature', or a file."""
+    """'imagenet' (the file that <BACKBONE>_WEIGHTS names, else a download), 'miniature', or a file."""
     n_unfreeze: int = _within(0, 200, 30)
     """Layers unfrozen from the top of the backbone, counting every one that is not batch norm."""
     backbone_bn: Literal["frozen", "train"] = "frozen"
@@ -155,6 +161,11 @@ class Experiment:
                 f"dataset={self.dataset!r} with backbone_weights={self.backbone_weights!r}: the "
                 "miniature's images and backbone go together and mix with no others; "
                 "set both to 'miniature', or neither (its backbone also takes a folder, to try things out)"
+            )
+        if self.backbone_weights == "miniature" and self.backbone != "mobilenet_v2":
+            raise ExperimentError(
+                f"backbone={self.backbone!r} with backbone_weights='miniature': the miniature's weights are "
+                "a MobileNetV2's; leave out one of the two"
             )
         if self.precision == "bfloat16" and self.backbone_bn != "frozen":
             raise ExperimentError(
@@ -267,7 +278,8 @@ class Experiment:
     @property
     def slug(self) -> str:
         """A readable, not necessarily unique, name for files and legends."""
-        parts = [f"n{self.n_unfreeze}"]
+        own = Experiment.__dataclass_fields__["backbone"].default
+        parts = [self.backbone] * (self.backbone != own) + [f"n{self.n_unfreeze}"]
         if self.epochs_run:
             parts += [self.augmentation.replace("+", "-"), self.optimizer, f"lr{self.learning_rate:g}"]
             parts += [f"b{self.batch_size}"]

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import platformdirs
 
 from helpers.errors import UserError
-from helpers.experiment import Experiment
+from helpers.experiment import Backbone, Experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -28,10 +29,9 @@ PLACES = (
     "REPORT_CACHE",
     "REPORT_RESULTS",
     "CIFAR10_DIR",
-    "MOBILENETV2_WEIGHTS",
     "KERAS_HOME",
 )
-"""The environment variables that hold a path."""
+"""The environment variables that hold a path, besides those that name weights."""
 DEFAULT_BACKEND = "tensorflow"
 """What made the records and stored views whose names tell no backend."""
 
@@ -48,7 +48,8 @@ def _stated(variable: str) -> Path | None:
 
 def environment() -> dict[str, str]:
     """The environment for a child process in any folder: the same places, and this package."""
-    places = {name: str(path) for name in PLACES if (path := _stated(name))}
+    stated = [*PLACES, *map(weights_variable, get_args(Backbone))]
+    places = {name: str(path) for name in stated if (path := _stated(name))}
     found = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **places, "PYTHONPATH": os.pathsep.join(found)}
 
@@ -80,9 +81,14 @@ def cifar10_folder() -> Path | None:
     return _stated("CIFAR10_DIR")
 
 
-def weights_file() -> Path | None:
-    """The file of MobileNetV2's ImageNet weights that MOBILENETV2_WEIGHTS states."""
-    return _stated("MOBILENETV2_WEIGHTS")
+def weights_variable(backbone: str) -> str:
+    """The variable that may name a file of a network's ImageNet weights: MOBILENETV2_WEIGHTS for one."""
+    return f"{backbone.replace('_', '').upper()}_WEIGHTS"
+
+
+def weights_file(backbone: str) -> Path | None:
+    """The file of a network's ImageNet weights that its variable states."""
+    return _stated(weights_variable(backbone))
 
 
 def keras_home() -> Path:

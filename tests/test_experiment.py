@@ -103,6 +103,11 @@ def test_the_miniature_mixes_with_nothing_else(mixed: dict[str, str]) -> None:
     Experiment(dataset="miniature", backbone_weights="miniature")
 
 
+def test_the_miniatures_weights_are_no_other_networks() -> None:
+    with pytest.raises(ExperimentError, match="backbone='resnet50_v2' with backbone_weights='miniature'"):
+        Experiment(dataset="miniature", backbone_weights="miniature", backbone="resnet50_v2")
+
+
 def test_a_replacement_is_checked_and_the_original_kept() -> None:
     experiment = Experiment()
     with pytest.raises(ExperimentError, match="dropout=2"):
@@ -144,7 +149,7 @@ ANOTHER: dict[str, Any] = {
     "stage1_optimizer": "adamw", "stage1_learning_rate": 1e-2, "stage1_batch_size": 64,
     "stage1_epochs": 9, "stage1_patience": 5, "epochs": 27, "patience": 9, "augmentation": "flip",
     "views": 8, "precision": "bfloat16",
-    "head_norm_epochs": 20, "norm_evaluation": "re-estimated",
+    "head_norm_epochs": 20, "norm_evaluation": "re-estimated", "backbone": "resnet50_v2",
 }  # fmt: skip
 """For every field that the key depends on by itself, a value that is not the default."""
 NO_MATTER = {"backbone_weights": WEIGHTS_FILE, "mixup_alpha": 1.0, "class_weights": "none", "head_epochs": 10}
@@ -267,6 +272,7 @@ def test_the_identity_adds_the_data_and_the_weights() -> None:
 def test_the_slug_is_readable_and_fit_for_a_file_name() -> None:
     assert Experiment().slug == "n30_standard_adamw_lr1e-05_b64_s42"
     assert Experiment(n_unfreeze=0, seed=3).slug == "n0_s3"
+    assert Experiment(backbone="resnet50_v2", n_unfreeze=0).slug == "resnet50_v2_n0_s42"
     mixed = Experiment(augmentation="standard+mixup").slug
     assert mixed == "n30_standard-mixup_adamw_lr1e-05_b64_s42"
 

@@ -24,7 +24,7 @@ from helpers.apps import trackers
 from helpers.data import cifar10, weights
 from helpers.data.pictures import PictureError
 from helpers.errors import UserError
-from helpers.experiment import Engine, Experiment, ExperimentError
+from helpers.experiment import Backbone, Engine, Experiment, ExperimentError
 from helpers.publish import crate, notebooks, readme, site
 from helpers.publish.console import Console
 from helpers.records import store
@@ -173,12 +173,15 @@ def diagnose(
         print(f"written: {mended}")
 
 
-def find_data(data_dir: Path | None = None, download: bool = True) -> None:
-    """Find, verify or download CIFAR-10 and MobileNetV2's ImageNet weights, and say what was found.
+def find_data(
+    data_dir: Path | None = None, download: bool = True, backbone: Backbone = "mobilenet_v2"
+) -> None:
+    """Find, verify or download CIFAR-10 and a network's ImageNet weights, and say what was found.
 
     Args:
         data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
-        download: Fetch what is missing (180 MB at most) rather than only report it.
+        download: Fetch what is missing (CIFAR-10: 170 MB) rather than only report it.
+        backbone: The network whose weights are wanted.
     """
     folder = cifar10.find_or_download(data_dir) if download else cifar10.locate(data_dir)
     if folder:
@@ -186,7 +189,8 @@ def find_data(data_dir: Path | None = None, download: bool = True) -> None:
         print(f"CIFAR-10: {folder}\n  all {len(cifar10.MD5)} batch files have their published MD5")
     else:
         print("CIFAR-10: not on this machine")
-    path = weights.find_or_download(Experiment()) if download else weights.on_disk(Experiment())
+    find = weights.find_or_download if download else weights.on_disk
+    path = find(Experiment(backbone=backbone))
     print(f"ImageNet weights: {path or 'not on this machine'}")
     if path:
         print(f"  fingerprint {weights.fingerprint(path)}")

@@ -1,7 +1,8 @@
-"""A convolution joined with the frozen batch norm after it."""
+"""A convolution joined with the frozen batch norm after it; which two belong together, the graph says."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import keras
@@ -9,19 +10,39 @@ from keras import layers, ops
 
 
 def joined_with_norms(network: keras.Model, precision: str) -> Callable[[layers.Layer], layers.Layer]:
-    """For clone_model: convolutions joined with their frozen batch norm; the others copied."""
-    norms = {layer.name.lower(): layer for layer in network.layers}
+    """For clone_model: convolutions joined with their frozen batch norm.
 
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, layers.BatchNormalization):
+    Others that have weights are the network's own; those that have none are copied.
+    """
+    users = users_of(network)
+    norms = {
+        layer.name: users[layer.name][0]
+        for layer in network.layers
+        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)
+        and not layer.use_bias
+        and [type(user) for user in users[layer.name]] == [layers.BatchNormalization]
+    }
+    joined = {norm.name for norm in norms.values()}
+
+    def clone(layer: keras.Operation) -> keras.Operation:
+        if layer.name in joined:
             return layers.Identity(name=layer.name)
-        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
-            name = layer.name.lower()
-            norm = norms.get(f"{name}_bn") or norms[f"bn_{name}"]
-            return ConvolutionWithFrozenNorm(layer, norm, precision, name=layer.name)
+        if layer.name in norms:
+            return ConvolutionWithFrozenNorm(layer, norms[layer.name], precision, name=layer.name)
+        if not isinstance(layer, layers.Layer) or layer.weights:
+            return layer
         return type(layer).from_config(layer.get_config())
 
     return clone
+
+
+def users_of(network: keras.Model) -> dict[str, list[keras.Operation]]:
+    """Those that take an operation's output, by the operation's name; in this network, whatever else is."""
+    users: dict[str, list[keras.Operation]] = {operation.name: [] for operation in network.operations}
+    for node in itertools.chain(*network._nodes_by_depth.values()):
+        for parent in node.parent_nodes:
+            users[parent.operation.name].append(node.operation)
+    return users
 
 
 class ConvolutionWithFrozenNorm(keras.layers.Layer):

