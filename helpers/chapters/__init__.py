@@ -5,6 +5,7 @@ from helpers.chapters import (
     batchnorm,
     beginnings,
     beyond,
+    differences,
     findings,
     finetune,
     forgetting,

@@ -1,7 +1,7 @@
 """Chapter 3: the run that failed, run again whole, with every seed, and with the norm of its head frozen."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,20 @@ class Log:
     """Training accuracy after each pass."""
     passes_after_best: int
     """After the logged epoch of the highest validation accuracy."""
+
+    @classmethod
+    def of(cls, log: Run) -> "Log":
+        """A log in numbers."""
+        real, curves = published.real_epochs(log), log.stage2
+        best = max(curves.val_accuracy)
+        return cls(
+            epochs=len(curves),
+            passes=len(real),
+            best=best,
+            test=groups.accuracy(log),
+            train=[curves.accuracy[epoch] for epoch in real],
+            passes_after_best=sum(epoch > curves.val_accuracy.index(best) for epoch in real),
+        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,14 @@ class Whole:
         return f"{percent(self.accuracy[kept - 1])} (epoch {kept}, stops after {last})"
 
 
+def stopped(runs: Sequence[Whole], rules: Mapping[str, tuple[str, int]]) -> list[Row]:
+    """Of each rule, name to what it watches and its patience: `Whole.stop` of each run; and without any."""
+    never = [(each.run.stage2.kept_epoch + 1, each) for each in runs]
+    kept = [f"{percent(each.accuracy[epoch - 1])} (epoch {epoch})" for epoch, each in never]
+    by_rule = [(name, *(each.stop(*rule) for each in runs)) for name, rule in rules.items()]
+    return [*by_rule, ("never: lowest loss of all", *kept)]
+
+
 @dataclass(frozen=True)
 class Failure:
     """The chapter's runs. `whole` and every list by seed begin with the notebook's own seed."""
@@ -126,16 +148,7 @@ class Failure:
     @property
     def published(self) -> Log:
         """The study's log in numbers."""
-        real, curves = published.real_epochs(self.log), self.log.stage2
-        best = max(curves.val_accuracy)
-        return Log(
-            epochs=len(curves),
-            passes=len(real),
-            best=best,
-            test=groups.accuracy(self.log),
-            train=[curves.accuracy[epoch] for epoch in real],
-            passes_after_best=sum(epoch > curves.val_accuracy.index(best) for epoch in real),
-        )
+        return Log.of(self.log)
 
     # ---------------------------------------------------------------- what it cost in the end
 
@@ -165,11 +178,8 @@ class Failure:
         return found
 
     def stops(self, rules: Mapping[str, tuple[str, int]]) -> list[Row]:
-        """Of each rule, name to what it watches and its patience: `Whole.stop` by seed; and without any."""
-        never = [(each.run.stage2.kept_epoch + 1, each) for each in self.logged]
-        kept = [f"{percent(each.accuracy[epoch - 1])} (epoch {epoch})" for epoch, each in never]
-        stopped = [(name, *(each.stop(*rule) for each in self.logged)) for name, rule in rules.items()]
-        return [*stopped, ("never: lowest loss of all", *kept)]
+        """`stopped` of the runs as logged."""
+        return stopped(self.logged, rules)
 
     # ---------------------------------------------------------------- evaluated with other statistics
 

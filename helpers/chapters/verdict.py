@@ -1,21 +1,29 @@
 """Chapter 8: every claim with its verdict, and the study's table measured."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from helpers import paths, run
-from helpers.chapters import common
+from helpers.chapters import common, differences, findings
+from helpers.chapters.beginnings import Row
+from helpers.chapters.forgetting import Log, Whole, stopped
 from helpers.experiment import is_study_data
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import claims, experiments, verdict
-from helpers.study.experiments import LOGGED
+from helpers.study.changes import CHANGES
+from helpers.study.rules import STUDY_PATIENCE, Outcome
+from helpers.text import listed, points
 
 MORE_SEEDS = range(5)
 """Seeds whose runs are shown beside the notebook's own, where they exist."""
-PUBLISHED = experiments.TABLE["fine-tune 30, 3e-4, as published"]
+UNJUDGED = "**Not judged.** The study's claims are about CIFAR-10 alone."
+HEADS = ("id", "claim", "verdict", "published", "measured", "seeds", "runs", "shown in")
+ROW_AS_LOGGED = "fine-tune 30, 3e-4, as logged"
 
 
 @dataclass(frozen=True)
@@ -39,29 +47,100 @@ class Verdicts:
         return {name: common.Row(runs, self.table["headline"]) for name, runs in self.table.items()}
 
     @property
+    def spreads(self) -> list[Row]:
+        """The study's table by row: seeds, mean, spread, and the gain over the headline."""
+        return [
+            (
+                name,
+                listed(row.seeds, "d"),
+                row.mean,
+                points(row.spread)[1:] if len(row.runs) > 1 else "–",
+                row.gain or "–",
+            )
+            for name, row in self.rows.items()
+        ]
+
+    @property
     def runs(self) -> list[Run]:
         """All runs of the study's table."""
         return [each for runs in self.table.values() for each in runs]
 
     @property
-    def courses(self) -> dict[str, list[float]]:
-        """Validation accuracy after each pass, 0 to 1: of the 'study', of ours 'as logged', 'as published'.
+    def findings(self) -> str:
+        """The five findings as a numbered list."""
+        return findings.numbered(self.full) if self.claims else UNJUDGED
 
-        Ours as logged is cut to the passes that the study's log holds. Empty where a run is missing, or no
-        claim is judged.
-        """
-        logged, plain = run.find(LOGGED), run.find(PUBLISHED)
-        if not (self.claims and logged and plain):
-            return {}
-        log = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
-        study = [log.stage2.val_accuracy[epoch] for epoch in published.real_epochs(log)]
-        ours = logged.stage2.val_accuracy[: len(study)]
-        return {"study": study, "as logged": ours, "as published": plain.stage2.val_accuracy}
+    @property
+    def tally(self) -> str:
+        """'8 reproduced, 5 partly': how many claims have each outcome."""
+        counts = Counter(claim["verdict"] for claim in self.claims)
+        return ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
+
+    @property
+    def short(self) -> list[str]:
+        """Ids of the claims whose verdict rests on short screening runs."""
+        return [claim["id"] for claim in self.claims if claim["runs"] == "short"]
+
+    @property
+    def tests(self) -> int:
+        """How many paired tests the verdicts took."""
+        return sum(int(claim["tests"]) for claim in self.claims)
+
+    @property
+    def changes(self) -> list[tuple[str, ...]]:
+        """Rules that changed: claim, date, how it was judged, why not any more, and both outcomes."""
+        if not self.claims:
+            return []
+        return [
+            (each.id, each.date, each.before.rule.sentence, each.reason, *each.outcomes(self.full))
+            for each in CHANGES
+        ]
+
+    @property
+    def differences(self) -> list[Row]:
+        """What differs from the study; none where no claim is judged."""
+        return differences.table(self.full) if self.claims else []
+
+    @property
+    def listed(self) -> list[list[str]]:
+        """The columns of `claims` that HEADS names."""
+        return [[claim[head] for head in HEADS] for claim in self.claims]
+
+    @property
+    def evidence(self) -> list[tuple[str, str]]:
+        """Each claim and the records of its evidence."""
+        return [(claim["id"], claim["evidence"]) for claim in self.claims]
+
+    @property
+    def failed(self) -> list[Whole]:
+        """The runs as logged; none where no claim is judged."""
+        return [Whole(run) for run in self.table.get(ROW_AS_LOGGED, [])] if self.claims else []
+
+    @property
+    def stops(self) -> list[Row]:
+        """What the study's rules of stopping keep of the runs as logged, a column a seed."""
+        log = Log.of(store.read(published.PUBLISHED_LOGS / "run_full_tune.json"))
+        given = {
+            "loss, as its text has it": ("loss", STUDY_PATIENCE),
+            "accuracy, as its log ends": ("accuracy", log.passes_after_best),
+        }
+        return stopped(self.failed, given)
 
     @property
     def widest(self) -> float:
         """The largest spread of the seeds of a row, 0 to 1."""
         return max((row.spread for row in self.rows.values()), default=0.0)
+
+    @property
+    def surplus(self) -> dict[str, float]:
+        """Mean test accuracy less the published one, -1 to 1, of each row that has one."""
+        return {name: self.rows[name].mean.value - share for name, share in self.published.items()}
+
+    @property
+    def above(self) -> tuple[int, int]:
+        """How many single runs of these rows lie above what was published, and how many there are."""
+        runs = [(run, share) for name, share in self.published.items() for run in self.table[name]]
+        return sum(run.test_accuracy > share for run, share in runs), len(runs)
 
     @property
     def closest(self) -> float:

@@ -25,4 +25,5 @@ from helpers.figures.results import largest_confusions as largest_confusions
 from helpers.figures.results import paired_outcomes as paired_outcomes
 from helpers.figures.results import per_class_accuracy as per_class_accuracy
 from helpers.figures.results import reliability as reliability
+from helpers.figures.scoreboard import scoreboard as scoreboard
 from helpers.figures.style import display as display

@@ -14,7 +14,7 @@ from helpers.analysis import averages, batchnorm
 from helpers.analysis.batchnorm import accuracy, best_statistics, by_epoch, mean
 from helpers.analysis.examination import KINDS, Examination
 from helpers.figures import style
-from helpers.figures.style import GREY, MARKERS, PALETTE, WIDTH, Figure, styled
+from helpers.figures.style import GREY, MARKERS, NARROW, PALETTE, WIDTH, Figure, styled
 from helpers.records.run import Run
 from helpers.text import percent
 
@@ -30,7 +30,7 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
 
     What lies between the two lines is hidden by evaluation. A dashed vertical: there the rate was lowered.
     """
-    figure = Figure(figsize=(WIDTH, 1.4 + 1.35 * len(runs)))
+    figure = Figure(figsize=(NARROW, 1.5 + 1.3 * len(runs)))
     panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     first = next(iter(runs.values()))
     rate = text.scientific(first.stage2.learning_rate[0])
@@ -52,14 +52,9 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
             "The collapse was one of evaluation: re-estimated, the same weights "
             f"restore {text.listed(parts, '.0%')} of the loss"
         )
-    lost = "; ".join(
-        f"{label} {100 * each.lost:.1f} points, of which {100 * each.restored:.1f} are restored"
-        for label, each in found.items()
-    )
-    described = (
-        "Validation accuracy with moving and with re-estimated statistics. "
-        f"Lost on average over all passes at {rate}: {lost}"
-    )
+    lost = text.listed((100 * each.lost for each in found.values()), ".1f")
+    described = f"Validation accuracy by epoch. At {rate} it lies on average {lost} points below its start"
+    described += f" ({', '.join(found)})" if len(found) > 1 else ""
     return style.finished(figure, title, described, style.cautions(runs))
 
 
@@ -95,13 +90,13 @@ def _name_lines(axes: Axes, run: Run) -> None:
     axes.set_ylim(top=1.16)
     axes.text(end, 1.07, "the same weights, statistics re-estimated", color=PALETTE[0], ha="right", **said)
     arrow = {"arrowstyle": "-", "color": PALETTE[1]}
-    at, place = (wide[-1].epoch, wide[-1].moving.value), (0.72 * end, 0.5)
+    at, place = (wide[-1].epoch, wide[-1].moving.value), (0.55 * end, 0.5)
     axes.annotate(
         "as Keras evaluates it", at, place, color=PALETTE[1], arrowprops=arrow, bbox=on_white, **said
     )
     middle = (wide[0].epoch + wide[-1].epoch) / 3
     axes.text(middle, results[0].reestimated.value - 0.09, "hidden by evaluation", ha="center", **said)
-    axes.text(end, _chance(run) + 0.08, "chance", color=GREY, ha="right", **said)
+    axes.text(end, _chance(run) + 0.1, "chance", color=GREY, ha="right", bbox=on_white, **said)
     for epoch in _last_before_halving(run)[:1]:
         axes.text(epoch + 0.65, 0.2, "rate halved", color=GREY, **said)
 

@@ -66,6 +66,8 @@ MOST_CLASSES = 20
 """Classes that a figure names, at most."""
 WIDTH = 7.0
 """Inches: a figure is shown 700 pixels wide and stored at twice that."""
+NARROW = 4.4
+"""Inches of a figure that is read on a phone without scrolling."""
 STYLE = {
     **sns.axes_style("whitegrid"),
     "font.size": 9.5,
@@ -106,7 +108,7 @@ class Figure(matplotlib.figure.Figure):
 
 @_settings({})
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file, 1400 pixels wide, that describes itself."""
+    """The figure as a PNG file, 200 pixels an inch, that describes itself."""
     content = io.BytesIO()
     figure.savefig(
         content, format="png", dpi=200, metadata={"Description": figure.alt_text, "Software": None}
@@ -120,7 +122,8 @@ def display(figure: Figure) -> None:
     The output's plain-text form is the alternative text alone, so that nbval can compare its numbers.
     """
     source, alt = base64.b64encode(png(figure)).decode(), html.escape(figure.alt_text)
-    image = f'<img src="data:image/png;base64,{source}" alt="{alt}" width="700" style="max-width: 100%">'
+    width = round(100 * figure.get_figwidth())
+    image = f'<img src="data:image/png;base64,{source}" alt="{alt}" width="{width}" style="max-width: 100%">'
     publish_display_data({"text/html": image, "text/plain": figure.alt_text})
 
 
@@ -134,8 +137,10 @@ def finished(figure: Figure, title: str, description: str, *notes: str) -> Figur
     """Add the title, which is the finding, and the notes; all of it is the alternative text."""
     parts = [part[0].upper() + part[1:] for part in (title, description, *notes) if part]
     sentences = [f"{part.rstrip('.')}." for part in parts]
-    figure.suptitle(textwrap.fill(parts[0], 68), x=0.01, ha="left", fontsize=11.5, weight="bold")
-    note = textwrap.fill(" ".join(sentences[2:]), 112)
+    share = figure.get_figwidth() / WIDTH
+    title = textwrap.fill(parts[0], round(68 * share), break_on_hyphens=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, weight="bold")
+    note = textwrap.fill(" ".join(sentences[2:]), round(112 * share))
     if note:
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
     figure.alt_text = " ".join(sentences)

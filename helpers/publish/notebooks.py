@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import html
 import re
 import shutil
 import subprocess
@@ -27,8 +28,8 @@ from helpers import markdown, paths
 from helpers.errors import UserError
 from helpers.experiment import ExperimentError, check, nearest
 
-KEY_FIGURE = "key-figure"
-"""Tag of the cell whose figure opens README.md and the site."""
+SCOREBOARD, KEY_FIGURE = "scoreboard", "key-figure"
+"""Tags of the cells whose figures README.md and the landing page show."""
 KEPT = ("kernelspec", "language_info")
 """What stays of a tidy notebook's own metadata."""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -216,16 +217,18 @@ def shows_miniature(path: Path) -> bool:
     return any("Miniature" in alt for _, alt, _ in _figures(path).values())
 
 
-def key_figure() -> str:
-    """The figure of the cell tagged KEY_FIGURE, as Markdown: its alternative text, its file below the root.
+def tagged_figure(tag: str) -> str:
+    """The figure of the cell with this tag, as HTML: its file below the root, its alternative text and width.
 
     Raises NotebookError where the notebooks have none.
     """
     for path in series():
-        for name, (_, alt, tags) in _figures(path).items():
-            if KEY_FIGURE in tags:
-                return f"![{alt}]({paths.FIGURES.name}/{name})"
-    raise NotebookError(f"no figure's cell is tagged {KEY_FIGURE!r}: tag the one that README.md shows")
+        for name, (source, alt, tags) in _figures(path).items():
+            if tag in tags:
+                wide = int.from_bytes(base64.b64decode(source)[16:20], "big") // 2
+                text = html.escape(alt)
+                return f'<img src="{paths.FIGURES.name}/{name}" alt="{text}" width="{wide}">'
+    raise NotebookError(f"no figure's cell is tagged {tag!r}: tag the one that README.md shows")
 
 
 def _figures(path: Path) -> dict[str, tuple[str, str, list[str]]]:

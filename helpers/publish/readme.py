@@ -10,6 +10,7 @@ from helpers.records import store
 
 COMPUTED = {
     "findings": "from the records: python -m helpers readme",
+    "scoreboard": "from the notebooks: python -m helpers readme",
     "figure": "from the notebooks: python -m helpers readme",
     "recipe": "from recipe.py: python -m helpers readme",
     "parameters": "from the notebooks: python -m helpers readme",
@@ -18,14 +19,15 @@ COMPUTED = {
 
 
 def written(page: str) -> str:
-    """The page with its computed parts written again: findings, figure, recipe, parameters.
+    """The page with its computed parts written again: each of COMPUTED.
 
     Raises ExperimentError for a page that lacks the lines around one of them, and RecordError for a damaged
     record.
     """
     texts = {
         "findings": findings.numbered(store.read_whole(paths.results_folder(Experiment())), "notebooks/"),
-        "figure": notebooks.key_figure(),
+        "scoreboard": notebooks.tagged_figure(notebooks.SCOREBOARD),
+        "figure": notebooks.tagged_figure(notebooks.KEY_FIGURE),
         "recipe": str(markdown.recipe().data),
         "parameters": notebooks.parameter_table(),
     }

@@ -47,8 +47,8 @@ from helpers.records import published, store
 from helpers.records.run import Run
 
 PROVENANCE = "provenance.json"
-QUOTED = ("findings", notebooks.KEY_FIGURE)
-"""Tags of the cells, one of each among the notebooks, whose outputs the landing page shows."""
+QUOTED = ("findings", "verdict", "differences", notebooks.SCOREBOARD, notebooks.KEY_FIGURE)
+"""Tags of the cells, one of each among the notebooks, whose outputs the landing page and the summary show."""
 RECORDS = "records"
 """The page that lists the records, and that their names lead to."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -326,12 +326,12 @@ def _quote(tag: str, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
     shown = [output.data for cell in cells for output in cell.get("outputs", []) if "data" in output]
     if len(shown) != 1:
         raise ReportError(
-            f"The landing page quotes the one output of the cell tagged {tag!r}, and the notebooks have "
+            f"The site's own pages quote the one output of the cell tagged {tag!r}, and the notebooks have "
             f"{len(shown)}: tag exactly one cell with exactly one output so, and execute it"
         )
     if "text/markdown" in shown[0]:
         return shown[0]["text/markdown"]
-    return f'<div class="{tag}">{shown[0]["text/html"]}</div>'
+    return f'<div class="quoted">{shown[0]["text/html"]}</div>'
 
 
 def _opening(path: Path, book: nbformat.NotebookNode) -> str:

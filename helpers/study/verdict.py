@@ -4,7 +4,7 @@ Only full-scale runs on CIFAR-10 are evidence. A run counts where its key is tha
 whatever its seed. A claim that lacks runs says which experiments are still to be run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from helpers.analysis.groups import Group, compared_runs, matching_runs
 from helpers.records.run import Run
 from helpers.study.claims import CLAIMS, Claim
 from helpers.study.experiments import SCREENING
-from helpers.study.rules import Outcome
+from helpers.study.rules import Judgement, Outcome
 
 
 @dataclass(frozen=True)
@@ -22,40 +22,66 @@ class Verdict:
     outcome: Outcome
     measured: str
     """What was measured, with its interval; or which experiments are still to be run."""
+    brief: str = ""
+    """What was measured, in a few words."""
     runs: tuple[Run, ...] = ()
     """The evidence."""
+    tests: int = 0
+    """How many paired tests it took."""
+    is_short: bool = False
+    """Whether it rests on short screening runs."""
 
 
 def judge(claim: Claim, runs: Group) -> Verdict:
     """The verdict on a claim; runs that do not bear on it are passed over."""
-    lengths: list[Mapping[str, Any]] = [{}, SCREENING] if claim.screening else [{}]
-    for length in lengths:
-        groups = {
-            name: matching_runs(runs, experiment.replace(**length), claim.free)
-            for name, experiment in {**claim.experiments, **claim.optional}.items()
-        }
-        if all(groups[name] for name in claim.experiments):
-            outcome, measured = claim.rule.judge(groups)
-            if outcome == "not yet run":
-                return Verdict(outcome, measured)
-            note = (
-                f" (screening: {length['epochs']} epochs, products in {length['precision']})"
-                if length
-                else ""
-            )
-            return Verdict(outcome, measured + note, tuple(compared_runs(groups)))
-    missing = [name for name in claim.experiments if not groups[name]]
-    return Verdict("not yet run", f"still to be run: {', '.join(missing)}")
+    groups = _groups(claim, runs, {}, claim.fair_rates)
+    whole = {name for name in claim.experiments if groups[name]}
+    if whole == claim.experiments.keys():
+        return _verdict(claim.rule.judge(groups), groups)
+    short = _groups(claim, runs, SCREENING) if claim.screening else {}
+    if short and all(short[name] for name in claim.experiments):
+        judged = claim.rule.judge(short)
+        if claim.fair_rates:
+            judged = judged._replace(outcome="not tested fairly")
+        note = f" (screening: {SCREENING['epochs']} epochs, products in {SCREENING['precision']})"
+        return _verdict(judged._replace(measured=judged.measured + note), short, is_short=True)
+    missing = [name for name in claim.experiments if not (short or groups)[name]]
+    return Verdict("not yet run", f"still to be run: {', '.join(missing)}", "no run")
+
+
+def _groups(
+    claim: Claim, runs: Group, length: Mapping[str, Any], rates: Sequence[float] = ()
+) -> dict[str, list[Run]]:
+    """The runs of each of a claim's experiments, by its name: at all of the rates, or none."""
+    found = {}
+    for name, experiment in {**claim.experiments, **claim.optional}.items():
+        wanted = experiment.replace(**length)
+        by_rate = [
+            matching_runs(runs, wanted.replace(learning_rate=rate), claim.free)
+            for rate in rates or (wanted.learning_rate,)
+        ]
+        found[name] = [run for group in by_rate for run in group] if all(by_rate) else []
+    return found
+
+
+def _verdict(judged: Judgement, groups: Mapping[str, Group], is_short: bool = False) -> Verdict:
+    if judged.outcome == "not yet run":
+        return Verdict(judged.outcome, judged.measured, judged.brief)
+    evidence = tuple(compared_runs(groups))
+    return Verdict(judged.outcome, judged.measured, judged.brief, evidence, judged.tests, is_short)
 
 
 def table(runs: Group) -> list[dict[str, str]]:
     """A row for each claim, whose cells are Markdown.
 
-    Evidence is the names of records in results/, seeds how many they have; a dash where there are none.
+    Evidence is the names of records in results/, seeds how many they have, runs whether they are whole; a
+    dash where there are none. 'short', 'figure' and 'brief' are the claim, what was published and what was
+    measured in a few words; 'tests' is how many paired tests the verdict took.
     """
     rows = []
     for claim in CLAIMS:
         verdict = judge(claim, runs)
+        length = "short" if verdict.is_short else "whole"
         rows.append(
             {
                 "id": claim.id,
@@ -63,9 +89,14 @@ def table(runs: Group) -> list[dict[str, str]]:
                 "published": claim.published,
                 "measured": verdict.measured,
                 "seeds": str(len({run.seed for run in verdict.runs}) or "–"),
+                "runs": length if verdict.runs else "–",
                 "verdict": verdict.outcome,
                 "evidence": ", ".join(f"`{run.name}-{run.id}`" for run in verdict.runs) or "–",
                 "shown in": f"[chapter {int(claim.notebook[:2])}]({claim.notebook}.ipynb)",
+                "short": claim.short,
+                "figure": claim.figure,
+                "brief": verdict.brief,
+                "tests": str(verdict.tests),
             }
         )
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -55,20 +56,50 @@ def test_the_miniature_is_judged_by_no_claim_and_no_published_figure(table: None
     for row in (BASELINE, HEADLINE):
         record(make_run, experiments.for_notebook(row, dataset="miniature", scale="smoke"))
     drawn = verdict.load(dataset="miniature", scale="smoke", seed=42)
-    assert not drawn.claims and not drawn.published and not drawn.courses
+    assert not drawn.claims and not drawn.published
+    assert not drawn.failed and not drawn.changes and drawn.above == (0, 0)
     assert {run.dataset for run in drawn.runs} == {"miniature"}
 
 
-def test_the_failed_runs_are_shown_where_both_are_there(table: None, make_run: Make) -> None:
-    assert not verdict.load(**WHERE).courses
-    shares = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
-    failing = made.diagnosed(*[(0.5, 0.8, 0.8)] * 8)
-    record(make_run, LOGGED, diagnosis=failing, curves={"stage2": {"val_accuracy": shares}})
-    assert not verdict.load(**WHERE).courses
-    record(make_run, PUBLISHED, curves={"stage2": {"val_accuracy": shares}})
-    courses = verdict.load(**WHERE).courses
-    assert len(courses["study"]) == len(courses["as logged"]) == 6
-    assert courses["as logged"] == shares[:6] and courses["as published"] == shares
+def test_the_failed_runs_are_stopped_by_either_rule(table: None, make_run: Make) -> None:
+    assert not verdict.load(**WHERE).failed
+    shares = [0.2, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6, 0.9]
+    failing = made.diagnosed(*[(0.5, 0.8, 0.8)] * 9)
+    for seed in (42, 0):
+        record(
+            make_run,
+            LOGGED.replace(seed=seed),
+            diagnosis=failing,
+            curves={"stage2": {"val_accuracy": shares}},
+        )
+    stops = {name: cells for name, *cells in verdict.load(**WHERE).stops}
+    assert stops["loss, as its text has it"] == ["70.0% (epoch 2, stops after 7)"] * 2
+    assert stops["accuracy, as its log ends"][0].startswith("70.0% (epoch 2, stops after ")
+    assert stops["never: lowest loss of all"] == ["90.0% (epoch 8)"] * 2
+
+
+def test_verdicts_are_counted_with_their_tests_and_their_short_runs(table: None, make_run: Make) -> None:
+    for size in (32, 64, 128):
+        record(make_run, experiments.BATCH_SIZES[str(size)].replace(**experiments.SCREENING))
+    ch = verdict.load(**WHERE)
+    assert sum(map(int, re.findall(r"\d+", ch.tally))) == len(ch.claims)
+    assert "1 not tested fairly" in ch.tally and ch.short == ["C11"]
+    assert ch.tests == sum(int(row["tests"]) for row in ch.claims) >= 3
+
+
+def test_runs_above_what_was_published_are_counted(table: None) -> None:
+    """Headlines at 90% and 92% beside 91.6%, a baseline at 88% beside 86.8%."""
+    ch = verdict.load(**WHERE)
+    assert ch.above == (2, 3)
+    assert ch.surplus["baseline"] == pytest.approx(0.012) and ch.surplus["headline"] == pytest.approx(-0.006)
+
+
+def test_a_changed_rule_stands_with_both_outcomes(table: None, make_run: Make) -> None:
+    for size in (32, 64, 128):
+        record(make_run, experiments.BATCH_SIZES[str(size)].replace(**experiments.SCREENING))
+    changes = {row[0]: row for row in verdict.load(**WHERE).changes}
+    assert changes["C11"][-2:] == ("partly", "not tested fairly")
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", row[1]) for row in changes.values())
 
 
 def test_a_refused_record_is_named(table: None, make_run: Make) -> None:

@@ -1,5 +1,6 @@
 """README.md: what is computed in it is true, and nothing else is touched."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from helpers.records import store
 from helpers.records.run import RecordError
 
 README = Path(__file__).parents[2] / "README.md"
+MOST_WORDS = 40
+"""Of a figure's alternative text."""
 START, END = "<!-- parameters, from the notebooks: python -m helpers readme -->", "<!-- end of parameters -->"
 
 
@@ -35,12 +38,20 @@ def test_a_page_without_the_markers_is_refused(page: str) -> None:
         readme.between(page, "parameters", "| new |")
 
 
+def test_its_alternative_texts_are_short() -> None:
+    texts = re.findall(r'<img [^>]*alt="([^"]*)"', README.read_text(encoding="utf-8"))
+    assert len(texts) == 2
+    assert all(len(text.split()) <= MOST_WORDS for text in texts)
+
+
 def test_its_figure_is_the_tagged_cells_wherever_that_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = re.search(r"\((figures/.*)\)$", notebooks.key_figure())
-    assert name and (README.parent / name[1]).is_file()
-    cell = {"html": '<img src="data:image/png;base64,AA" alt="it">', "plain": "it"}
+    for tag in (notebooks.SCOREBOARD, notebooks.KEY_FIGURE):
+        name = re.search(r'src="(figures/[^"]*)".* width="[45]\d\d"', notebooks.tagged_figure(tag))
+        assert name and (README.parent / name[1]).is_file()
+    wide = base64.b64encode(bytes(16) + (880).to_bytes(4, "big")).decode()
+    cell = {"html": f'<img src="data:image/png;base64,{wide}" alt="">', "plain": "it & that"}
     data = {f"text/{kind}": text for kind, text in cell.items()}
     output = nbformat.v4.new_output("display_data", data)
     plain, tagged = (
@@ -49,10 +60,11 @@ def test_its_figure_is_the_tagged_cells_wherever_that_stands(
     monkeypatch.setattr(notebooks, "series", lambda: [tmp_path / "01_it.ipynb"])
     for cells, number in (([tagged, plain], 1), ([plain, tagged], 2)):
         nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_it.ipynb")
-        assert notebooks.key_figure() == f"![it](figures/01_it-{number}.png)"
+        written = notebooks.tagged_figure("key-figure")
+        assert written == f'<img src="figures/01_it-{number}.png" alt="it &amp; that" width="440">'
     nbformat.write(nbformat.v4.new_notebook(cells=[plain]), tmp_path / "01_it.ipynb")
     with pytest.raises(notebooks.NotebookError, match="no figure's cell is tagged 'key-figure'"):
-        notebooks.key_figure()
+        notebooks.tagged_figure("key-figure")
 
 
 def test_a_damaged_record_is_no_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

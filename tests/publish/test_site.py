@@ -53,9 +53,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nbformat.write(notebook(path.stem), folder / path.name)
     findings = shown({"text/markdown": "1. **It holds**: 87.5%", "text/plain": ""}, "findings")
     figure = shown({"text/html": f'<img src="{PIXEL}" alt="a pixel">', "text/plain": "a pixel"}, "key-figure")
+    board = shown({"text/html": f'<img src="{PIXEL}" alt="the board">', "text/plain": "it"}, "scoreboard")
+    told = shown({"text/markdown": "> Eight of ten.", "text/plain": ""}, "verdict")
+    differs = shown(
+        {"text/markdown": "what | here\n--- | ---\nsplit | the same", "text/plain": ""}, "differences"
+    )
     names = f"records `{RECORD.stem}` and `n0_s42-lost`; the study's log `run_n0_Adam`"
     source = shown({"text/markdown": names, "text/plain": ""}, "provenance")
-    nbformat.write(notebook("Verdict", findings, figure, source), folder / "08_verdict.ipynb")
+    nbformat.write(
+        notebook("Verdict", told, board, findings, figure, differs, source), folder / "08_verdict.ipynb"
+    )
     machine = {"python": "3.12.1", "processor": "a processor", "threads": 2, "platform": "Linux"}
     with pytest.MonkeyPatch.context() as patch:  # the real one imports Keras to ask for its backend
         patch.setattr(building, "environment", lambda: {**machine, "versions": {"keras": "3.15.1"}})
@@ -128,8 +135,10 @@ def test_outbound_links_are_not_requests() -> None:
 def test_landing_page_quotes_the_notebooks(site: Path) -> None:
     page = (site / "index.html").read_text()
     assert "<strong>It holds</strong>: 87.5%" in page
-    assert 'alt="a pixel"' in page
-    assert 'href="08_verdict.html"' in page
+    assert 'alt="a pixel"' in page and 'alt="the board"' in page
+    assert 'href="08_verdict.html"' in page and 'href="summary.html"' in page
+    summary = (site / "summary.html").read_text()
+    assert "Eight of ten." in summary and "87.5%" in summary and "<td><p>the same</p></td>" in summary
 
 
 def test_names_of_records_lead_to_their_rows_and_those_to_the_files(site: Path) -> None:
@@ -283,7 +292,8 @@ def test_a_missing_quotation_is_named(tmp_path: Path) -> None:
 
 def test_the_committed_notebooks_hold_what_the_landing_page_quotes() -> None:
     quoted = building.quotations(paths.NOTEBOOKS)
-    assert quoted["findings"].strip() and "<img" in quoted["key_figure"]
+    assert quoted["findings"].strip() and "<img" in quoted["key_figure"] and "<img" in quoted["scoreboard"]
+    assert quoted["verdict"].startswith("> **") and quoted["differences"].count("\n") > 5
     assert quoted["chapters"].count("?") >= 8
 
 

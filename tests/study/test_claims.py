@@ -1,17 +1,23 @@
 """Claims: each verdict is reached by its rule, from the right runs, and never without them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import made
 import pytest
 
 from helpers.analysis import groups, metrics
 from helpers.records import published, store
 from helpers.records.run import RecordError, Run
 from helpers.study import experiments, verdict
+from helpers.study.changes import CHANGES
 from helpers.study.claims import CLAIMS
 
 CLAIM = {claim.id: claim for claim in CLAIMS}
+CHANGE = {change.id: change for change in CHANGES}
+MOST_LETTERS = 34
+"""Of a claim's short name, which stands beside its verdict on a phone."""
 Make = Callable[..., Run]
 
 
@@ -22,9 +28,13 @@ def outcome(claim: str, *runs: Run) -> str:
 # ---------------------------------------------------------------------------- the table
 
 
-def test_all_seventeen_claims_are_there_and_not_yet_run() -> None:
+def test_all_claims_are_there_and_not_yet_run() -> None:
     rows = verdict.table([])
-    assert [row["id"] for row in rows] == [f"C{number}" for number in range(1, 18)]
+    parts = {4: ["C4a", "C4b", "C4c"]}
+    assert [row["id"] for row in rows] == [
+        name for number in range(1, 18) for name in parts.get(number, [f"C{number}"])
+    ]
+    assert all(row["short"] and len(row["short"]) <= MOST_LETTERS and row["brief"] for row in rows)
     assert {row["verdict"] for row in rows} == {"not yet run"}
     assert {row["evidence"] for row in rows} == {row["seeds"] for row in rows} == {"–"}
     assert all(row["measured"].startswith("still to be run: ") for row in rows)
@@ -54,10 +64,10 @@ def test_a_row_counts_the_seeds_of_its_evidence(make_run: Make) -> None:
 
 
 def test_evidence_is_what_was_compared(make_run: Make) -> None:
-    """C4 pairs by seed: a baseline with a seed that no other run has bears on C1 alone."""
+    """C4b pairs by seed: a baseline with a seed that no other run has bears on C1 alone."""
     same, lone = make_run(0.87, n_unfreeze=0), make_run(0.88, n_unfreeze=0, seed=7)
     failing = [make_run(0.4, learning_rate=3e-4, augmentation=name) for name in ("none", "standard")]
-    assert verdict.judge(CLAIM["C4"], [same, lone, *failing]).runs == (same, *failing)
+    assert verdict.judge(CLAIM["C4b"], [same, lone, *failing]).runs == (same, *failing)
     assert set(verdict.judge(CLAIM["C1"], [same, lone]).runs) == {same, lone}
 
 
@@ -88,12 +98,22 @@ def test_c1_needs_the_whole_interval(make_run: Make, shares: list[float], expect
 
 
 @pytest.mark.parametrize(
+    ("train", "val", "expected"),
+    [(0.98, 0.87, "reproduced"), (0.96, 0.85, "partly"), (0.98, 0.89, "not reproduced")],
+)
+def test_c2_judges_the_second_stage(make_run: Make, train: float, val: float, expected: str) -> None:
+    curves = {"stage2": {"accuracy": [0.5, train], "val_accuracy": [0.5, val]}}
+    run = make_run(0.87, **dataclasses.asdict(experiments.BASELINE_TWO_STAGES), curves=curves)
+    assert outcome("C2", run) == expected
+
+
+@pytest.mark.parametrize(
     ("train", "expected"), [(0.985, "reproduced"), (0.95, "partly"), (0.88, "not reproduced")]
 )
-def test_c2_and_c12_judge_the_gap(make_run: Make, train: float, expected: str) -> None:
+def test_c2_as_it_was_and_c12_judge_the_gap(make_run: Make, train: float, expected: str) -> None:
     curve = {"accuracy": [train], "val_accuracy": [0.87]}
     curves = {"stage1": curve, "stage2": curve}
-    assert outcome("C2", make_run(0.87, n_unfreeze=0, curves=curves)) == expected
+    assert CHANGE["C2"].outcomes([make_run(0.87, n_unfreeze=0, curves=curves)])[0] == expected
     opposite = {"reproduced": "not reproduced", "partly": "not reproduced", "not reproduced": "reproduced"}
     assert outcome("C12", make_run(0.87, curves=curves)) == opposite[expected]
     nearer = {"stage2": {**curve, "accuracy": [0.905]}}
@@ -119,10 +139,57 @@ def test_c5_takes_the_worse_of_validation_and_test(
     ("published", "logged", "expected"),
     [(0.14, 0.42, "reproduced"), (0.90, 0.70, "partly"), (0.90, 0.88, "not reproduced")],
 )
-def test_c4_judges_both_versions(make_run: Make, published: float, logged: float, expected: str) -> None:
+def test_c4b_judges_both_versions(make_run: Make, published: float, logged: float, expected: str) -> None:
     runs = [make_run(0.87, n_unfreeze=0), make_run(published, learning_rate=3e-4, augmentation="none")]
-    assert outcome("C4", *runs) == "not yet run"
-    assert outcome("C4", *runs, make_run(logged, learning_rate=3e-4)) == expected
+    assert outcome("C4b", *runs) == "not yet run"
+    assert outcome("C4b", *runs, make_run(logged, learning_rate=3e-4)) == expected
+
+
+def failing(
+    make_run: Make, *lowest: float, diagnosis: tuple[Sequence[tuple[float, float, float]], ...] = ()
+) -> list[Run]:
+    """A run as published, and as logged one a seed that falls to a share and recovers at half the rate."""
+    steps = {"learning_rate": [3e-4, 3e-4, 1.5e-4]}
+    runs = [make_run(0.9, learning_rate=3e-4, augmentation="none")]
+    passes = diagnosis or ([(0.88, 0.88, 0.88)] * 4,) * len(lowest)
+    for seed, (low, each) in enumerate(zip(lowest, passes, strict=True)):
+        curves = {"stage2": {**steps, "val_accuracy": [0.85, low, 0.9]}}
+        runs.append(
+            make_run(0.9, learning_rate=3e-4, seed=seed, curves=curves, diagnosis=made.diagnosed(*each))
+        )
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("lowest", "expected"),
+    [((0.1, 0.4), "reproduced"), ((0.1, 0.6), "partly"), ((0.6, 0.6), "not reproduced")],
+)
+def test_c4a_wants_every_seed_to_collapse(make_run: Make, lowest: tuple[float, ...], expected: str) -> None:
+    assert outcome("C4a", *failing(make_run, *lowest)) == expected
+
+
+@pytest.mark.parametrize(
+    ("again", "probe", "expected"),
+    [
+        ((0.86, 0.86), 0.88, "not reproduced"),
+        ((0.86, 0.86), 0.70, "partly"),
+        ((0.40, 0.86), 0.88, "partly"),
+        ((0.40, 0.40), 0.88, "reproduced"),
+    ],
+)
+def test_c4c_asks_the_weights(make_run: Make, again: tuple[float, ...], probe: float, expected: str) -> None:
+    """They collapse to 28%; `again` is what new statistics give, by seed; a probe falls in the first."""
+    diagnosis = tuple(
+        [(0.88, 0.88, 0.88), (0.28, new, fresh), (0.28, new, 0.88), (0.88, 0.88, 0.88)]
+        for new, fresh in zip(again, (probe, 0.88), strict=True)
+    )
+    runs = failing(make_run, 0.28, 0.28, diagnosis=diagnosis)
+    assert outcome("C4c", *runs) == expected
+
+
+def test_c4c_waits_for_a_diagnosed_run(make_run: Make) -> None:
+    runs = [make_run(0.9, learning_rate=3e-4, augmentation=name) for name in ("none", "standard")]
+    assert verdict.judge(CLAIM["C4c"], runs).measured == "no run was diagnosed"
 
 
 @pytest.mark.parametrize(
@@ -197,10 +264,41 @@ def test_c10_gives_each_optimizer_its_best_rate(make_run: Make) -> None:
     assert outcome("C10", adamw, make_run(0.92, optimizer="adam"), slow) == "partly"
 
 
-def test_c11_compares_batches(make_run: Make) -> None:
-    runs = [make_run(0.92), make_run(0.90, batch_size=32)]
-    assert outcome("C11", *runs) == "not yet run"
-    assert outcome("C11", *runs, make_run(0.90, batch_size=128)) == "reproduced"
+def at_fair_rates(make_run: Make, share: float, **fields: Any) -> list[Run]:
+    """Whole runs at each of the three rates, of which the second is a point better."""
+    shares = zip(experiments.FAIR_RATES, (share - 0.01, share, share - 0.01), strict=True)
+    return [make_run(each, learning_rate=rate, **fields) for rate, each in shares]
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [((0.90, 0.90), "reproduced"), ((0.92, 0.90), "partly"), ((0.94, 0.90), "not reproduced")],
+)
+def test_c11_compares_batches_each_at_its_best_rate(
+    make_run: Make, others: tuple[float, float], expected: str
+) -> None:
+    runs = at_fair_rates(make_run, 0.92)
+    for size, share in zip((32, 128), others, strict=True):
+        runs += at_fair_rates(make_run, share, batch_size=size)
+    assert outcome("C11", *runs) == expected
+    assert outcome("C11", *runs[:-1]) == "not yet run"
+
+
+def test_without_whole_runs_at_fair_rates_a_claim_is_not_tested_fairly(make_run: Make) -> None:
+    whole = [make_run(share, batch_size=size) for size, share in ((64, 0.92), (32, 0.90), (128, 0.90))]
+    assert outcome("C11", *whole) == "not yet run"
+    short = [make_run(0.9, batch_size=size, **experiments.SCREENING) for size in (64, 32, 128)]
+    found = verdict.judge(CLAIM["C11"], [*whole, *short])
+    assert found.outcome == "not tested fairly" and "screening: 8 epochs" in found.measured
+    assert set(found.runs) == set(short) and found.is_short
+
+
+def test_a_best_rate_at_the_end_of_those_tried_is_named(make_run: Make) -> None:
+    runs = [run for size in (64, 32) for run in at_fair_rates(make_run, 0.92, batch_size=size)]
+    rising = zip(experiments.FAIR_RATES, (0.90, 0.91, 0.92), strict=True)
+    runs += [make_run(share, learning_rate=rate, batch_size=128) for rate, share in rising]
+    found = verdict.judge(CLAIM["C11"], runs)
+    assert found.measured.endswith("best at the end of the rates tried: 128 at 1e-4")
 
 
 def test_c13_computes_floor_and_likelihood(make_run: Make) -> None:
@@ -227,7 +325,12 @@ def test_c13_is_judged_on_the_mean_of_the_seeds(make_run: Make) -> None:
     ],
 )
 def test_c14_ranks_the_pairs(make_run: Make, confused: dict[int, int], expected: str) -> None:
-    assert outcome("C14", make_run(0.92, confused=confused)) == expected
+    found = verdict.judge(CLAIM["C14"], [make_run(0.92, confused=confused)])
+    assert found.outcome == expected
+    assert (
+        "in the study's own log: cat-dog 162, cat-frog 57, automobile-truck 55, 2 of its three"
+        in found.measured
+    )
 
 
 def test_c15_needs_a_gpu(make_run: Make) -> None:
@@ -262,22 +365,68 @@ def test_c16_is_judged_on_the_seed_that_storing_saves_least(make_run: Make) -> N
     assert "900 s head for 10 epochs: at least 0." in found.measured
 
 
-def test_c17_counts_the_parts_that_help(make_run: Make) -> None:
-    off = {
-        "augmentation": "none",
-        "batch_size": 128,
-        "dropout": 0.0,
-        "weight_decay": 0.0,
-        "label_smoothing": 0.0,
-    }
-    runs = [make_run(0.90, **experiments.SCREENING, **{name: value}) for name, value in off.items()]
-    whole = make_run(0.92, **experiments.SCREENING)
+OFF: dict[str, Any] = {
+    "augmentation": "none",
+    "batch_size": 128,
+    "dropout": 0.0,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+}
+
+
+@pytest.mark.parametrize(("harmless", "expected"), [(0, "reproduced"), (1, "partly"), (5, "not reproduced")])
+def test_c17_counts_the_parts_that_help(make_run: Make, harmless: int, expected: str) -> None:
+    runs = at_fair_rates(make_run, 0.92)
+    for number, (name, value) in enumerate(OFF.items()):
+        runs += at_fair_rates(make_run, 0.92 if number < harmless else 0.90, **{name: value})
+    found = verdict.judge(CLAIM["C17"], runs)
+    assert (found.outcome, found.brief, found.tests) == (expected, f"{5 - harmless} of 5 help", 5)
+
+
+def test_c17_is_not_tested_fairly_by_short_runs(make_run: Make) -> None:
+    runs = [make_run(0.90, **experiments.SCREENING, **{name: value}) for name, value in OFF.items()]
     assert outcome("C17", *runs) == "not yet run"
-    assert outcome("C17", *runs, whole) == "reproduced"
-    harmless = make_run(
-        0.92, augmentation="none", **experiments.SCREENING
-    )  # takes the place of the first on disk
-    assert outcome("C17", *runs[1:], harmless, whole) == "partly"
+    assert outcome("C17", *runs, make_run(0.92, **experiments.SCREENING)) == "not tested fairly"
+
+
+# ---------------------------------------------------------------------------- rules that changed
+
+
+def test_a_rule_that_changed_names_claims_that_there_are() -> None:
+    assert {name for change in CHANGES for name in change.after} <= CLAIM.keys()
+    assert [change.date for change in CHANGES] == sorted(change.date for change in CHANGES)
+    assert all(
+        change.outcomes([]) == ("not yet run", ", ".join(["not yet run"] * len(change.after)))
+        for change in CHANGES
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "before"),
+    [((100, 100, 108), "reproduced"), ((0, 20, 40), "partly"), ((-40, -40, -40), "not reproduced")],
+)
+def test_c6_was_judged_by_the_seeds_alone(make_run: Make, losses: tuple[int, ...], before: str) -> None:
+    runs = [make_run(0.90, seed=seed) for seed in range(3)]
+    runs += [
+        make_run(0.90 - loss / 2000, seed=seed, augmentation="standard+mixup")
+        for seed, loss in enumerate(losses)
+    ]
+    assert CHANGE["C6"].outcomes(runs)[0] == before
+    assert CHANGE["C6"].outcomes([runs[0], runs[3]])[0] == outcome("C6", runs[0], runs[3])
+
+
+def test_c13_was_judged_on_the_first_seed(make_run: Make) -> None:
+    runs = [make_run(0.95), make_run(0.30, seed=0)]
+    assert CHANGE["C13"].outcomes(runs) == ("reproduced", outcome("C13", *runs))
+    assert outcome("C13", *runs) != "reproduced"
+
+
+def test_c16_left_out_what_found_its_features_stored(make_run: Make) -> None:
+    took = {"feature_extract": 1.0, "top_train": 10.0, "end2end": 0.0, "total": 11.0}
+    stored = make_run(0.88, n_unfreeze=0, content={"timing_sec": took})
+    assert CHANGE["C16"].outcomes([stored])[0] == "not yet run"
+    computed = make_run(0.88, n_unfreeze=0, seed=1, curves={"stage1": {"loss": [1.0] * 10}})
+    assert CHANGE["C16"].outcomes([stored, computed])[0] == "reproduced"
 
 
 # ---------------------------------------------------------------------------- gains

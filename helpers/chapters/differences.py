@@ -1,0 +1,91 @@
+"""What differs from the original study, and what each difference can do: measured where it can be tested.
+
+All of the study's rows come out higher here. Each line is one thing that may be why.
+"""
+
+from collections.abc import Sequence
+
+from helpers.analysis import groups
+from helpers.analysis.groups import Group
+from helpers.chapters.beginnings import Row
+from helpers.experiment import Experiment
+from helpers.records import published, store
+from helpers.records.run import Run
+from helpers.study import experiments
+from helpers.study.rules import STUDY_PATIENCE
+from helpers.text import percent
+
+SCRIPT_DROPOUT = 0.4
+"""Dropout of the study's published script; its text says what HEADLINE has."""
+UNTESTABLE = "cannot be tested: it names none"
+
+
+def table(runs: Group) -> list[Row]:
+    """What may differ, what the study has, what this report has, and what was found; from full-scale runs.
+
+    Empty where the study's best network was not run.
+    """
+    ours = groups.matching_runs(runs, experiments.HEADLINE)
+    if not ours:
+        return []
+    lines = (_weights, _split, _passes, _patience, _dropout, _views, _baseline)
+    return [line(runs, ours) for line in lines]
+
+
+def _log(name: str) -> Run:
+    return store.read(published.PUBLISHED_LOGS / f"{name}.json")
+
+
+def _gain(runs: Group, before: Experiment, after: Experiment, command: str) -> str:
+    """What the second experiment, the study's way, gains over the first, or how to run what is missing."""
+    ours, theirs = (groups.matching_runs(runs, each) for each in (before, after))
+    if not (ours and theirs):
+        return f"not run yet: `python -m helpers {command}`"
+    return f"the study's way: {groups.gain(ours, theirs)}"
+
+
+def _weights(runs: Group, ours: Sequence[Run]) -> Row:
+    prints = sorted({run.fingerprints["weights"][:8] for run in ours})
+    return "ImageNet weights", "those that Keras loaded then", f"checksum {', '.join(prints)}…", UNTESTABLE
+
+
+def _split(runs: Group, ours: Sequence[Run]) -> Row:
+    sizes = f"{ours[0].train_images:,} and {ours[0].size('val'):,} images"
+    return "split", "by its code, seed 42", f"the same, {sizes}", "the same images"
+
+
+def _passes(runs: Group, ours: Sequence[Run]) -> Row:
+    log, most = _log("run_final_optimized"), max(len(run.stage2) for run in ours)
+    real = len(published.real_epochs(log))
+    said = "as many" if most == real else "more passes here" if most > real else "fewer passes here"
+    return "passes", f"{len(log.stage2)} logged, {real} real", f"at most {most}", said
+
+
+def _patience(runs: Group, ours: Sequence[Run]) -> Row:
+    """Whether the study's rule of stopping would have kept other weights of our runs."""
+    kept = [groups.early_stop(run.stage2.val_loss, STUDY_PATIENCE)[1] - 1 for run in ours]
+    same = sum(epoch == run.stage2.kept_epoch for epoch, run in zip(kept, ours, strict=True))
+    found = f"keeps the same weights in {same} of {len(ours)} seeds"
+    return "patience", f"{STUDY_PATIENCE} passes", f"{ours[0].experiment.patience} passes", found
+
+
+def _dropout(runs: Group, ours: Sequence[Run]) -> Row:
+    base = experiments.HEADLINE
+    found = _gain(
+        runs, base, base.replace(dropout=SCRIPT_DROPOUT), f"run --dropout {SCRIPT_DROPOUT} --scale full"
+    )
+    return "dropout", f"{base.dropout} in its text, {SCRIPT_DROPOUT} in its script", f"{base.dropout}", found
+
+
+def _views(runs: Group, ours: Sequence[Run]) -> Row:
+    short = experiments.screening()
+    found = _gain(runs, short, short.replace(views=short.epochs), "sweep views")
+    here = f"{experiments.HEADLINE.views} views, stored and used in turn"
+    return "augmented views", "new in every pass", here, f"{found}, in short runs"
+
+
+def _baseline(runs: Group, ours: Sequence[Run]) -> Row:
+    log = _log("run_n0_Adam")
+    found = _gain(runs, experiments.BASELINE, experiments.BASELINE_TWO_STAGES, "sweep baseline-stages")
+    logged = f"ten more passes of the head: {percent(log.test_accuracy)} on test"
+    return "the baseline's second stage", logged, "none", found
