@@ -74,11 +74,11 @@ def _evaluation(runs: Group) -> str:
     restored = span(parts, ".0%")
     if min(parts) > 0.5:
         return (
-            "The failure was one of evaluation: over all passes at that rate, re-estimated batch-norm "
+            "The failure was one of evaluation: over all passes at the failing rate, re-estimated batch-norm "
             f"statistics give the same weights back {restored} of the accuracy lost."
         )
     return (
-        "Evaluation does not explain the failure: over all passes at that rate, re-estimating the "
+        "Evaluation does not explain the failure: over all passes at the failing rate, re-estimating the "
         f"batch-norm statistics gives back only {restored} of the accuracy lost."
     )
 
