@@ -29,6 +29,7 @@ PLACES = (
     "REPORT_CACHE",
     "REPORT_RESULTS",
     "CIFAR10_DIR",
+    "CIFAR10H_DIR",
     "KERAS_HOME",
 )
 """The environment variables that hold a path, besides those that name weights."""
@@ -79,6 +80,11 @@ def cache_gigabytes() -> str:
 def cifar10_folder() -> Path | None:
     """The folder of CIFAR-10's batches that CIFAR10_DIR states."""
     return _stated("CIFAR10_DIR")
+
+
+def cifar10h_folder() -> Path | None:
+    """The folder of CIFAR-10H's counts that CIFAR10H_DIR states."""
+    return _stated("CIFAR10H_DIR")
 
 
 def weights_variable(backbone: str) -> str:

@@ -21,7 +21,7 @@ from helpers import run as door
 from helpers.analysis import intervals, metrics
 from helpers.apps import sweep as sweeping
 from helpers.apps import trackers
-from helpers.data import cifar10, weights
+from helpers.data import cifar10, cifar10h, weights
 from helpers.data.pictures import PictureError
 from helpers.errors import UserError
 from helpers.experiment import Backbone, Engine, Experiment, ExperimentError
@@ -176,7 +176,7 @@ def diagnose(
 def find_data(
     data_dir: Path | None = None, download: bool = True, backbone: Backbone = "mobilenet_v2"
 ) -> None:
-    """Find, verify or download CIFAR-10 and a network's ImageNet weights, and say what was found.
+    """Find, verify or download CIFAR-10, a network's ImageNet weights and CIFAR-10H, and say what was found.
 
     Args:
         data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
@@ -194,6 +194,8 @@ def find_data(
     print(f"ImageNet weights: {path or 'not on this machine'}")
     if path:
         print(f"  fingerprint {weights.fingerprint(path)}")
+    people = cifar10h.find_or_download() if download else cifar10h.locate()
+    print(f"CIFAR-10H, what people say of the test images: {people or 'not on this machine'}")
 
 
 def cache(clear: bool = False) -> None:

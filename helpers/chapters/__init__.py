@@ -11,6 +11,7 @@ from helpers.chapters import (
     forgetting,
     images,
     mixup,
+    people,
     tta,
     verdict,
 )

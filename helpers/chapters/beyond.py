@@ -1,7 +1,8 @@
 """Chapter 7: what training the same network otherwise buys, and what it costs."""
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from helpers.analysis.groups import paired as paired
 from helpers.analysis.intervals import PairedTest, Proportion, describe_difference
 from helpers.analysis.metrics import Array
 from helpers.chapters import common
+from helpers.chapters.people import People, stored
 from helpers.data import cifar10, sources
+from helpers.data.split import Split
 from helpers.experiment import Experiment, ExperimentError, is_study_data
 from helpers.records import published, store
 from helpers.records.run import Run
@@ -65,6 +68,11 @@ class Choice:
     def reached(self) -> bool:
         """Whether every seed ended in time with the accuracy that was hoped for."""
         return max(self.seeds.times()) <= self.limit and min(self.seeds.shares()) >= self.hoped
+
+    @property
+    def told(self) -> str:
+        """The same in a word."""
+        return "reached" if self.reached else "missed"
 
 
 @dataclass(frozen=True)
@@ -133,13 +141,6 @@ class Beyond:
         timed = speed.read()
         return [timed.plain_seconds(each)[-1] / 60 for each in self.rungs.values() if self.is_published]
 
-    def found(self, gain: str, loss: str, neither: str) -> dict[str, list[str]]:
-        """Each word to the rungs that it describes on the test images."""
-        found: dict[str, list[str]] = {}
-        for name, step in self.rungs.steps().items():
-            found.setdefault(describe_difference(step, gain, loss, neither), []).append(name)
-        return found
-
     @property
     def found_otherwise(self) -> list[str]:
         """Rungs whose finding on the validation images is another one than on the test images."""
@@ -181,11 +182,11 @@ class Beyond:
             Choice(limit, goals[limit], name, self.repeats[name]) for limit, name in named.items() if name
         ]
 
-    def others(self, chosen: Sequence[Choice]) -> list[Run]:
-        """All runs that the page shows beside the ladder's."""
-        every = [*(choice.seeds for choice in chosen), self.rates, self.quick, self.long]
-        shown = {each.id: each for runs in every for each in runs.values()}
-        return [each for each in shown.values() if each.id not in {rung.id for rung in self.rungs.values()}]
+    @property
+    def records(self) -> list[Run]:
+        """All runs that the page shows, and the study's log."""
+        every = [self.rungs, self.rates, self.quick, self.long, *self.repeats.values()]
+        return [*(each for runs in every for each in runs.values()), self.log]
 
     @property
     def best_leads(self) -> bool:
@@ -197,20 +198,27 @@ class Beyond:
         """How far the probabilities of the pair can be believed, on the test images."""
         return {name: common.calibration(each) for name, each in self.pair.items()}
 
+    @functools.cached_property
+    def _test(self) -> Split | None:
+        """The test images in their own order; None where they are not on this machine."""
+        if self.best.is_study_data and cifar10.locate() is None:
+            return None
+        return sources.load(self.best.experiment.replace(dataset=self.dataset)).test
+
     @property
     def answers(self) -> tuple[Array, Array, Array] | None:
         """Test images, labels and the best network's probabilities; None where the images are not here."""
-        if self.best.is_study_data and cifar10.locate() is None:
+        if self._test is None:
             return None
-        test = sources.load(self.best.experiment.replace(dataset=self.dataset)).test
-        order = test.labels.argsort(kind="stable")  # records keep their rows by class
-        return test.images[order], self.best.labels("test"), self.best.probabilities("test")
+        order = self._test.labels.argsort(kind="stable")  # records keep their rows by class
+        return self._test.images[order], self.best.labels("test"), self.best.probabilities("test")
 
-
-def mean_shift(chosen: Sequence[Choice]) -> float:
-    """Test less validation accuracy, -1 to 1, averaged over the runs of at least one choice."""
-    runs = [each for choice in chosen for each in choice.seeds.values()]
-    return float(np.mean([each.test_accuracy - each.val_accuracy for each in runs]))
+    @property
+    def people(self) -> People | None:
+        """What people say of all test images, beside the best network; None where either is not here."""
+        if self._test is None or not self.is_published:
+            return None
+        return stored(self._test.labels, self.best.predictions("test"))
 
 
 def errors_left(before: float, after: float) -> float:

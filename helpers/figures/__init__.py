@@ -15,6 +15,8 @@ from helpers.figures.images import augmentation_sheet as augmentation_sheet
 from helpers.figures.images import confident_errors as confident_errors
 from helpers.figures.images import contact_sheet as contact_sheet
 from helpers.figures.images import network_view as network_view
+from helpers.figures.people import error_by_agreement as error_by_agreement
+from helpers.figures.people import sided_images as sided_images
 from helpers.figures.results import by_learning_rate as by_learning_rate
 from helpers.figures.results import changed_confusions as changed_confusions
 from helpers.figures.results import confusion as confusion

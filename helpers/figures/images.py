@@ -1,6 +1,7 @@
 """Figures of images: what the data look like, and what the network sees."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -85,16 +86,10 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:ERRORS]
     if not len(wrong):
         chosen = np.argsort(confidence, kind="stable")[:ERRORS]
-    rows = -(-len(chosen) // 6)
-    figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows))
-    for axes, image in itertools.zip_longest(figure.subplots(rows, 6, squeeze=False).flat, chosen):
-        axes.set_axis_off()
-        if image is not None:
-            axes.imshow(images[image].astype(np.uint8), interpolation="nearest")
-            caption = (
-                f"{names[predicted[image]]} {percent(confidence[image], 0)}\nlabel: {names[labels[image]]}"
-            )
-            axes.set_title(caption, fontsize=8.5)
+    captions = [
+        f"{names[predicted[n]]} {percent(confidence[n], 0)}\nlabel: {names[labels[n]]}" for n in chosen
+    ]
+    figure = sheet(images[chosen], captions)
     above = np.sum(confidence[wrong] > 0.9)
     title = f"Of {len(wrong):,} errors, {above:,} were made with a probability above 90%"
     if not len(wrong):
@@ -102,3 +97,16 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
     which = "surest errors" if len(wrong) else "least sure answers"
     described = f"The {len(chosen)} {which}, each with what it was taken for and its label"
     return style.finished(figure, title, described, dataset_note(dataset))
+
+
+def sheet(images: Array, captions: Sequence[str]) -> Figure:
+    """Images (n, side, side, 3) in [0, 255], each below its caption, six a row."""
+    rows = max(1, -(-len(images) // 6))
+    figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows))
+    places = figure.subplots(rows, 6, squeeze=False).flat
+    for axes, picture, caption in itertools.zip_longest(places, images, captions):
+        axes.set_axis_off()
+        if picture is not None:
+            axes.imshow(picture.astype(np.uint8), interpolation="nearest")
+            axes.set_title(caption, fontsize=8.5)
+    return figure

@@ -28,7 +28,7 @@ from sphinx import addnodes
 
 from helpers import markdown, paths
 from helpers.analysis import intervals
-from helpers.data import cifar10, sources, split, weights
+from helpers.data import cifar10, cifar10h, sources, split, weights
 from helpers.errors import UserError
 from helpers.experiment import (
     FOLDER,
@@ -54,6 +54,8 @@ RECORDS = "records"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SHOW_IMAGES = ("01_data", "07_beyond")
 """The chapters that show images of the data set itself, which no record holds."""
+SHOW_PEOPLE = ("07_beyond",)
+"""Those that, at full scale, show what people say of these images."""
 
 
 class ReportError(UserError):
@@ -64,14 +66,14 @@ def report(scale: str = "quick", dataset: str = "") -> Path:
     """Execute every notebook live and build the site; returns the page to open.
 
     `dataset` as in an Experiment. Where none is given: at full scale CIFAR-10, of which the committed records
-    are read, and images needed only for what is missing among them; without any, the chapters of SHOW_IMAGES
-    show what they showed when they were committed. At the other scales CIFAR-10 is searched for and
+    are read, and images needed only for what is missing among them; what shows more than records hold, and
+    is not on this machine, is shown as it was committed. At the other scales CIFAR-10 is searched for and
     downloaded; failing that, all runs on the miniature.
     """
     if scale not in SCALES:
         raise ExperimentError(f"unknown scale {scale!r}{nearest(scale, list(SCALES))}")
     dataset = _prepared(dataset, scale) if dataset else STUDY_DATA if scale == "full" else available()
-    committed = SHOW_IMAGES if is_study_data(dataset) and cifar10.locate() is None else ()
+    committed = _as_committed(scale, dataset)
     pages = paths.build_folder() / f"{scale}-{_place(dataset)}" / "notebooks"
     with _alone(pages.parent):
         chapters = notebooks.series()
@@ -83,6 +85,15 @@ def report(scale: str = "quick", dataset: str = "") -> Path:
     page = pages / "_build" / "html" / "index.html"
     print(f"\nThe report is ready. Open it in a browser:\n\n    {page}\n")
     return page
+
+
+def _as_committed(scale: str, dataset: str) -> tuple[str, ...]:
+    """The chapters that show what this machine does not have, and that records do not hold."""
+    if not is_study_data(dataset):
+        return ()
+    if cifar10.locate() is None:
+        return SHOW_IMAGES
+    return SHOW_PEOPLE if scale == "full" and cifar10h.locate() is None else ()
 
 
 def _prepared(dataset: str, scale: str) -> str:
@@ -222,12 +233,11 @@ def describe(pages: Path, scale: str, dataset: str, minutes: float, committed: S
     said = {}
     for path in committed:
         own = notebooks.parameters(path)["scale"]["default"]
-        kept = (
-            f"Shown as committed, executed at {own} scale on CIFAR-10, whose images are not on this machine."
-        )
+        lacks = "this machine lacks some of what it shows"
+        kept = f"Shown as committed, executed at {own} scale on CIFAR-10: {lacks}."
         said[path.stem] = {"line": kept, "notice": _notice(own, "cifar10")}
     if said:
-        line += f" Shown as committed, for want of CIFAR-10's images: {', '.join(said)}."
+        line += f" Shown as committed, for want of what they show: {', '.join(said)}."
     said["index"] = {"line": line, "notice": _notice(scale, dataset)}
     (pages / PROVENANCE).write_text(json.dumps(said, indent=2))
 

@@ -118,3 +118,16 @@ def test_an_interrupted_command_says_in_one_line_what_is_kept(
     stages = ("import time:", "stage", "storing")
     (line,) = [line for line in said.decode().splitlines() if line and not line.startswith(stages)]
     assert line.startswith("Interrupted. Kept are finished records") and "same command goes on" in line
+
+
+def test_data_says_what_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CIFAR10_DIR", "CIFAR10H_DIR", "MOBILENETV2_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("REPORT_CACHE", "KERAS_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    cli.find_data(download=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all(line.endswith("not on this machine") for line in lines)
+    assert lines[2].startswith("CIFAR-10H")

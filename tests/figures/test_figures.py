@@ -19,7 +19,8 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from helpers import figures
-from helpers.figures import curves, diagrams, images, results, style
+from helpers.analysis import people as asked
+from helpers.figures import curves, diagrams, images, people, results, style
 from helpers.records.run import RecordError, Run
 
 LOG = published_log()
@@ -74,6 +75,8 @@ SHAPES = {
 }
 WEIGHTS = {"prefix": 437_888, "suffix": 1_723_840, "head": 167_818}
 SURE = np.eye(10)[np.r_[LABELS[:18], 3, 4]] * 0.91 + 0.009  # wrong on the last two, which are 8 and 9
+TAKEN = np.r_[LABELS[:18], 3, 4]  # as SURE has it
+SAID = 50 * np.eye(10, dtype=int)[np.r_[LABELS[:19], 4]]  # people see the last one as it does
 FROM_ARRAYS: dict[str, Callable[[str], style.Figure]] = {
     "contact_sheet": lambda dataset: images.contact_sheet(PIXELS, LABELS, dataset),
     "augmentation_sheet": lambda dataset: images.augmentation_sheet(PIXELS, PIXELS[:, None] / 2, dataset),
@@ -84,6 +87,10 @@ FROM_ARRAYS: dict[str, Callable[[str], style.Figure]] = {
         PIXELS[0], np.kron(PIXELS[0], np.ones((5, 5, 1))), SHAPES, WEIGHTS, dataset
     ),
     "confident_errors": lambda dataset: images.confident_errors(PIXELS, LABELS, SURE, dataset),
+    "error_by_agreement": lambda dataset: people.error_by_agreement(
+        asked.bands(TAKEN == LABELS, asked.chosen(SAID, LABELS), [0.0, 0.5]), dataset
+    ),
+    "sided_images": lambda dataset: people.sided_images(PIXELS, LABELS, TAKEN, SAID, dataset),
     "time_to_accuracy": lambda dataset: curves.time_to_accuracy(TIMES, 0.85, dataset),
 }
 
@@ -258,6 +265,22 @@ def test_a_run_without_errors_and_two_equal_runs_are_drawn(runs: Runs) -> None:
     assert (
         "Two makes 0 errors, one 0." in results.changed_confusions({"one": perfect, "two": perfect}).alt_text
     )
+
+
+def test_the_error_is_told_where_few_and_where_all_choose_the_label() -> None:
+    drawn = FROM_ARRAYS["error_by_agreement"]("cifar10")
+    told = "errs on 100.0% where under 50% choose the label, on 5.3% where all do"
+    assert told in drawn.alt_text and "all: network 5.3%, person 0.0%" in drawn.alt_text
+    few = asked.bands([True, False], [0.6, 0.9], [0.0, 0.5, 0.8])
+    assert "50% or more, under 80%: network 0.0%" in people.error_by_agreement(few, "cifar10").alt_text
+
+
+def test_images_on_which_people_side_with_an_error_are_shown() -> None:
+    drawn = FROM_ARRAYS["sided_images"]("cifar10")
+    assert "In 1 of 2 errors most people say what the network says" in drawn.alt_text
+    assert "deer 100%, label: truck" in drawn.alt_text
+    none = people.sided_images(PIXELS, LABELS, LABELS, SAID, "cifar10")
+    assert "In 0 of 0 errors" in none.alt_text
 
 
 def test_where_all_is_right_the_least_sure_answers_are_shown() -> None:

@@ -196,6 +196,7 @@ ANSWERED: dict[str, int] = {
     "04_finetune": 1100,
     "05_mixup": 450,
     "06_tta": 450,
+    "07_beyond": 900,
     "08_verdict": 1200,
     "10_batchnorm": 1500,
 }

@@ -244,9 +244,11 @@ def test_without_the_images_a_page_is_as_committed_and_says_so(
     assert (pages / "01_data.ipynb").read_bytes() == illustrated[0].read_bytes()
     assert "live" in (pages / "02_other.ipynb").read_text()
     said = json.loads((pages / building.PROVENANCE).read_text())
-    assert re.match("Shown as committed, executed at quick scale on CIFAR-10, whose", said["01_data"]["line"])
+    assert re.match("Shown as committed, executed at quick scale on CIFAR-10: this", said["01_data"]["line"])
     assert said["01_data"]["notice"].startswith("Quick scale") and "02_other" not in said
-    assert re.search(r"^Executed on .* at full scale .* images: 01_data\.$", said["index"]["line"])
+    assert re.search(
+        r"^Executed on .* at full scale .* want of what they show: 01_data\.$", said["index"]["line"]
+    )
     assert said["index"]["notice"] == ""
 
 
@@ -270,9 +272,26 @@ def test_each_footer_speaks_for_its_page(pages: Path, tmp_path: Path) -> None:
     assert "Shown as committed." not in last and "No number here compares" in last
 
 
+def test_a_page_is_as_committed_where_this_machine_lacks_what_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = Path("here")
+    for images, people, scale, shown in (
+        (None, here, "full", building.SHOW_IMAGES),
+        (None, here, "quick", building.SHOW_IMAGES),
+        (here, None, "full", building.SHOW_PEOPLE),
+        (here, None, "quick", ()),
+        (here, here, "full", ()),
+    ):
+        monkeypatch.setattr(building.cifar10, "locate", lambda found=images: found)
+        monkeypatch.setattr(building.cifar10h, "locate", lambda found=people: found)
+        assert building._as_committed(scale, "cifar10") == shown
+        assert building._as_committed(scale, "miniature") == ()
+
+
 def test_no_committed_page_shows_the_miniature() -> None:
     assert [path.stem for path in notebooks.series() if notebooks.shows_miniature(path)] == []
-    assert set(building.SHOW_IMAGES) <= {path.stem for path in notebooks.series()}
+    assert {*building.SHOW_IMAGES, *building.SHOW_PEOPLE} <= {path.stem for path in notebooks.series()}
 
 
 def test_a_warning_fails_the_build(pages: Path, tmp_path: Path) -> None:
