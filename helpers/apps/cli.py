@@ -89,11 +89,11 @@ def predict(
     more: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
     model: str = "",
 ) -> None:
-    """Classify pictures by a network that was trained here: the three likeliest classes of each.
+    """Classify pictures, by a network that ships or was trained here: the three likeliest classes of each.
 
     Args:
         picture: A file of any common format and size.
-        experiment: Which run; the headline unless its fields are given, as to `run`.
+        experiment: A run trained on this machine, by its fields, as to `run`; unless given, what ships.
         more: More such files.
         model: Another network: quick or best, where they ship, or a .keras file (of --dataset's classes).
     """

@@ -58,7 +58,7 @@ def chosen(name: str, experiment: Experiment) -> Classifier:
     """The network that is asked for, of pictures (n, side, side, 3) in [0, 255].
 
     name: a network that ships, or a .keras file, whose classes are those of the experiment's dataset. Empty:
-    the experiment's, trained here.
+    the experiment's, trained here; where no field of it is given, the best that ships.
     Raises ExperimentError where both are given, PredictionError for a file with other classes, and what
     `of_run`, `shipped.find` and `network.load` raise.
     """
@@ -70,9 +70,9 @@ def chosen(name: str, experiment: Experiment) -> Classifier:
         )
     if file:
         return _of_file(file, experiment)
-    if not name:
+    if fields:
         return Classifier(experiment.slug, of_run(experiment), classes(experiment), record_of(experiment))
-    found = shipped.find(name)
+    found = shipped.find(name or shipped.default())
     return Classifier(found.name, load(found.file), found.record.classes, found.record)
 
 

@@ -42,6 +42,14 @@ class Shipped:
         return self.file.with_name(CARD)
 
 
+def default() -> str:
+    """The name of the most accurate network that ships. Raises ShippedError where none does."""
+    for name in NETWORKS:
+        if place(name).is_file():
+            return name
+    raise ShippedError(f"{paths.MODELS} holds no network; restore it from version control")
+
+
 def find(name: str) -> Shipped:
     """A shipped network by name, its file checked against its record.
 

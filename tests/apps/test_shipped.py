@@ -2,12 +2,16 @@
 
 import dataclasses
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import kills
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import paths
 from helpers import run as door
@@ -23,6 +27,11 @@ NAMES = [name for name in shipped.NETWORKS if shipped.place(name).is_file()]
 HEAD_ALONE = kills.small(n_unfreeze=0)
 
 # ---------------------------------------------------------------------------- what ships
+
+
+def test_the_quick_network_ships() -> None:
+    assert "quick" in NAMES and shipped.default() == NAMES[0]
+    assert {path.name for path in paths.MODELS.iterdir() if path.is_dir()} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,13 +65,56 @@ def test_a_shipped_file_answers_as_its_record(name: str) -> None:
     np.testing.assert_allclose(answers, found.record.probabilities("test", "tta")[::500], rtol=0, atol=1e-2)
 
 
+def test_pictures_are_classified_with_nothing_trained_and_no_network(tmp_path: Path) -> None:
+    Image.fromarray(np.full((40, 50, 3), 99, np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no picture")
+    command = [sys.executable, "-m", "helpers", "predict", str(tmp_path / "b.png"), str(tmp_path / "a.png")]
+    with pytest.MonkeyPatch.context() as patch:
+        kills.use(tmp_path / "empty", patch)
+        for name in ("MOBILENETV2_WEIGHTS", "CIFAR10_DIR"):
+            patch.delenv(name, raising=False)
+        for name in ("http_proxy", "https_proxy"):
+            patch.setenv(name, "http://127.0.0.1:9")  # whatever is asked of a network fails
+        patch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"{tmp_path / 'a.png'}: ")
+    assert f"\n{shipped.default()} knows 10 classes" in done.stdout
+    assert done.returncode == 1 and "b.png is no picture" in done.stderr
+    assert not (tmp_path / "empty").exists()
+
+
 # ---------------------------------------------------------------------------- what is refused
 
 
-def test_what_does_not_ship_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "MODELS", tmp_path)
-    with pytest.raises(ShippedError, match="'quick' does not ship here: .*python -m helpers ship quick"):
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the networks that ship, for this test alone; the quick one's."""
+    shutil.copytree(paths.MODELS / "quick", tmp_path / "models" / "quick")
+    monkeypatch.setattr(paths, "MODELS", tmp_path / "models")
+    return tmp_path / "models" / "quick"
+
+
+def test_another_file_than_the_records_is_refused(copied: Path) -> None:
+    content = bytearray((copied / "quick.keras").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied / "quick.keras").write_bytes(content)
+    with pytest.raises(ShippedError, match="quick.keras is not the file .* python -m helpers ship quick"):
         shipped.find("quick")
+
+
+def test_a_file_without_its_record_is_refused(copied: Path) -> None:
+    for path in store.paths(copied):
+        path.unlink()
+    with pytest.raises(ShippedError, match="quick.keras is not the file"):
+        shipped.find("quick")
+
+
+def test_what_does_not_ship_is_refused_by_name(copied: Path) -> None:
+    (copied / "quick.keras").unlink()
+    with pytest.raises(ShippedError, match="'quick' does not ship here: .*version control"):
+        shipped.find("quick")
+    with pytest.raises(ShippedError, match="holds no network"):
+        shipped.default()
     with pytest.raises(ShippedError, match="'quik'; did you mean 'quick'"):
         shipped.find("quik")
 
