@@ -32,7 +32,7 @@ CALIBRATION = 200
 JUDGED = 1000
 """Validation images, at most, that each file is measured on."""
 BATCH = 50
-NO_INT8_KERAS = "Keras quantizes dense layers alone, and these are a hundredth of the network"
+NO_INT8_KERAS = "Keras quantizes dense layers alone, and leaves the convolutions as they are"
 
 
 class FormatError(UserError):
