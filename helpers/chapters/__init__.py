@@ -6,6 +6,7 @@ from helpers.chapters import (
     beginnings,
     beyond,
     differences,
+    elsewhere,
     findings,
     finetune,
     forgetting,

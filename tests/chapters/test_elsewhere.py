@@ -1,0 +1,85 @@
+"""Chapter 9 on made-up runs, on both sides of what its sentences depend on."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import made
+import pytest
+
+from helpers import markdown
+from helpers.chapters import elsewhere
+from helpers.chapters.elsewhere import CAREFUL, FROZEN, MOVING, RECIPE, UNTUNED
+from helpers.records.run import RecordError, Run
+from helpers.study.experiments import ELSEWHERE, SEEDS, SIGN_DIGITS, SIGN_DIGITS_FINGERPRINT
+
+Load = Callable[..., elsewhere.Elsewhere]
+START = (0.90, 0.90, 0.90)
+COURSES = {
+    "undone": [START, (0.40, 0.89, 0.9), (0.95, 0.95, 0.9)],
+    "not undone": [START, (0.40, 0.60, 0.9), (0.95, 0.95, 0.9)],
+    "no collapse": [START, (0.89, 0.95, 0.9), (0.95, 0.95, 0.9)],
+}
+
+
+@pytest.fixture
+def load(make_run: Callable[..., Run]) -> Load:
+    def stored(
+        accuracies: Mapping[str, float] | None = None, courses: tuple[str, ...] = ("undone",) * 3
+    ) -> elsewhere.Elsewhere:
+        """Runs on sign digits: test accuracy by way, 0.8 where none is given; a course for each seed."""
+        prints = {"data": SIGN_DIGITS_FINGERPRINT, "weights": "w" * 64}
+        for seed, course in zip(SEEDS, courses, strict=False):
+            for way, experiment in ELSEWHERE.items():
+                asked = experiment.replace(dataset=SIGN_DIGITS, seed=seed)
+                content: dict[str, Any] = {"fingerprints": prints, "id": asked.identity(prints)}
+                measured = made.diagnosed(*COURSES[course]) if way == MOVING else ()
+                share = (accuracies or {}).get(way, 0.8)
+                make_run(share, content=content, diagnosis=measured, **asked.changes)
+        return elsewhere.load(dataset="cifar10", scale="full", seed=42)
+
+    return stored
+
+
+@pytest.mark.parametrize("frozen, said", [(0.9, "costs"), (0.7, "saves"), (0.8, "neither")])
+def test_what_the_careful_rate_costs_is_told_by_an_interval(load: Load, frozen: float, said: str) -> None:
+    ch = load({FROZEN: frozen})
+    assert ch.compared(FROZEN, "costs", "saves", "neither") == said
+    assert ch.gain(FROZEN).value == pytest.approx(frozen - 0.8)
+    assert (ch.seeds, ch.first.seed, len(ch.records)) == ("42, 0, 1", 42, 15)
+
+
+@pytest.mark.parametrize(
+    "courses, counts, holds",
+    [
+        (("undone", "undone", "no collapse"), (2, 2), True),
+        (("undone", "not undone", "not undone"), (3, 1), False),
+        (("undone", "no collapse", "no collapse"), (1, 1), False),
+    ],
+)
+def test_a_collapse_is_counted_and_so_is_what_undoes_it(
+    load: Load, courses: tuple[str, ...], counts: tuple[int, int], holds: bool
+) -> None:
+    ch = load(courses=courses)
+    assert [each.told[-1] for each in ch.falls] == list(courses)
+    assert ((ch.collapses, ch.undone), ch.holds) == (counts, holds)
+    assert ch.largest_gap == pytest.approx(0.49)
+    assert (ch.falls[0].lowest.epoch, ch.falls[0].lowest.moving.value) == (1, 0.4)
+
+
+def test_every_way_has_its_line(load: Load) -> None:
+    ch = load({UNTUNED: 0.7, RECIPE: 0.9})
+    assert [line[0] for line in ch.ends] == list(ELSEWHERE)
+    (untuned, careful, *_, recipe) = ch.ends
+    assert untuned[2:] == ("–", "–") and careful[3] == "–"
+    assert [round(gain.value, 3) for gain in (careful[2], *recipe[2:])] == [0.1, 0.2, 0.1]
+    assert markdown.rows("a | b | c | d", ch.ends).data.count("\n") == len(ELSEWHERE) + 1
+
+
+def test_seeds_that_are_not_stored_are_left_out(load: Load) -> None:
+    assert load(courses=("undone",)).seeds == "42"
+    assert CAREFUL in ELSEWHERE
+
+
+def test_without_any_record_the_page_says_so(make_run: Callable[..., Run]) -> None:
+    with pytest.raises(RecordError, match="no run on sign digits is stored"):
+        elsewhere.load(dataset="cifar10", scale="full", seed=42)
