@@ -24,8 +24,24 @@ from helpers.text import span as span
 PACKAGE = Path(__file__).parent
 
 
+SCRAP = "application/scrapbook.scrap.json+json"
+"""What scrapbook finds numbers by in an executed notebook (nteract/scrapbook, schemas/scrap.v1.json)."""
+
+
 class SourceError(UserError):
     """What a page wants to show of the package's source is not there."""
+
+
+class Scrapped(Markdown):
+    """Markdown that an executed notebook keeps beside data of this name, for `scrapbook.read_notebook`."""
+
+    def __init__(self, text: str, name: str, data: Any) -> None:
+        """data: anything that is JSON."""
+        super().__init__(text)
+        self.scrap = {"name": name, "data": data, "encoder": "json", "version": 1}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/markdown": self.data, SCRAP: self.scrap}
 
 
 def say(text: str) -> Markdown:
@@ -115,7 +131,8 @@ def recipe() -> Markdown:
 def provenance(*runs: Run) -> Markdown:
     """Where the numbers of a notebook come from: scale, images, machine, versions, records.
 
-    A run on the miniature, or below full scale, is announced first.
+    A run on the miniature, or below full scale, is announced first. Beside the text stand the validation and
+    test accuracies of the records, 0 to 1, by the name of each: scrapbook reads them as "accuracies".
     """
     own = [run for run in runs if not run.is_published_log]
     parts = [f"**{text}**" for text in dict.fromkeys(map(caution, own)) if text]
@@ -128,7 +145,9 @@ def provenance(*runs: Run) -> Markdown:
         listed = dict.fromkeys(f"`{run.path.stem}`" for run in those)
         parts += [f"{what} {', '.join(listed)}"] if listed else []
     text = "; ".join(parts)
-    return say(f"*Where the numbers come from.* {text[:1].upper()}{text[1:]}.")
+    accuracies = {run.path.stem: {"val": run.val_accuracy, "test": run.test_accuracy} for run in own}
+    said = f"*Where the numbers come from.* {text[:1].upper()}{text[1:]}."
+    return Scrapped(said, "accuracies", accuracies)
 
 
 def _balanced(runs: Iterable[Run]) -> list[str]:

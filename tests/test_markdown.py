@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import scrapbook
 from made import MINIATURE, run_without_files
 
-from helpers import markdown, text
+from helpers import markdown, paths, text
 from helpers.analysis import intervals
 from helpers.experiment import Experiment
+from helpers.records import store
 from helpers.study import claims, experiments
 
 FACTS = (
@@ -70,6 +72,17 @@ def test_provenance_names_scale_machine_versions_and_records() -> None:
     assert line.count("Some CPU") == 1  # once a machine, not once a run
     assert line.startswith("*Where the numbers come from.* **Quick scale")
     assert "full scale on cifar10" in line and "quick scale on cifar10" in line
+
+
+def test_scrapbook_reads_accuracies_from_an_executed_notebook() -> None:
+    runs = map(store.read, store.paths(paths.RESULTS, below=True))
+    from_records = {run.path.stem: {"val": run.val_accuracy, "test": run.test_accuracy} for run in runs}
+    for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
+        if scraps := scrapbook.read_notebook(str(path)).scraps:
+            shown = scraps["accuracies"].data
+            assert shown and shown == {name: from_records[name] for name in shown}
+        else:
+            assert path.stem == "01_data"  # which trains nothing
 
 
 def test_provenance_warns_of_the_miniature_and_of_small_scales() -> None:
