@@ -71,7 +71,8 @@ def test_the_parts_are_the_whole(built: tuple[Experiment, keras.Model]) -> None:
     assert np.ptp(expected, axis=0).max() > 0.01, "the images are told apart"
     stored = model.pixels_to(network, backbones.cut(network, 30))(IMAGES, training=False)
     above = model.above_cut(network, top, experiment)
-    np.testing.assert_allclose(array(above(stored, training=False)), expected, rtol=0, atol=1e-4)
+    # Random weights magnify what float32 rounds; another cut would differ as the images do.
+    np.testing.assert_allclose(array(above(stored, training=False)), expected, rtol=0, atol=1e-3)
     inner, blocks = above.get_layer("suffix"), backbones.block_outputs(above.get_layer("suffix"))
     assert len(blocks) > 1
     keras.Model(inner.input, [inner.get_layer(name).output for name in blocks])

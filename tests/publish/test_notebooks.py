@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import html
 import itertools
+import json
 import re
 import statistics
 from collections.abc import Iterator
@@ -44,7 +45,8 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
 
 def texts(cell: nbformat.NotebookNode) -> str:
     """Everything that a cell's outputs say, but the pixels of its pictures."""
-    shown = [text for output in cell.outputs for text in output.get("data", {}).values()]
+    every = [shown for output in cell.outputs for shown in output.get("data", {}).values()]
+    shown = [each if isinstance(each, str) else json.dumps(each) for each in every]
     shown += [output["text"] for output in cell.outputs if "text" in output]
     return "\n".join(re.sub(r"base64,[^\"]*", "", text) for text in shown)
 
