@@ -12,6 +12,7 @@ import difflib
 import functools
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,6 +203,13 @@ class Experiment:
     def described(self) -> str:
         """Its `changes` in words; unlike the slug, this misses none."""
         return ", ".join(f"{name}={value}" for name, value in self.changes.items()) or "the headline"
+
+    @property
+    def command(self) -> str:
+        """The command that runs it, as a shell takes it."""
+        changes = self.changes.items()
+        options = (f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in changes)
+        return " ".join(["python -m helpers run", *options])
 
     @property
     def is_study_data(self) -> bool:

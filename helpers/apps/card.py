@@ -131,7 +131,7 @@ def recipe(shipped: Shipped, committed: Run) -> str:
     """The commands that make it again, what made this one, and how long the report's training took."""
     run = shipped.record
     return (
-        f"```\n{_training(run)}\npython -m helpers ship {shipped.name}\n```\n\n"
+        f"```\n{run.experiment.command} --retrain\npython -m helpers ship {shipped.name}\n```\n\n"
         f"Trained on {_threads(run)} of {run.processor}, with "
         + ", ".join(f"{name} {version}" for name, version in run.versions.items() if name != "jax")
         + f", from {run.train_images:,} images; the recipe was chosen on the validation images. The training "
@@ -141,11 +141,6 @@ def recipe(shipped: Shipped, committed: Run) -> str:
 
 def _threads(run: Run) -> str:
     return f"{run.threads} thread{'s' if run.threads > 1 else ''}"
-
-
-def _training(run: Run) -> str:
-    changes = (f"--{name.replace('_', '-')} {value}" for name, value in run.experiment.changes.items())
-    return " ".join(["python -m helpers run", *changes, "--retrain"])
 
 
 def licences(run: Run) -> str:

@@ -5,7 +5,6 @@ picture ──► at the size of the images that it learned from ──► netwo
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -187,10 +186,6 @@ def weights_file(experiment: Experiment) -> Path:
 
 def _training(experiment: Experiment) -> str:
     """The command that trains a run here, and what it costs."""
-    options = [
-        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in experiment.changes.items()
-    ]
-    if run.find(experiment):  # `run` would show that record and train nothing
-        options.append("--retrain")
-    command = " ".join(["python -m helpers run", *options])
-    return f"train it, which takes {cost.cost(experiment)}, with: {command}"
+    # Where there is a record, `run` would show that and train nothing.
+    again = " --retrain" if run.find(experiment) else ""
+    return f"train it, which takes {cost.cost(experiment)}, with: {experiment.command}{again}"

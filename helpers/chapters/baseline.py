@@ -59,17 +59,20 @@ class Baseline:
         return common.Row(runs, runs)
 
     @property
+    def _log(self) -> dict[str, Run]:
+        """The study's log that was made as the runs with two stages were; none beside other images."""
+        return {"the study's log": self.logs[LOGS[0]]} if self.logs else {}
+
+    @property
     def compared(self) -> dict[str, Run]:
         """A run with both stages of the head, and beside it the study's log of the same."""
-        log = {"the study's log": self.logs[LOGS[0]]} if self.logs else {}
-        return {"here": next(iter(self.staged.values())), **log}
+        return {"here": next(iter(self.staged.values())), **self._log}
 
     @property
     def ends(self) -> list[End]:
         """Where each stage ended, of every run with two stages and of the study's log."""
         found = []
-        log = {"the study's log": self.logs[LOGS[0]]} if self.logs else {}
-        for name, each in {**self.staged, **log}.items():
+        for name, each in {**self.staged, **self._log}.items():
             passes = 0
             for curves in filter(len, (each.stage1, each.stage2)):
                 passes += len(curves)

@@ -14,6 +14,7 @@ import pooch
 from numpy.typing import NDArray
 
 from helpers import paths
+from helpers.data.cifar10 import CONNECT_TIMEOUT
 from helpers.data.split import DataError
 
 FILE = "cifar10h-counts.npy"
@@ -22,8 +23,6 @@ URL = (
     + FILE
 )
 SHA256 = "9b36b4550349af56c79083356312eb4af856cc5fd3caf1f669d40b9d0bbb69ff"
-CONNECT_TIMEOUT = 5
-"""Seconds to wait for a server before the network counts as dead."""
 
 
 def locate() -> Path | None:
