@@ -13,8 +13,6 @@ RUN  := .venv/bin/python -m helpers
 SYNC = UV_PYTHON_DOWNLOADS=never UV_PYTHON="$$($(PYTHON) -c 'import sys; print(sys.executable)')" \
        env -u VIRTUAL_ENV $(UV) sync --locked --inexact --compile-bytecode
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
-# They begin first, so that neither of the two workers ends long after the other.
-SLOW   := tests/publish tests/engine tests/test_run.py tests/apps
 
 .DELETE_ON_ERROR:
 .PHONY: help report pdf test test-pythons bench long dashboard lock clean
@@ -33,7 +31,7 @@ test: .venv/.test  ## everything that continuous integration runs
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
-	$(PYTEST) --no-loadscope-reorder $(SLOW) tests
+	$(PYTEST) tests
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
 
 test-pythons: .uv/.$(UV_VERSION)  ## train the smallest run on every promised Python that is found here
