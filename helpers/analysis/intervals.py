@@ -99,9 +99,7 @@ class PairedTest:
 
     def __str__(self) -> str:
         p_value = f"p = {self.p_value:.2g}" if self.p_value >= 0.001 else "p < 0.001"
-        return (
-            f"{100 * self.difference:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}), {p_value}"
-        )
+        return f"{_in_points(self.difference, self.low, self.high)}, {p_value}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,14 @@ class Gain:
 
     def __str__(self) -> str:
         seeds = {0: "; different seeds", 1: ""}.get(self.seeds, f"; {self.seeds} seeds")
-        return f"{100 * self.value:+.1f} points ({100 * self.low:.1f} to {100 * self.high:.1f}{seeds})"
+        return _in_points(self.value, self.low, self.high, seeds)
+
+
+def _in_points(value: float, low: float, high: float, more: str = "") -> str:
+    """'+0.4 points (0.1 to 0.7)'; with two digits where an end that is not zero would read as zero."""
+    digits = 2 if any(end and not round(100 * end, 1) for end in (low, high)) else 1
+    first, last = (f"{100 * end:.{digits}f}" for end in (low, high))
+    return f"{100 * value:+.{digits}f} points ({first} to {last}{more})"
 
 
 def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int = 0) -> PairedTest:

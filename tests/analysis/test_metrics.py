@@ -115,6 +115,21 @@ def test_equal_runs_do_not_differ() -> None:
     assert (test.difference, test.low, test.high, test.p_value) == (0, 0, 0, 1)
 
 
+@pytest.mark.parametrize(
+    "low, high, told",
+    [
+        (-0.0075, -0.0001, "-0.38 points (-0.75 to -0.01)"),
+        (0.0004, 0.002, "-0.38 points (0.04 to 0.20)"),
+        (-0.0075, 0.0, "-0.4 points (-0.8 to 0.0)"),
+        (-0.0075, -0.0005, "-0.4 points (-0.8 to -0.1)"),
+    ],
+)
+def test_an_end_that_is_not_zero_does_not_read_as_zero(low: float, high: float, told: str) -> None:
+    assert str(intervals.Gain(-0.00376, low, high, 1)) == told
+    assert str(intervals.Gain(-0.00376, low, high, 3)) == told.replace(")", "; 3 seeds)")
+    assert str(intervals.PairedTest(-0.00376, low, high, 0.04, 0, 0, 100)) == f"{told}, p = 0.04"
+
+
 def test_only_the_same_images_can_be_paired() -> None:
     with pytest.raises(ValueError, match="same ones"):
         intervals.paired(np.ones(10), np.ones(9))
