@@ -21,7 +21,7 @@ from helpers import run as door
 from helpers.analysis import intervals, metrics
 from helpers.apps import sweep as sweeping
 from helpers.apps import trackers
-from helpers.data import cifar10, cifar10h, weights
+from helpers.data import cifar10, cifar10h, fashion_mnist, weights
 from helpers.data.pictures import PictureError
 from helpers.errors import UserError
 from helpers.experiment import Backbone, Engine, Experiment, ExperimentError
@@ -198,6 +198,21 @@ def find_data(
     print(f"CIFAR-10H, what people say of the test images: {people or 'not on this machine'}")
 
 
+def write_fashion_mnist(
+    source: Annotated[Path, tyro.conf.Positional],
+    target: Annotated[Path, tyro.conf.Positional],
+    each: int = fashion_mnist.EACH,
+) -> None:
+    """Write Fashion-MNIST as a folder of pictures, for --dataset folder:TARGET.
+
+    Args:
+        source: The folder of its four .gz files; Debian's package has it in /usr/share/datasets.
+        target: The folder to make.
+        each: Training images of each class, the first ones; all the test images are written.
+    """
+    print(f"written: {fashion_mnist.write(source, target, each)}")
+
+
 def cache(clear: bool = False) -> None:
     """List what is stored for re-use: prefix activations, checkpoints, trained weights.
 
@@ -312,6 +327,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": export,
     "diagnose": diagnose,
     "data": find_data,
+    "fashion-mnist": write_fashion_mnist,
     "cache": cache,
     "sweep": sweep,
     "notebook": run_notebook,

@@ -1,4 +1,4 @@
-"""Chapter 9: the report's findings on other images, those of a stored set or a reader's own."""
+"""Chapter 9: the report's findings on other images, those of stored sets or a reader's own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,15 @@ from helpers import paths, run
 from helpers.analysis import batchnorm, groups, intervals
 from helpers.analysis.batchnorm import Course, EpochResult
 from helpers.analysis.intervals import Gain
+from helpers.data import sources
 from helpers.experiment import is_study_data
 from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.study.experiments import ELSEWHERE, SEEDS, SIGN_DIGITS, SIGN_DIGITS_FINGERPRINT
+from helpers.study.experiments import ELSEWHERE, FASHION_MNIST, FINGERPRINTS, SEEDS, SIGN_DIGITS
 
+NAMES = {SIGN_DIGITS: "sign digits", FASHION_MNIST: "Fashion-MNIST"}
+"""What the sets are called whose runs are stored."""
 UNTUNED, CAREFUL, MOVING, FROZEN, RECIPE = ELSEWHERE
 FALL = 0.02
 """Of validation accuracy: more is a collapse, and what is at most this far below the start is undone."""
@@ -23,6 +26,8 @@ FALL = 0.02
 class Fall:
     """What became of a diagnosed run's validation accuracy."""
 
+    name: str
+    """Of its set of images."""
     seed: int
     course: Course
 
@@ -42,28 +47,25 @@ class Fall:
         return self.is_collapse and self.course.start.moving.value - self.lowest.reestimated.value <= FALL
 
     @property
-    def told(self) -> tuple[int, Any, int, Any, Any, str]:
-        """Seed, accuracy before stage 2, lowest pass, there as evaluated and re-estimated, and what it is."""
+    def told(self) -> tuple[str, int, Any, int, Any, Any, str]:
+        """Set, seed, accuracy before stage 2, lowest pass, evaluated and re-estimated there, what it is."""
         word = "undone" if self.is_undone else "not undone" if self.is_collapse else "no collapse"
         low = self.lowest
-        return self.seed, self.course.start.moving, low.epoch, low.moving, low.reestimated, word
+        return self.name, self.seed, self.course.start.moving, low.epoch, low.moving, low.reestimated, word
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Runs by the way in which they were trained, those of each in the order of their seeds."""
+    """Runs on one set by the way in which they were trained, those of each in the order of their seeds."""
 
+    name: str
+    """What the set is called."""
     runs: Mapping[str, list[Run]]
 
     @property
     def first(self) -> Run:
         """The careful run of the first seed."""
         return self.runs[CAREFUL][0]
-
-    @property
-    def seeds(self) -> str:
-        """Of the runs, listed."""
-        return ", ".join(str(each.seed) for each in self.runs[CAREFUL])
 
     @property
     def records(self) -> list[Run]:
@@ -84,10 +86,11 @@ class Elsewhere:
         return intervals.describe_difference(self.gain(way, over), better, worse, neither)
 
     @property
-    def ends(self) -> list[tuple[str, list[float], Any, Any]]:
-        """Of each way: test accuracy by seed, `gain` over the frozen network and over the careful rate."""
+    def ends(self) -> list[tuple[str, str, list[float], Any, Any]]:
+        """By way: set, way, test accuracies, `gain` over the frozen network and over the careful rate."""
         return [
             (
+                self.name,
                 way,
                 [each.test_accuracy for each in runs],
                 "–" if way == UNTUNED else self.gain(way, UNTUNED),
@@ -99,7 +102,7 @@ class Elsewhere:
     @property
     def falls(self) -> list[Fall]:
         """Of the runs at the high rate whose norm moves, by seed."""
-        return [Fall(each.seed, batchnorm.course(each)) for each in self.runs[MOVING]]
+        return [Fall(self.name, each.seed, batchnorm.course(each)) for each in self.runs[MOVING]]
 
     @property
     def collapses(self) -> int:
@@ -122,25 +125,31 @@ class Elsewhere:
         return 2 * self.collapses > len(self.falls) and 2 * self.undone > self.collapses
 
 
-def load(*, dataset: str, scale: str, seed: int) -> Elsewhere:
-    """The stored runs on sign digits, or those on a data set of one's own, trained where they are not stored.
+def load(*, dataset: str, scale: str, seed: int) -> list[Elsewhere]:
+    """The stored runs on each set that has any; or those on a reader's own, trained where none are stored.
 
     dataset: the study's stands for the stored runs, which need no images and have no scale but the full one.
+    Raises RecordError where those on sign digits are missing.
     """
     if is_study_data(dataset):
-        return Elsewhere({way: _stored(way) for way in ELSEWHERE})
+        found = [Elsewhere(name, _stored(images)) for images, name in NAMES.items()]
+        if not found[0].runs[CAREFUL]:
+            raise store.RecordError("no run on sign digits is stored; restore results/folder/full")
+        return [each for each in found if each.runs[CAREFUL]]
     given: dict[str, Any] = {"dataset": dataset, "scale": scale, "seed": seed}
     asked = {way: experiments.for_notebook(each, **given) for way, each in ELSEWHERE.items()}
-    return Elsewhere({way: [run.run(each, diagnosed=way == MOVING)] for way, each in asked.items()})
+    runs = {way: [run.run(each, diagnosed=way == MOVING)] for way, each in asked.items()}
+    return [Elsewhere(sources.described(dataset), runs)]
 
 
-def _stored(way: str) -> list[Run]:
-    """The stored runs on sign digits of a way to train, by seed. Raises RecordError where one is missing."""
-    found = []
+def _stored(images: str) -> dict[str, list[Run]]:
+    """The stored runs on a set by the way to train, of the seeds for which no way is missing."""
+    runs: dict[str, list[Run]] = {way: [] for way in ELSEWHERE}
     for seed in SEEDS:
-        experiment = ELSEWHERE[way].replace(dataset=SIGN_DIGITS, seed=seed)
-        one = store.find(experiment, [paths.results_folder(experiment)], {"data": SIGN_DIGITS_FINGERPRINT})
-        found += [one] if one else []
-    if not found:
-        raise store.RecordError(f"{way}: no run on sign digits is stored; restore results/folder/full")
-    return found
+        asked = [each.replace(dataset=images, seed=seed) for each in ELSEWHERE.values()]
+        places, prints = [paths.results_folder(asked[0])], {"data": FINGERPRINTS[images]}
+        found = [one for each in asked if (one := store.find(each, places, prints))]
+        if len(found) == len(asked):
+            for one, of_way in zip(found, runs.values(), strict=True):
+                of_way.append(one)
+    return runs

@@ -10,9 +10,10 @@ from helpers import markdown
 from helpers.chapters import elsewhere
 from helpers.chapters.elsewhere import CAREFUL, FROZEN, MOVING, RECIPE, UNTUNED
 from helpers.records.run import RecordError, Run
-from helpers.study.experiments import ELSEWHERE, SEEDS, SIGN_DIGITS, SIGN_DIGITS_FINGERPRINT
+from helpers.study.experiments import ELSEWHERE, FASHION_MNIST, FINGERPRINTS, SEEDS, SIGN_DIGITS
 
 Load = Callable[..., elsewhere.Elsewhere]
+Write = Callable[..., None]
 START = (0.90, 0.90, 0.90)
 COURSES = {
     "undone": [START, (0.40, 0.89, 0.9), (0.95, 0.95, 0.9)],
@@ -22,22 +23,40 @@ COURSES = {
 
 
 @pytest.fixture
-def load(make_run: Callable[..., Run]) -> Load:
-    def stored(
-        accuracies: Mapping[str, float] | None = None, courses: tuple[str, ...] = ("undone",) * 3
-    ) -> elsewhere.Elsewhere:
-        """Runs on sign digits: test accuracy by way, 0.8 where none is given; a course for each seed."""
-        prints = {"data": SIGN_DIGITS_FINGERPRINT, "weights": "w" * 64}
+def write(make_run: Callable[..., Run]) -> Write:
+    def written(
+        images: str, accuracies: Mapping[str, float] | None = None, courses: tuple[str, ...] = ("undone",) * 3
+    ) -> None:
+        """Records on a set: test accuracy by way, 0.8 where none is given; a course for each seed."""
+        prints = {"data": FINGERPRINTS[images], "weights": "w" * 64}
         for seed, course in zip(SEEDS, courses, strict=False):
             for way, experiment in ELSEWHERE.items():
-                asked = experiment.replace(dataset=SIGN_DIGITS, seed=seed)
+                asked = experiment.replace(dataset=images, seed=seed)
                 content: dict[str, Any] = {"fingerprints": prints, "id": asked.identity(prints)}
                 measured = made.diagnosed(*COURSES[course]) if way == MOVING else ()
                 share = (accuracies or {}).get(way, 0.8)
                 make_run(share, content=content, diagnosis=measured, **asked.changes)
-        return elsewhere.load(dataset="cifar10", scale="full", seed=42)
+
+    return written
+
+
+@pytest.fixture
+def load(write: Write) -> Load:
+    def stored(*args: Any, **kwargs: Any) -> elsewhere.Elsewhere:
+        """Runs on sign digits alone."""
+        write(SIGN_DIGITS, *args, **kwargs)
+        (found,) = shown()
+        return found
 
     return stored
+
+
+def seeds(ch: elsewhere.Elsewhere) -> list[int]:
+    return [each.seed for each in ch.runs[CAREFUL]]
+
+
+def shown() -> list[elsewhere.Elsewhere]:
+    return elsewhere.load(dataset="cifar10", scale="full", seed=42)
 
 
 @pytest.mark.parametrize("frozen, said", [(0.9, "costs"), (0.7, "saves"), (0.8, "neither")])
@@ -45,7 +64,7 @@ def test_what_the_careful_rate_costs_is_told_by_an_interval(load: Load, frozen: 
     ch = load({FROZEN: frozen})
     assert ch.compared(FROZEN, "costs", "saves", "neither") == said
     assert ch.gain(FROZEN).value == pytest.approx(frozen - 0.8)
-    assert (ch.seeds, ch.first.seed, len(ch.records)) == ("42, 0, 1", 42, 15)
+    assert (seeds(ch), ch.first.seed, len(ch.records)) == ([42, 0, 1], 42, 15)
 
 
 @pytest.mark.parametrize(
@@ -68,18 +87,31 @@ def test_a_collapse_is_counted_and_so_is_what_undoes_it(
 
 def test_every_way_has_its_line(load: Load) -> None:
     ch = load({UNTUNED: 0.7, RECIPE: 0.9})
-    assert [line[0] for line in ch.ends] == list(ELSEWHERE)
+    assert [line[:2] for line in ch.ends] == [("sign digits", way) for way in ELSEWHERE]
     (untuned, careful, *_, recipe) = ch.ends
-    assert untuned[2:] == ("–", "–") and careful[3] == "–"
-    assert [round(gain.value, 3) for gain in (careful[2], *recipe[2:])] == [0.1, 0.2, 0.1]
-    assert markdown.rows("a | b | c | d", ch.ends).data.count("\n") == len(ELSEWHERE) + 1
+    assert untuned[3:] == ("–", "–") and careful[4] == "–"
+    assert [round(gain.value, 3) for gain in (careful[3], *recipe[3:])] == [0.1, 0.2, 0.1]
+    assert markdown.rows("a | b | c | d | e", ch.ends).data.count("\n") == len(ELSEWHERE) + 1
 
 
 def test_seeds_that_are_not_stored_are_left_out(load: Load) -> None:
-    assert load(courses=("undone",)).seeds == "42"
-    assert CAREFUL in ELSEWHERE
+    assert seeds(load(courses=("undone",))) == [42]
+
+
+def test_a_set_is_shown_once_a_seed_has_all_its_runs(write: Write) -> None:
+    write(SIGN_DIGITS)
+    write(FASHION_MNIST, {FROZEN: 0.7}, ("no collapse",) * 2)
+    digits, clothes = shown()
+    assert (digits.name, clothes.name, seeds(clothes)) == ("sign digits", "Fashion-MNIST", [42, 0])
+    assert (digits.holds, clothes.holds) == (True, False)
+    assert clothes.gain(FROZEN).value == pytest.approx(-0.1) and digits.gain(FROZEN).value == 0
+    first, second = clothes.runs[RECIPE]
+    second.path.unlink()
+    assert [seeds(each) for each in shown()] == [[42, 0, 1], [42]]
+    first.path.unlink()
+    assert [each.name for each in shown()] == ["sign digits"]
 
 
 def test_without_any_record_the_page_says_so(make_run: Callable[..., Run]) -> None:
     with pytest.raises(RecordError, match="no run on sign digits is stored"):
-        elsewhere.load(dataset="cifar10", scale="full", seed=42)
+        shown()
