@@ -15,6 +15,7 @@ from helpers.errors import UserError
 from helpers.experiment import Experiment, is_study_data, nearest
 from helpers.records.run import Run, caution
 from helpers.study import claims
+from helpers.text import beside as beside
 from helpers.text import listed as listed
 from helpers.text import percent as percent
 from helpers.text import points as points

@@ -20,6 +20,11 @@ def points(difference: float, digits: int = 1) -> str:
     return f"{100 * difference:+.{digits}f} points"
 
 
+def beside(difference: float) -> str:
+    """Where one share lies of another: 0.035 is '3.5 points above', -0.02 '2.0 points below'."""
+    return f"{abs(100 * difference):.1f} points {'below' if difference < 0 else 'above'}"
+
+
 def listed(values: Iterable[float], form: str = ".1%") -> str:
     """Numbers one by one, in Python's format `form`: '92.4%, 93.0%'; counts in ',' are '1,280, 256'."""
     return ", ".join(format(value, form) for value in values)

@@ -32,6 +32,7 @@ MINIATURE_RUN = run_without_files(BASELINE.replace(**MINIATURE))
 def test_shares_and_differences_are_text() -> None:
     assert text.percent(0.9156) == "91.6%" and text.percent(0.9156, 2) == "91.56%"
     assert text.points(0.0034) == "+0.3 points" and text.points(-0.01) == "-1.0 points"
+    assert text.beside(0.035) == "3.5 points above" and text.beside(-0.02) == "2.0 points below"
 
 
 def test_several_numbers_are_listed_or_given_by_their_ends() -> None:

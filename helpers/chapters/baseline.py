@@ -9,7 +9,7 @@ from helpers.analysis.intervals import Proportion
 from helpers.chapters import common
 from helpers.records import published, store
 from helpers.records.run import Run
-from helpers.study import experiments
+from helpers.study import claims, experiments, verdict
 
 LOGS = ("run_n0_Adam", "run_aug_custom1")
 """The original study's logs of a frozen backbone; the first is without augmentation, as our runs are."""
@@ -85,14 +85,20 @@ class Baseline:
         return groups.train_gap(list(self.staged.values()), "stage2")
 
     @property
+    def judged(self) -> tuple[str, str]:
+        """The gap that the study claims, in words, and the verdict on it of the runs with two stages."""
+        (claim,) = (each for each in claims.CLAIMS if each.id == "C2")
+        return claim.figure, verdict.judge(claim, list(self.staged.values())).outcome
+
+    @property
     def gaps(self) -> list[float]:
-        """Each run's training accuracy less its validation accuracy in the last epoch, -1 to 1."""
-        return [groups.train_gap([each], "stage1") for each in self.runs.values()]
+        """Training less validation accuracy at the end of stage 1, -1 to 1, of each run with two stages."""
+        return [groups.train_gap([each], "stage1") for each in self.staged.values()]
 
     @property
     def losses(self) -> list[float]:
-        """Each run's validation accuracy in its best epoch less that in its last, 0 to 1."""
-        curves = [each.stage1.val_accuracy for each in self.runs.values()]
+        """Of the same, validation accuracy in the best epoch of stage 1 less that in its last, 0 to 1."""
+        curves = [each.stage1.val_accuracy for each in self.staged.values()]
         return [max(curve) - curve[-1] for curve in curves]
 
     @property

@@ -17,15 +17,17 @@ from helpers.analysis import intervals, metrics
 from helpers.analysis.groups import Group, best_rate, gain, paired
 from helpers.analysis.intervals import Gain, PairedTest, describe_difference
 from helpers.figures import style
-from helpers.figures.style import GREY, PALETTE, WIDTH, Array, Figure, cautions, columns, styled
+from helpers.figures.style import GREY, NARROW, PALETTE, Array, Figure, cautions, columns, styled
 from helpers.records import published
 from helpers.records.run import Run
-from helpers.text import percent, scientific
+from helpers.text import percent, scientific, span
 
 SMALLEST_BIN = 10
 """Images that a bin of the reliability curve must hold to be drawn."""
-SIDE_BY_SIDE = (0.93, 1.0, 1.07)
+SIDE_BY_SIDE = (0.86, 1.0, 1.16)
 """A factor a group, which sets its marks beside those of equal rates on a logarithmic axis."""
+DIVERGED = 2
+"""Times chance: a run that is right on no more has diverged."""
 
 
 def _two_runs(runs: Mapping[str, Run]) -> tuple[tuple[str, Run], tuple[str, Run]]:
@@ -51,7 +53,7 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     share = np.array([each.value for each in metrics.class_accuracy(run.matrix())])
     order = style.ends(np.argsort(share))
     names = [run.classes[c] for c in order]
-    figure, axes = style.panel(max(4.2, 1.2 + 0.24 * len(order)))
+    figure, axes = style.panel(max(4.2, 1.2 + 0.24 * len(order)), NARROW)
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
         rows = metrics.class_accuracy(runs[label].matrix())
         middle, low, high = columns([rows[c] for c in order], "value low high")
@@ -102,7 +104,7 @@ def largest_confusions(run: Run) -> Figure:
     """The ten largest flows from a true class to the one that it was taken for, in test images."""
     matrix, names = run.matrix(), run.classes
     errors, flows = int(matrix.sum() - matrix.trace()), metrics.largest_flows(matrix, names, most=10)
-    figure, axes = style.panel(1.2 + 0.27 * max(1, len(flows)))
+    figure, axes = style.panel(1.2 + 0.27 * max(1, len(flows)), NARROW)
     pair = metrics.confused_pairs(matrix, names)[0]
     both = [{flow.true, flow.predicted} == {pair.first, pair.second} for flow in flows]
     colours = [PALETTE[1] if of_pair else PALETTE[0] for of_pair in both]
@@ -136,7 +138,7 @@ def changed_confusions(runs: Mapping[str, Run]) -> Figure:
     flows = metrics.largest_flows(sum(matrices), names, most=10)
     places = [(names.index(flow.true), names.index(flow.predicted)) for flow in flows]
     old, new = ([int(matrix[place]) for place in places] for matrix in matrices)
-    figure, axes = style.panel(1.4 + 0.27 * max(1, len(flows)))
+    figure, axes = style.panel(1.4 + 0.27 * max(1, len(flows)), NARROW)
     rows = range(len(flows))
     axes.hlines(rows, old, new, color=GREY, linewidth=1.2)
     axes.plot(old, rows, "o", color=PALETTE[1], mfc="white", mew=1.8, label=first)
@@ -163,8 +165,8 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     Raises RecordError for a run without probabilities.
     """
     note = cautions(runs)
-    figure = Figure(figsize=(WIDTH, 5.0))
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    figure = Figure(figsize=(NARROW, 6.0))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 3))
     upper.plot([0, 1], [0, 1], ":", color=GREY, label="perfect calibration")
     found = []
     for label, properties in style.line_styles(runs).items():
@@ -178,7 +180,7 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     style.percent_axis(upper.yaxis, "accuracy")
     style.percent_axis(lower.yaxis, "images")
     style.percent_axis(lower.xaxis, "confidence: probability of the predicted class")
-    style.legend_above(upper, columns=2)
+    style.legend_above(upper, columns=1)
     described = "Accuracy of the test images by confidence, beside the diagonal"
     few = f"Bins of fewer than {SMALLEST_BIN} images are not drawn"
     return style.finished(figure, "; ".join(found), described, few, note)
@@ -248,7 +250,7 @@ def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
     """
     note = cautions({"reference": reference, **runs})
     tests = {name: paired(reference, run) for name, run in runs.items()}
-    figure, axes = style.panel(1.4 + 0.3 * len(runs))
+    figure, axes = style.panel(1.6 + 0.3 * len(runs), NARROW)
     properties: dict[str, dict[str, Any]] = {
         "gains": {"color": PALETTE[0], "marker": "^"},
         "loses": {"color": PALETTE[1], "marker": "v"},
@@ -260,45 +262,53 @@ def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
         style.intervals(axes, middle, low, high, [row], **properties[word])
     axes.axvline(0, color=GREY, linestyle=":")
     style.rows(axes, list(runs))
-    axes.set_xlabel("test accuracy less the reference's (points)")
+    axes.set_xlabel("points above the reference, 95% intervals")
     entries = [Line2D([], [], ls="none", label=word, **each) for word, each in properties.items()]
-    style.legend_above(axes, entries)
+    style.legend_above(axes, entries, columns=1)
     found = f"Of {len(runs)} changes {words.count('gains')} gain and {words.count('loses')} lose"
     differences = "; ".join(f"{name} {test}" for name, test in tests.items())
-    spurious = (
-        "Each interval stands for itself: of twenty changes that do nothing one would seem to do something"
-    )
-    return style.finished(figure, found, f"Paired differences: {differences}", spurious, note)
+    shared = "All are compared with one run of one seed: another seed of it would move every row"
+    spurious = "Of twenty changes that do nothing one would seem to do something"
+    return style.finished(figure, found, f"Paired differences: {differences}", shared, spurious, note)
 
 
 @styled
 def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "") -> Figure:
-    """Test error against the learning rate, both axes logarithmic, with Wilson's 95% intervals.
+    """Test accuracy against the learning rate, with Wilson's 95% intervals.
 
     `groups`: name to its runs by their rate; three at most. A ring marks the rate of a group's highest
-    validation accuracy.
+    validation accuracy. A run that is right on at most DIVERGED times chance is marked at the edge alone.
     """
     note = cautions(
         {f"{name} {scientific(rate)}": run for name, runs in groups.items() for rate, run in runs.items()}
     )
-    figure, axes = style.panel(4.2)
-    found, measured = [], []
+    figure, axes = style.panel(4.4, NARROW)
+    found, measured, diverged = [], [], []
     series = zip(groups.items(), style.line_styles(groups).values(), SIDE_BY_SIDE[: len(groups)], strict=True)
     for (name, runs), properties, shift in series:
         rates = sorted(runs)
         beside = np.multiply(rates, shift)
         right = [intervals.accuracy(runs[rate].correct("test")) for rate in rates]
-        middle, high, low = (1 - share for share in columns(right, "value low high"))
-        axes.errorbar(beside, middle, yerr=[middle - low, high - middle], capsize=3, label=name, **properties)
+        middle, low, high = columns(right, "value low high")
+        lost = middle <= DIVERGED / len(runs[rates[0]].classes)
+        reach = np.where(lost, np.nan, [middle - low, high - middle])
+        seen = np.where(lost, np.nan, middle)
+        axes.errorbar(beside, seen, yerr=reach, capsize=3, label=name, **properties)
+        edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "ms": 8}
+        axes.plot(beside[lost], np.zeros(lost.sum()), "v", color=properties["color"], **edge)
+        diverged += list(middle[lost])
         best = rates.index(best_rate({rate: [runs[rate]] for rate in rates}))
-        axes.plot(beside[best], middle[best], "o", ms=13, mfc="none", color=properties["color"])
+        axes.plot(beside[best], seen[best], "o", ms=13, mfc="none", color=properties["color"])
         found.append(f"{name} {percent(right[best].value)} at {scientific(rates[best])}")
         measured += [
             f"{name} at {scientific(rate)} {share}" for rate, share in zip(rates, right, strict=True)
         ]
-    axes.set(xscale="log", yscale="log", xlabel="learning rate")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    style.percent_axis(axes.yaxis, "test error")
+    axes.set(xscale="log", xlabel="learning rate")
+    axes.margins(y=0.15)
+    if diverged:
+        told = f"diverged: {span(diverged)} right"
+        axes.text(1, 0.05, told, color=GREY, ha="right", transform=axes.transAxes)
+    style.percent_axis(axes.yaxis, "test accuracy")
     axes.minorticks_off()
     style.legend_above(axes)
     described = f"Test accuracy: {'; '.join(measured)}"
@@ -321,7 +331,7 @@ def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", 
     old, new = before.correct("test", views[0]), after.correct("test", views[1])
     lost, gained = (np.bincount(labels[only], minlength=len(names)) for only in (old & ~new, new & ~old))
     shown = np.sort((lost + gained).argsort(kind="stable")[::-1][: style.MOST_CLASSES])
-    figure, axes = style.panel(max(4.0, 1.2 + 0.24 * len(shown)))
+    figure, axes = style.panel(max(4.0, 1.2 + 0.24 * len(shown)), NARROW)
     for counts, sign, who, colour, hatch in ((lost, -1, first, 1, "///"), (gained, 1, second, 0, "")):
         properties: dict[str, Any] = {"color": PALETTE[colour], "hatch": hatch, "edgecolor": "white"}
         bars = axes.barh(range(len(shown)), sign * counts[shown], label=f"only {who} is right", **properties)
@@ -332,7 +342,7 @@ def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", 
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     axes.set_xlabel("test images")
-    style.legend_above(axes)
+    style.legend_above(axes, columns=1)
     test, both = intervals.paired(old, new), (old & new).sum()
     found = f"{second} corrects {test.only_second:,} images and loses {test.only_first:,}"
     described = (
@@ -361,7 +371,7 @@ def gains_by_seed(
         pairs = zip(first, second, strict=True)
         found += [(f"{name}, seed {one.seed}", paired(one, two, views=views)) for one, two in pairs]
         found += [(f"{name}, mean", gain(first, second, views))] if len(first) > 1 else []
-    figure, axes = style.panel(1.4 + 0.3 * len(found))
+    figure, axes = style.panel(1.4 + 0.3 * len(found), NARROW)
     for row, (_, test) in enumerate(found):
         middle = test.value if isinstance(test, Gain) else test.difference
         middles, lows, highs = ([100 * end] for end in (middle, test.low, test.high))
@@ -372,6 +382,6 @@ def gains_by_seed(
         axes.axvline(100 * published, color=PALETTE[1], linestyle="--")
         axes.text(100 * published, -0.6, "published", color=PALETTE[1], ha="center", va="bottom")
     style.rows(axes, [name for name, _ in found])
-    axes.set_xlabel("difference in test accuracy (points), 95% intervals")
+    axes.set_xlabel("points gained on test, 95% intervals")
     said = "; ".join(f"{name} {test}" for name, test in found)
     return style.finished(figure, title, f"Differences: {said}", note)

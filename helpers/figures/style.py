@@ -127,9 +127,9 @@ def display(figure: Figure) -> None:
     publish_display_data({"text/html": image, "text/plain": figure.alt_text})
 
 
-def panel(height: float) -> tuple[Figure, Axes]:
-    """A figure, `height` inches high, and its only axes."""
-    figure = Figure(figsize=(WIDTH, height))
+def panel(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """A figure, so many inches high and wide, and its only axes."""
+    figure = Figure(figsize=(width, height))
     return figure, figure.subplots()
 
 

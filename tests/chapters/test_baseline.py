@@ -24,10 +24,10 @@ RISING = {"stage1": {"accuracy": [0.8, 0.85, 0.9], "val_accuracy": [0.84, 0.86, 
 
 @pytest.fixture
 def ch(make_run: Callable[..., Run]) -> baseline.Baseline:
-    for seed in experiments.SEEDS[:2]:
-        make_run(0.87, seed=seed, curves=TWICE, **STAGED)
-    make_run(0.9, seed=0, n_unfreeze=0, curves=OVERFITTED, confused={3: 5})
-    make_run(0.86, seed=1, n_unfreeze=0, curves=RISING, val=0.8)
+    for seed, first in zip(experiments.SEEDS[:2], (OVERFITTED, RISING), strict=True):
+        make_run(0.87, seed=seed, curves={**TWICE, **first}, **STAGED)
+    make_run(0.9, seed=0, n_unfreeze=0, confused={3: 5}, curves=OVERFITTED)
+    make_run(0.86, seed=1, n_unfreeze=0, val=0.8)
     return baseline.load(seeds=2, **PARAMETERS)
 
 
@@ -69,6 +69,16 @@ def test_beside_other_images_there_is_no_log(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_gap_is_told_beside_what_was_lost_and_a_rising_run_lost_nothing(ch: baseline.Baseline) -> None:
     assert ch.gaps == pytest.approx([0.11, 0.02])
     assert ch.losses == pytest.approx([0.01, 0])
+
+
+@pytest.mark.parametrize("train, verdict", [(0.99, "reproduced"), (0.97, "not reproduced")])
+def test_the_claim_is_judged_on_the_runs_with_two_stages(
+    train: float, verdict: str, make_run: Callable[..., Run]
+) -> None:
+    make_run(0.9, seed=0, n_unfreeze=0)
+    second = {"accuracy": [0.9, train], "val_accuracy": [0.86, 0.88]}
+    make_run(0.87, seed=42, curves={**OVERFITTED, "stage2": second}, **STAGED)
+    assert baseline.load(seeds=1, **PARAMETERS).judged == ("over 10 points", verdict)
 
 
 def test_the_hardest_class_comes_first(make_run: Callable[..., Run]) -> None:

@@ -161,13 +161,16 @@ def test_one_step_epochs_of_a_published_log_stand_apart_from_the_passes() -> Non
 
 def test_a_run_goes_on_through_its_second_stage_or_is_shown_in_that_alone() -> None:
     log = {"the log": published_log("run_n0_Adam")}
-    lengths = []
+    lengths, marked = [], []
     for stages in (("stage1", "stage2"), ("stage1",), ("stage2",)):
         figure = curves.learning_curves(log, stages=stages)
-        lengths.append([size for line in figure.axes[0].lines if (size := np.size(line.get_xdata()))])
+        lines = [line.get_xdata() for line in figure.axes[0].lines]
+        lengths.append([size for line in lines if (size := np.size(line)) > 2])
+        marked.append([np.asarray(line).tolist() for line in lines if np.size(line) == 2])
     assert lengths == [[20, 20], [10, 10], [10, 10]]
+    assert marked == [[[10.5, 10.5]], [], []]
     both = curves.learning_curves(log, stages=("stage1", "stage2"))
-    assert "the log ends after 20 with validation 87.5%, training +11.5 points from it" in both.alt_text
+    assert "the log ends after 20 with validation 87.5%, training 11.5 points above it" in both.alt_text
 
 
 def test_labels_of_curves_that_end_alike_stand_apart(runs: Runs) -> None:
@@ -179,7 +182,7 @@ def test_labels_of_curves_that_end_alike_stand_apart(runs: Runs) -> None:
 
 def test_titles_state_the_numbers() -> None:
     collapsed = curves.learning_curves({"the log": COLLAPSED})
-    assert "validation 22.8%, training +62.4 points from it" in collapsed.alt_text
+    assert "validation 22.8%, training 62.4 points above it" in collapsed.alt_text
     assert (
         "Cat and dog are most often taken for each other: 162 of 810 errors"
         in results.confusion(LOG).alt_text
@@ -246,6 +249,14 @@ def test_a_learning_rate_is_chosen_by_validation(runs: Runs) -> None:
     )
     assert "validation chooses: sgd 90.0% at 1e-1." in of_test.alt_text
     assert "validation chooses: sgd 60.0% at 1e-2." in of_validation.alt_text
+
+
+def test_a_rate_that_diverges_is_marked_at_the_edge_and_off_the_scale(make_run: Callable[..., Run]) -> None:
+    good, lost = make_run(0.9), make_run(0.1, seed=1)
+    drawn = results.by_learning_rate({"sgd": {1e-2: good, 1e-1: lost}})
+    assert "diverged: 10.0% right" in _texts(drawn) and "sgd at 1e-1 10.0%" in drawn.alt_text
+    assert drawn.axes[0].get_ylim()[0] > 0.8
+    assert "diverged" not in _texts(results.by_learning_rate({"sgd": {1e-2: good}}))
 
 
 def test_a_title_that_is_passed_in_is_the_finding(runs: Runs) -> None:
