@@ -176,6 +176,18 @@ class Finetune:
         return [name for name, each in without.items() if each and self._gain(each).high < 0]
 
     @property
+    def by_views(self) -> dict[int, float]:
+        """Stored views to what a short run with so many gains over the reference, -1 to 1; fewest first."""
+        every = [self.short.get(each.key) for each in experiments.SWEEPS["views"]]
+        return {each.experiment.views_run: self._gain(each).difference for each in every if each}
+
+    @property
+    def views_in_order(self) -> bool:
+        """Whether more stored views gain ever more, or ever less."""
+        gains = list(self.by_views.values())
+        return gains in (sorted(gains), sorted(gains, reverse=True))
+
+    @property
     def ten_layers(self) -> PairedTest | None:
         """What ten layers gain in a short run over the frozen network, if it is at hand."""
         few = self._short(n_unfreeze=10)
@@ -229,8 +241,10 @@ class Finetune:
         decayed, plain = (self._short(optimizer=name, learning_rate=rate) for name in ("adamw", "adam"))
         if not decayed or not plain:
             return "–"
-        same = decayed.curves == plain.curves
-        return "none: equal to the last digit" if same else str(groups.paired(decayed, plain))
+        if decayed.curves == plain.curves:
+            return "none: equal to the last digit"
+        test = groups.paired(decayed, plain)
+        return str(test) if test.only_first or test.only_second else "none: the same answers"
 
     @property
     def decay_arrives(self) -> bool:

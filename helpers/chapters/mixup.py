@@ -66,10 +66,14 @@ class Mixup:
 
     @property
     def rate_drops(self) -> dict[str, str]:
-        """When the schedule lowered the rate of each of the two: 'before epoch 21, 27', or 'never'."""
+        """When the schedule lowered the rate of each of the two: 'before epochs 21 and 27', or 'never'."""
         spans = {name: list(groups.epochs_by_rate(each).values()) for name, each in self.runs.items()}
         drops = {name: listed((epochs[0] for epochs in each[1:]), "d") for name, each in spans.items()}
-        return {name: f"before epoch {epochs}" if epochs else "never" for name, epochs in drops.items()}
+        told = {True: "before epochs", False: "before epoch"}
+        return {
+            name: f"{told[', ' in epochs]} {' and '.join(epochs.rsplit(', ', 1))}" if epochs else "never"
+            for name, epochs in drops.items()
+        }
 
     @property
     def threads(self) -> list[int]:

@@ -262,12 +262,12 @@ def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
         style.intervals(axes, middle, low, high, [row], **properties[word])
     axes.axvline(0, color=GREY, linestyle=":")
     style.rows(axes, list(runs))
-    axes.set_xlabel("points above the reference, 95% intervals")
+    axes.set_xlabel("points gained, 95% intervals")
     entries = [Line2D([], [], ls="none", label=word, **each) for word, each in properties.items()]
     style.legend_above(axes, entries, columns=1)
     found = f"Of {len(runs)} changes {words.count('gains')} gain and {words.count('loses')} lose"
     differences = "; ".join(f"{name} {test}" for name, test in tests.items())
-    shared = "All are compared with one run of one seed: another seed of it would move every row"
+    shared = "All are compared with one run: another seed of it would move every row"
     spurious = "Of twenty changes that do nothing one would seem to do something"
     return style.finished(figure, found, f"Paired differences: {differences}", shared, spurious, note)
 

@@ -60,7 +60,7 @@ def test_training_is_compared_with_validation_at_the_end(load: Callable[..., mix
 def test_the_rate_falls_before_its_epochs_or_never(load: Callable[..., mixup.Mixup]) -> None:
     rates = {"val_loss": [1.0, 1.0, 1.0, 1.0], "learning_rate": [1e-5, 1e-5, 5e-6, 2.5e-6]}
     ch = load((0.9, 0.9), mixed={"curves": {"stage2": rates}})
-    assert ch.rate_drops == {"standard": "never", "with mixup": "before epoch 3, 4"}
+    assert ch.rate_drops == {"standard": "never", "with mixup": "before epochs 3 and 4"}
 
 
 def test_other_threads_are_noticed(load: Callable[..., mixup.Mixup]) -> None:
