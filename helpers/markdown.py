@@ -15,6 +15,7 @@ from helpers.errors import UserError
 from helpers.experiment import Experiment, is_study_data, nearest
 from helpers.records.run import Run, caution
 from helpers.study import claims
+from helpers.study.changes import CHANGES
 from helpers.text import beside as beside
 from helpers.text import listed as listed
 from helpers.text import percent as percent
@@ -178,10 +179,21 @@ def published_figures(claim_id: str, beside: Run | None = None) -> str:
 
 
 def at_stake(notebook: str, dataset: str) -> Markdown:
-    """The claims that a notebook bears on, with the rule that decides each; on other images, none."""
+    """The claims that a notebook bears on, with the rule that decides each; on other images, none.
+
+    A rule that changed after the runs were seen says when.
+    """
     if not is_study_data(dataset):
         shown = "Miniature" if dataset == "miniature" else "Own images"
         return say(f"**{shown}.** The study's claims are about CIFAR-10: nothing on this page bears on them.")
     found = [claim for claim in claims.CLAIMS if claim.notebook == notebook]
-    lines = [(claim.id, claim.statement, claim.published, claim.rule.sentence) for claim in found]
+    since = {
+        name: f" *Changed on {change.date}: [chapter 8](08_verdict.ipynb).*"
+        for change in CHANGES
+        for name in change.after
+    }
+    lines = [
+        (claim.id, claim.statement, claim.published, claim.rule.sentence + since.get(claim.id, ""))
+        for claim in found
+    ]
     return rows("id | claim | published | how it is decided", lines)

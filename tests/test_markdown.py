@@ -97,7 +97,11 @@ def test_no_published_figure_stands_beside_the_miniature() -> None:
         "C3", beside=FULL
     )
     assert markdown.published_figures("C3", beside=MINIATURE_RUN) == ""
-    assert "89.5%" in markdown.at_stake("04_finetune", "cifar10").data
+    told = markdown.at_stake("04_finetune", "cifar10").data
+    assert "89.5%" in told
+    by_claim = {line.split(" | ")[0]: line for line in told.splitlines()}
+    assert "Changed on 2026-11-28: [chapter 8]" in by_claim["| C11"]
+    assert "Changed" not in by_claim["| C3"]
     assert not re.search(r"\d", markdown.at_stake("04_finetune", "miniature").data.replace("CIFAR-10", ""))
 
 

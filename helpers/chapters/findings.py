@@ -55,15 +55,16 @@ def _lesson(runs: Group) -> str:
     """Whether the low rate is needed once the norm of the head is frozen."""
     careful = _repeated(runs, experiments.HEADLINE, "table")
     against = groups.gain(careful, _repeated(runs, experiments.FROZEN_NORM, "prevented"))
-    needed, change = describe_difference(
+    by = f"{100 * abs(against.value):.1f} points"
+    is_needed, ends = describe_difference(
         against,
-        "not needed, it is too low / gains",
-        "needed / loses",
-        "not needed / is not shown to differ:",
+        f"is not needed / ends {by} above it",
+        f"is needed / ends {by} below it",
+        "is not needed / is not shown to differ",
     ).split(" / ")
     return (
-        f"A learning rate of {scientific(experiments.HEADLINE.learning_rate)} is {needed}: with the head's "
-        f"batch norm frozen, the rate that failed {change} {100 * abs(against.value):.1f} points on test."
+        f"The study's careful rate {is_needed}: with the head's batch norm frozen, the rate that failed, "
+        f"{scientific(experiments.LOGGED.learning_rate)}, {ends} on test."
     )
 
 
@@ -74,8 +75,8 @@ def _evaluation(runs: Group) -> str:
     restored = span(parts, ".0%")
     if min(parts) > 0.5:
         return (
-            "The failure was one of evaluation: over all passes at the failing rate, re-estimated batch-norm "
-            f"statistics give the same weights back {restored} of the accuracy lost."
+            "Most of the failure was one of evaluation: over all passes at the failing rate, re-estimated "
+            f"batch-norm statistics give the same weights back {restored} of the accuracy lost."
         )
     return (
         "Evaluation does not explain the failure: over all passes at the failing rate, re-estimating the "
@@ -89,10 +90,10 @@ def _prevention(runs: Group) -> str:
     tried = [_repeated(runs, experiments.intervention(name), "anatomy") for name in names]
     failed, *kept = (min(map(batchnorm.accuracy, group), key=lambda share: share.value) for group in tried)
     worst = min(kept, key=lambda share: share.value)
-    does = describe_change(failed, worst, "prevents the failure", "is worse", "does not prevent the failure")
+    does = describe_change(failed, worst, "does not fail", "fares worse", "is not shown to fare better")
     return (
-        f"A frozen batch norm in the head, or none, {does}: its worst seed soon stands at "
-        f"{percent(worst.value)} on validation, with the study's norm the worst at {percent(failed.value)}."
+        f"With the head's batch norm frozen or removed, the run {does}: after two passes the worst has "
+        f"{percent(worst.value)} on validation; with the study's norm, {percent(failed.value)}."
     )
 
 
@@ -118,9 +119,10 @@ def _beyond(runs: Group) -> str:
     longest = max((best[seed] for seed in seeds), key=lambda run: run.seconds)
     device = f"on {longest.accelerator}" if longest.accelerator else "without a GPU"
     left = errors_left(before, after)
+    repeated = ("one seed", "two seeds", "three seeds")[len(seeds) - 1]
     return (
-        f"Trained otherwise, the same network makes {'only ' if left < 1 else ''}{left:.0%} of the errors of "
-        f"the study's protocol, in at most {longest.seconds / 60:.0f} minutes {device}."
+        f"Trained otherwise, the same backbone makes {'only ' if left < 1 else ''}{left:.0%} of the errors "
+        f"of the study's protocol, in {longest.seconds / 60:.0f} minutes {device} ({repeated})."
     )
 
 

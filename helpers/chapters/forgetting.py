@@ -1,7 +1,7 @@
 """Chapter 3: the run that failed, run again whole, with every seed, and with the norm of its head frozen."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from helpers.text import percent, scientific
 
 LOGGED, PUBLISHED = "as logged", "as published"
 CAREFUL, FROZEN = "careful rate", "norm frozen"
+CAREFUL_FROZEN = "careful rate, norm frozen"
 UNTUNED = "frozen network"
 
 
@@ -103,14 +104,6 @@ class Whole:
         return f"{percent(self.accuracy[kept - 1])} (epoch {kept}, stops after {last})"
 
 
-def stopped(runs: Sequence[Whole], rules: Mapping[str, tuple[str, int]]) -> list[Row]:
-    """Of each rule, name to what it watches and its patience: `Whole.stop` of each run; and without any."""
-    never = [(each.run.stage2.kept_epoch + 1, each) for each in runs]
-    kept = [f"{percent(each.accuracy[epoch - 1])} (epoch {epoch})" for epoch, each in never]
-    by_rule = [(name, *(each.stop(*rule) for each in runs)) for name, rule in rules.items()]
-    return [*by_rule, ("never: lowest loss of all", *kept)]
-
-
 @dataclass(frozen=True)
 class Failure:
     """The chapter's runs. `whole` and every list by seed begin with the notebook's own seed."""
@@ -169,7 +162,7 @@ class Failure:
     def ends(self) -> list[Row]:
         """Of each way to train that was run: test accuracy by seed, `gain` over untuned and over careful."""
         found: list[Row] = []
-        for way in (UNTUNED, CAREFUL, LOGGED, PUBLISHED, FROZEN):
+        for way in (UNTUNED, CAREFUL, CAREFUL_FROZEN, LOGGED, PUBLISHED, FROZEN):
             if tests := [each.run.test_accuracy for each in self.whole[way].values()]:
                 gains = [
                     "–" if way in (over, UNTUNED) else self.gain(way, over) for over in (UNTUNED, CAREFUL)
@@ -178,8 +171,11 @@ class Failure:
         return found
 
     def stops(self, rules: Mapping[str, tuple[str, int]]) -> list[Row]:
-        """`stopped` of the runs as logged."""
-        return stopped(self.logged, rules)
+        """Of each rule, name to what it watches and its patience: `Whole.stop` by seed; and without any."""
+        never = [(each.run.stage2.kept_epoch + 1, each) for each in self.logged]
+        kept = [f"{percent(each.accuracy[epoch - 1])} (epoch {epoch})" for epoch, each in never]
+        by_rule = [(name, *(each.stop(*rule) for each in self.logged)) for name, rule in rules.items()]
+        return [*by_rule, ("never: lowest loss of all", *kept)]
 
     # ---------------------------------------------------------------- evaluated with other statistics
 
@@ -255,6 +251,7 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
         PUBLISHED: experiments.TABLE["fine-tune 30, 3e-4, as published"].replace(**failing),
         CAREFUL: experiments.HEADLINE.replace(learning_rate=careful_rate, optimizer=optimizer),
         FROZEN: experiments.FROZEN_NORM.replace(**failing),
+        CAREFUL_FROZEN: experiments.FROZEN_NORM.replace(learning_rate=careful_rate, optimizer=optimizer),
     }
     asked = {way: experiments.for_notebook(base, seed=seed, **given) for way, base in bases.items()}
     asked[UNTUNED] = experiments.for_notebook(

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -10,20 +10,18 @@ from typing import get_args
 from helpers import paths, run
 from helpers.chapters import common, differences, findings
 from helpers.chapters.beginnings import Row
-from helpers.chapters.forgetting import Log, Whole, stopped
 from helpers.experiment import is_study_data
-from helpers.records import published, store
+from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import claims, experiments, verdict
 from helpers.study.changes import CHANGES
-from helpers.study.rules import STUDY_PATIENCE, Outcome
+from helpers.study.rules import Outcome
 from helpers.text import listed, points
 
 MORE_SEEDS = range(5)
 """Seeds whose runs are shown beside the notebook's own, where they exist."""
 UNJUDGED = "**Not judged.** The study's claims are about CIFAR-10 alone."
 HEADS = ("id", "claim", "verdict", "published", "measured", "seeds", "runs", "shown in")
-ROW_AS_LOGGED = "fine-tune 30, 3e-4, as logged"
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,14 @@ class Verdicts:
     @property
     def tally(self) -> str:
         """'8 reproduced, 5 partly': how many claims have each outcome."""
-        counts = Counter(claim["verdict"] for claim in self.claims)
-        return ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
+        return _tally(claim["verdict"] for claim in self.claims)
+
+    @property
+    def tally_before(self) -> str:
+        """The same by the rules as they were before any changed."""
+        now = {name for change in CHANGES for name in change.after}
+        kept = [claim["verdict"] for claim in self.claims if claim["id"] not in now]
+        return _tally([*kept, *(change.outcomes(self.full)[0] for change in CHANGES)])
 
     @property
     def short(self) -> list[str]:
@@ -112,21 +116,6 @@ class Verdicts:
         return [(claim["id"], claim["evidence"]) for claim in self.claims]
 
     @property
-    def failed(self) -> list[Whole]:
-        """The runs as logged; none where no claim is judged."""
-        return [Whole(run) for run in self.table.get(ROW_AS_LOGGED, [])] if self.claims else []
-
-    @property
-    def stops(self) -> list[Row]:
-        """What the study's rules of stopping keep of the runs as logged, a column a seed."""
-        log = Log.of(store.read(published.PUBLISHED_LOGS / "run_full_tune.json"))
-        given = {
-            "loss, as its text has it": ("loss", STUDY_PATIENCE),
-            "accuracy, as its log ends": ("accuracy", log.passes_after_best),
-        }
-        return stopped(self.failed, given)
-
-    @property
     def widest(self) -> float:
         """The largest spread of the seeds of a row, 0 to 1."""
         return max((row.spread for row in self.rows.values()), default=0.0)
@@ -147,6 +136,11 @@ class Verdicts:
         """The smallest difference of two published accuracies, 0 to 1; 0 of fewer than two."""
         pairs = itertools.pairwise(sorted(self.published.values()))
         return min((high - low for low, high in pairs), default=0.0)
+
+
+def _tally(outcomes: Iterable[str]) -> str:
+    counts = Counter(outcomes)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
 
 
 def load(*, dataset: str, scale: str, seed: int) -> Verdicts:

@@ -123,5 +123,12 @@ CHANGES = (
         )
         for name in ("C11", "C17")
     ),
+    Change(
+        "C9",
+        "2026-11-29",
+        "its short runs were at one low rate, as those of C11 and C17",
+        replace(BY_ID["C9"], fair_rates=(), rule=Rule(AT_ONE_RATE, BY_ID["C9"].rule.judge)),
+        ("C9",),
+    ),
 )
 """In the order of their dates."""

@@ -165,6 +165,7 @@ CLAIMS: tuple[Claim, ...] = (
         rule=rules.progressive,
         experiments=experiments.DEPTHS,
         screening=True,
+        fair_rates=experiments.FAIR_RATES,
         notebook="04_finetune",
     ),
     Claim(

@@ -79,8 +79,9 @@ FROZEN_NORM = LOGGED.replace(head_norm="frozen")
 # Written before their runs (2026-11-25).
 # Rule: with the norm frozen a rate is better than the careful one if the paired difference of test
 # accuracies, over the seeds that both have, has an interval above zero. It fails if test accuracy is below
-# the baseline's.
-FROZEN_NORM_RATES = (1e-4, 1e-3)
+# the baseline's. Added before its runs (2026-11-29): 1e-5, the careful rate. FROZEN_NORM less HEADLINE is
+# what rate and norm gain together: the rate's part is FROZEN_NORM less this, the norm's this less HEADLINE.
+FROZEN_NORM_RATES = (1e-5, 1e-4, 1e-3)
 """Rates, beside 3e-4, at which the failing run with its norm frozen is run to its end."""
 # Written before their runs (2026-11-25).
 # Rule: a half of freezing prevents the failure alone if, in each seed and after every pass, re-estimating
@@ -269,17 +270,17 @@ REGULARIZERS = {
     "label smoothing": Experiment(label_smoothing=0.0),
 }
 """The headline, and the headline without one of its regularizers, by the one that is missing."""
-# Written before their runs (2026-11-25).
+# Written before their runs (2026-11-25; depths: 2026-11-29, by the same rule and that of C9).
 # Rule: each is judged at that of FAIR_RATES which gives it the highest validation accuracy. C11 is reproduced
 # if a batch of 64 has more test accuracy than 32 and than 128, each by a paired interval above zero; not
 # reproduced if either has more than 64 by such an interval. A part of C17 helps if all parts together have
 # more test accuracy than all without it, by a paired interval above zero; the claim needs each to help. Where
 # the best rate is the first or the last of the three, the table says so.
 FAIR_RATES = (1e-5, 3e-5, 1e-4)
-"""Rates that batch sizes and regularizers are compared at in whole runs, each at its own best."""
+"""Rates that depths, batch sizes and regularizers are compared at in whole runs, each at its own best."""
 RECIPES |= {
     f"fair-{name}": [each.replace(learning_rate=rate) for rate in FAIR_RATES for each in compared.values()]
-    for name, compared in (("batch", BATCH_SIZES), ("regularizers", REGULARIZERS))
+    for name, compared in (("batch", BATCH_SIZES), ("depth", DEPTHS), ("regularizers", REGULARIZERS))
 }
 RATES = {
     "adamw": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),

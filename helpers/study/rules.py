@@ -248,12 +248,13 @@ def averaging_gains(groups: Mapping[str, Group]) -> Judgement:
 
 
 @rule(
-    "All else equal, reproduced if each step from 0 to 10, 20 and 30 layers gains by a paired test; "
-    "partly if 30 gains on 0."
+    "Reproduced if each step from 0 to 10, 20 and 30 layers gains by a paired test; partly if 30 gains on 0. "
+    "Whole runs, each at the best of three learning rates, by validation."
 )
 def progressive(groups: Mapping[str, Group]) -> Judgement:
     """C9."""
     depths = list(groups)
+    groups = {name: at_best_rate(group) for name, group in groups.items()}
     steps = {f"{a} to {b}": gain(groups[a], groups[b]) for a, b in itertools.pairwise(depths)}
     whole = gain(groups[depths[0]], groups[depths[-1]])
     every = all(step.low > 0 for step in steps.values())

@@ -60,7 +60,8 @@ def _groups(
             matching_runs(runs, wanted.replace(learning_rate=rate), claim.free)
             for rate in rates or (wanted.learning_rate,)
         ]
-        found[name] = [run for group in by_rate for run in group] if all(by_rate) else []
+        # One that has no second stage has no rate: it is found once for each.
+        found[name] = list(dict.fromkeys(run for group in by_rate for run in group)) if all(by_rate) else []
     return found
 
 

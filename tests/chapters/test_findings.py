@@ -44,19 +44,22 @@ def begun(make_run: Make, name: str, *shares: float) -> list[Run]:
 @pytest.mark.parametrize(
     "share, words",
     [
-        (0.95, "1e-5 is not needed, it is too low: .* gains 5.0 points"),
-        (0.85, "1e-5 is needed: .* loses 5.0 points"),
-        (0.90, "1e-5 is not needed: .* is not shown to differ: 0.0 points"),
+        (0.95, "is not needed: .* the rate that failed, 3e-4, ends 5.0 points above it"),
+        (0.85, "is needed: .* ends 5.0 points below it"),
+        (0.90, "is not needed: .* is not shown to differ"),
     ],
 )
 def test_the_low_rate_is_needed_or_not(make_run: Make, share: float, words: str) -> None:
     runs = by_seed(make_run, HEADLINE) + by_seed(make_run, FROZEN_NORM, share, diagnosis=FAILED)
-    assert re.match(rf"\*\*A learning rate of {words} on test\.\*\* \[Chapter 3\]", findings(runs)[0])
+    assert re.match(rf"\*\*The study's careful rate {words} on test\.\*\* \[Chapter 3\]", findings(runs)[0])
 
 
 @pytest.mark.parametrize(
     "again, words",
-    [(0.88, "The failure was one of evaluation: .* back 100%"), (0.40, "Evaluation does not .* only 20%")],
+    [
+        (0.88, "Most of the failure was one of evaluation: .* back 100%"),
+        (0.40, "Evaluation does not .* only 20%"),
+    ],
 )
 def test_evaluation_explains_the_failure_or_not(make_run: Make, again: float, words: str) -> None:
     failing = made.diagnosed((0.88, 0.88, 0.88), (0.28, again, 0.88), (0.28, again, 0.88))
@@ -67,9 +70,9 @@ def test_evaluation_explains_the_failure_or_not(make_run: Make, again: float, wo
 @pytest.mark.parametrize(
     "logged, frozen, none, words",
     [
-        (0.2, 0.88, 0.8, "prevents the failure: its worst seed soon stands at 80.0% .* at 20.0%"),
-        (0.8, 0.88, 0.2, "is worse: its worst seed soon stands at 20.0% .* at 80.0%"),
-        (0.8, 0.88, 0.8, "does not prevent the failure"),
+        (0.2, 0.88, 0.8, "does not fail: after two passes the worst has 80.0% .*, 20.0%"),
+        (0.8, 0.88, 0.2, "fares worse: after two passes the worst has 20.0% .*, 80.0%"),
+        (0.8, 0.88, 0.8, "is not shown to fare better"),
     ],
 )
 def test_a_head_without_moving_statistics_prevents_it_or_not(
@@ -78,7 +81,7 @@ def test_a_head_without_moving_statistics_prevents_it_or_not(
     runs = begun(make_run, "as logged", 0.88, logged, 0.88)
     runs += begun(make_run, "batch norm frozen", 0.88, 0.88, frozen)
     runs += begun(make_run, "no norm", none, 0.88, 0.88)
-    assert re.search(f", or none, {words}", findings(runs)[2])
+    assert re.search(f"or removed, the run {words}", findings(runs)[2])
 
 
 @pytest.mark.parametrize(
@@ -96,10 +99,12 @@ def test_the_errors_of_the_best_network_are_fewer_or_more(make_run: Make, share:
     timed = {"timing_sec": {"total": 3240.0}}
     best = make_run(share, **asdict(BEST), content=timed)
     told = findings([*by_seed(make_run, HEADLINE), best])[4]
-    assert f"network {words} of the errors" in told and "in at most 54 minutes without a GPU.**" in told
+    assert f"backbone {words} of the errors" in told and "in 54 minutes without a GPU (one seed).**" in told
     on_gpu = {**timed, "environment": {**made.MACHINE, "accelerator": "some GPU"}}
     again = make_run(share, **asdict(BEST.replace(seed=0)), content=on_gpu)
-    assert "in at most 54 minutes on some GPU.**" in findings([*by_seed(make_run, HEADLINE), again])[4]
+    told = findings([*by_seed(make_run, HEADLINE), again])[4]
+    assert "in 54 minutes on some GPU (one seed).**" in told
+    assert "(two seeds).**" in findings([*by_seed(make_run, HEADLINE), best, again])[4]
 
 
 # ---------------------------------------------------------------------------- of committed records

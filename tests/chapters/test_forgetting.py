@@ -167,6 +167,7 @@ def failure(
         for way, test, rate in (("careful rate", careful, 1e-5), ("frozen network", 0.85, 1e-6))
     }
     ways = {"as logged": logged, "as published": {42: logged[42]}, "norm frozen": frozen, **beside}
+    ways["careful rate, norm frozen"] = {seed: beside["careful rate"][seed] for seed in frozen}
     log = made.published_log("run_full_tune")
     return Failure(42, ways, beginnings({"as logged": [FAILS]}), log)
 
@@ -189,6 +190,8 @@ def test_an_end_is_compared_with_the_untuned_and_the_careful(make_run: Make) -> 
         failure(make_run, {42: whole(make_run)}, careful=0.8).compared("as logged", "careful rate", *words)
         == "same"
     )
+    frozen = failure(make_run, {42: whole(make_run)}, {42: whole(make_run)})
+    assert [line[0] for line in frozen.ends][2::3] == ["careful rate, norm frozen", "norm frozen"]
 
 
 def test_a_rule_stops_each_run_by_what_it_watches(make_run: Make) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import made
 import pytest
 
 from helpers.chapters import verdict
@@ -57,25 +56,8 @@ def test_the_miniature_is_judged_by_no_claim_and_no_published_figure(table: None
         record(make_run, experiments.for_notebook(row, dataset="miniature", scale="smoke"))
     drawn = verdict.load(dataset="miniature", scale="smoke", seed=42)
     assert not drawn.claims and not drawn.published
-    assert not drawn.failed and not drawn.changes and drawn.above == (0, 0)
+    assert not drawn.changes and drawn.above == (0, 0)
     assert {run.dataset for run in drawn.runs} == {"miniature"}
-
-
-def test_the_failed_runs_are_stopped_by_either_rule(table: None, make_run: Make) -> None:
-    assert not verdict.load(**WHERE).failed
-    shares = [0.2, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6, 0.9]
-    failing = made.diagnosed(*[(0.5, 0.8, 0.8)] * 9)
-    for seed in (42, 0):
-        record(
-            make_run,
-            LOGGED.replace(seed=seed),
-            diagnosis=failing,
-            curves={"stage2": {"val_accuracy": shares}},
-        )
-    stops = {name: cells for name, *cells in verdict.load(**WHERE).stops}
-    assert stops["loss, as its text has it"] == ["70.0% (epoch 2, stops after 7)"] * 2
-    assert stops["accuracy, as its log ends"][0].startswith("70.0% (epoch 2, stops after ")
-    assert stops["never: lowest loss of all"] == ["90.0% (epoch 8)"] * 2
 
 
 def test_verdicts_are_counted_with_their_tests_and_their_short_runs(table: None, make_run: Make) -> None:
@@ -84,6 +66,8 @@ def test_verdicts_are_counted_with_their_tests_and_their_short_runs(table: None,
     ch = verdict.load(**WHERE)
     assert sum(map(int, re.findall(r"\d+", ch.tally))) == len(ch.claims)
     assert "1 not tested fairly" in ch.tally and ch.short == ["C11"]
+    assert sum(map(int, re.findall(r"\d+", ch.tally_before))) == 17
+    assert "not tested fairly" not in ch.tally_before
     assert ch.tests == sum(int(row["tests"]) for row in ch.claims) >= 3
 
 

@@ -238,18 +238,24 @@ def test_c8_pairs_the_views_of_the_same_run(make_run: Make, flipped: float, expe
 
 
 def test_c9_needs_every_step(make_run: Make) -> None:
-    up = {0: 0.85, 10: 0.88, 20: 0.90, 30: 0.92}
-    runs = {depth: make_run(share, n_unfreeze=depth) for depth, share in up.items()}
-    assert outcome("C9", *runs.values()) == "reproduced"
-    dip = make_run(0.84, n_unfreeze=10)
-    assert outcome("C9", runs[0], dip, runs[20], runs[30]) == "partly"
-    assert outcome("C9", make_run(0.93, n_unfreeze=0), dip, runs[20], runs[30]) == "not reproduced"
+    ten, twenty, thirty = (
+        at_fair_rates(make_run, share, n_unfreeze=depth)
+        for depth, share in ((10, 0.88), (20, 0.90), (30, 0.92))
+    )
+    frozen = make_run(0.85, n_unfreeze=0)
+    assert outcome("C9", frozen, *ten, *twenty, *thirty) == "reproduced"
+    dip = at_fair_rates(make_run, 0.84, n_unfreeze=10)
+    assert outcome("C9", frozen, *dip, *twenty, *thirty) == "partly"
+    assert outcome("C9", make_run(0.93, n_unfreeze=0), *dip, *twenty, *thirty) == "not reproduced"
+    assert outcome("C9", frozen, ten[0], *twenty, *thirty) == "not yet run"
 
 
-def test_c9_takes_screening_runs_where_full_ones_are_missing(make_run: Make) -> None:
-    up = {0: 0.85, 10: 0.88, 20: 0.90, 30: 0.92}
-    screening = [make_run(share, n_unfreeze=depth, **experiments.SCREENING) for depth, share in up.items()]
-    found = verdict.judge(CLAIM["C9"], [*screening, make_run(0.7)])
+def test_screening_runs_are_taken_where_full_ones_are_missing(make_run: Make) -> None:
+    def screening(share: float, **fields: Any) -> Run:
+        return make_run(share, **fields, **experiments.SCREENING)
+
+    runs = screening(0.92), screening(0.88, optimizer="adam"), screening(0.80, optimizer="sgd")
+    found = verdict.judge(CLAIM["C10"], [*runs, make_run(0.7)])
     assert found.outcome == "reproduced"
     assert "screening: 8 epochs" in found.measured
 
