@@ -23,6 +23,11 @@ class Anatomy:
     without_adam: WithoutAdam = field(default_factory=WithoutAdam)
 
     @property
+    def records(self) -> list[Run]:
+        """Every run, and the study's log."""
+        return [*self.failure.records, *self.followed.runs.values(), *self.without_adam.runs]
+
+    @property
     def begun(self) -> Beginnings:
         """The run as logged, begun again."""
         return self.failure.begun

@@ -56,10 +56,9 @@ class Followed:
         """By run, the points of accuracy that averages over so many steps lose."""
         return [100 * averages.lost(each)[steps] for each in self.runs.values()]
 
-    @property
-    def given_back(self) -> list[float]:
-        """The part of the loss of averages over SHORT steps that those over KORNBLITH spare, 0 to 1."""
-        pairs = zip(self.lost(SHORT), self.lost(KORNBLITH), strict=True)
+    def given_back(self, steps: int = KORNBLITH) -> list[float]:
+        """The part of the loss of averages over SHORT steps that those over `steps` spare, 0 to 1."""
+        pairs = zip(self.lost(SHORT), self.lost(steps), strict=True)
         return [(short - shorter) / short for short, shorter in pairs]
 
     @property
@@ -100,6 +99,11 @@ class WithoutAdam:
             (scientific(rate), ", ".join(map(_in_words, runs)), f"{_fail(runs)} of {len(runs)}")
             for rate, runs in self.rates.items()
         ]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run."""
+        return [one for runs in self.rates.values() for one in runs]
 
     @property
     def failing(self) -> list[str]:

@@ -49,9 +49,12 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
     title = f"Re-estimated statistics restore {text.span(parts, '.0%')} of the accuracy lost at {rate}"
     if min(parts) > 0.5:
         title = (
-            "The collapse was one of evaluation: re-estimated, the same weights "
+            "Most of the collapse was one of evaluation: re-estimated, the same weights "
             f"restore {text.listed(parts, '.0%')} of the loss"
         )
+    if min(parts) > 1:
+        losses = text.span((100 * each.lost for each in found.values()), ".0f")
+        title = f"At {rate} evaluation loses {losses} points; re-estimated, the same weights lose none"
     lost = text.listed((100 * each.lost for each in found.values()), ".1f")
     described = f"Validation accuracy by epoch. At {rate} it lies on average {lost} points below its start"
     described += f" ({', '.join(found)})" if len(found) > 1 else ""
@@ -255,8 +258,8 @@ def active_channels(groups: Mapping[str, Sequence[Run]]) -> Figure:
     title = f"Of {first:,} channels {text.span(ends[True] + ends[False], ',')} still vary at the end"
     if ends[True] and ends[False]:
         title = (
-            f"Where the head's batch norm moves, at most {max(ends[True]):,} of {first:,} channels "
-            f"still vary; elsewhere at least {min(ends[False]):,}"
+            f"At rates that fail, at most {max(ends[True]):,} of {first:,} channels still vary where the "
+            f"head's batch norm moves; elsewhere at least {min(ends[False]):,}"
         )
     over = f"variance over the validation images exceeds {batchnorm.ACTIVE_VARIANCE:g}"
     described = f"Channels of the pooled features whose {over}, a line a seed. At the end: {'; '.join(found)}"
@@ -328,7 +331,8 @@ def lag_or_swing(runs: Mapping[str, Run]) -> Figure:
     most = max((steps for steps in loss if steps <= averages.LONG), key=loss.__getitem__)
     moves = "move on" if way[averages.LONG] >= averages.FARTHER * way[averages.SHORT] else "do not move on"
     neither = (
-        f"By the rule neither lag nor swing: the features {moves}, and averages over {most:,} steps lose most"
+        f"By the rule neither lag nor swing: the features {moves}, and of averages up to {averages.LONG:,} "
+        f"steps those over {most:,} lose most"
     )
     title = "The runs do not agree on lag or swing"
     if len(read) == 1:

@@ -27,7 +27,7 @@ def test_features_move_on_or_swing() -> None:
     both = Followed({"seed 42": LAGS, "seed 0": SWINGS})
     assert both.readings == ["lag", "swing"] and both.growth == pytest.approx([4, 1.2])
     assert both.move_on == 1 and both.lose_most == [1000, 100]
-    assert both.lost(100) == pytest.approx([20, 20]) and both.given_back == pytest.approx([0.25, 0.75])
+    assert both.lost(100) == pytest.approx([20, 20]) and both.given_back() == pytest.approx([0.25, 0.75])
     assert both.enough_images == 1024
 
 

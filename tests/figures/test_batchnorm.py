@@ -86,7 +86,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
         lambda: figures.active_channels(
             {"failed": [FAILED], "no norm": [run_of(0.89, norm=False, head_norm="none")]}
         ),
-        ["Where the head's batch norm moves, at most 880 of 870 channels", "elsewhere at least 890"],
+        ["at most 880 of 870 channels still vary where the head's", "elsewhere at least 890"],
     ),
     "active channels, none": (
         lambda: figures.active_channels({"destroyed": [run_of(0.1, 0.0)]}),
@@ -99,7 +99,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     "swing": (lambda: figures.lag_or_swing({"seed 0": SWINGS}), ["The features swing"]),
     "neither": (
         lambda: figures.lag_or_swing({"seed 1": averaged({10: 0.1, 100: 0.3, 1000: 0.2}, MOVING_ON)}),
-        ["neither lag nor swing: the features move on, and averages over 100 steps lose most"],
+        ["neither lag nor swing: the features move on, and of averages up to 1,000 steps those over 100"],
     ),
     "lag or swing": (
         lambda: figures.lag_or_swing({"seed 42": LAGS, "seed 0": SWINGS}),
