@@ -47,9 +47,13 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     "statistics gap": (
         lambda: figures.statistics_gap({"seed 42": FAILED, "seed 0": run_of(0.66, seed=0)}),
         [
-            "one of evaluation: re-estimated, the same weights restore 106%, 107% of the loss",
+            "At 3e-4 evaluation loses 14 to 16 points; re-estimated, the same weights lose none",
             "on average 16.0, 14.0 points below its start (seed 42, seed 0)",
         ],
+    ),
+    "statistics gap, weights that suffer a little": (
+        lambda: figures.statistics_gap({"seed 42": run_of(0.2, 0.8)}),
+        ["Most of the collapse was one of evaluation: re-estimated, the same weights restore 92%"],
     ),
     "statistics gap, weights that are worse": (
         lambda: figures.statistics_gap({"seed 42": run_of(0.2, 0.3)}),
