@@ -268,7 +268,7 @@ def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
     found = f"Of {len(runs)} changes {words.count('gains')} gain and {words.count('loses')} lose"
     differences = "; ".join(f"{name} {test}" for name, test in tests.items())
     shared = "All are compared with one run: another seed of it would move every row"
-    spurious = "Of twenty changes that do nothing one would seem to do something"
+    spurious = "Of twenty idle changes one would seem to act"
     return style.finished(figure, found, f"Paired differences: {differences}", shared, spurious, note)
 
 
