@@ -205,11 +205,6 @@ class Repeats(tuple[Run, ...]):
         return count_words(since_start(run, statistics) for run in self)
 
     @property
-    def worse_by_evaluation_alone(self) -> int:
-        """How many are clearly worse than before stage 2 as evaluated while their weights are not."""
-        return sum(since_start(run) == "worse" != since_start(run, best_statistics(run)) for run in self)
-
-    @property
     def gaps(self) -> list[float]:
         """Accuracy that estimating the statistics anew adds, -1 to 1, run by run."""
         return [statistics_gap(run) for run in self]

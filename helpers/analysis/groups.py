@@ -152,9 +152,3 @@ def at_best_rate(group: Group) -> list[Run]:
     for run in group:
         rates.setdefault(run.experiment.learning_rate, []).append(run)
     return rates[best_rate(rates)]
-
-
-def best_in_time(runs: Mapping[str, Run], seconds: float) -> str | None:
-    """The run best on validation of those in time, by its name, or None; of equals the first."""
-    in_time = {name: run.val_accuracy for name, run in runs.items() if run.seconds <= seconds}
-    return max(in_time, key=in_time.__getitem__) if in_time else None

@@ -33,6 +33,8 @@ class Comparison:
     """Of stored activations, without training; of an epoch alone, as are the next two."""
     n_unfreeze: int | None = None
     image_size: int | None = None
+    experiments: int | None = None
+    """Of the sweep."""
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,19 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from helpers import run
-from helpers.analysis import groups, metrics, speed
+from helpers.analysis import frontier, groups, metrics, speed
+from helpers.analysis.frontier import Frontier
 from helpers.analysis.groups import accuracy as accuracy
 from helpers.analysis.groups import paired as paired
 from helpers.analysis.intervals import PairedTest, Proportion, describe_difference
 from helpers.analysis.metrics import Array
-from helpers.chapters import common
+from helpers.chapters import common, targets
 from helpers.chapters.people import People, stored
+from helpers.chapters.targets import Line
 from helpers.data import cifar10, sources
 from helpers.data.split import Split
-from helpers.experiment import Experiment, ExperimentError, is_study_data
+from helpers.experiment import ExperimentError, is_study_data
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
@@ -54,41 +54,13 @@ class Runs(dict[str, Run]):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The recipe that validation images choose of those that end in time."""
-
-    limit: int
-    """Seconds that it may take."""
-    hoped: float
-    """Test accuracy that was hoped for, 0 to 1."""
-    name: str
-    seeds: Runs
-
-    @property
-    def reached(self) -> bool:
-        """Whether every seed ended in time with the accuracy that was hoped for."""
-        return max(self.seeds.times()) <= self.limit and min(self.seeds.shares()) >= self.hoped
-
-    @property
-    def told(self) -> str:
-        """The same in a word."""
-        return "reached" if self.reached else "missed"
-
-
-@dataclass(frozen=True)
 class Beyond:
     """The chapter's runs: the ladder, and recipes that were run on CIFAR-10 at full scale alone."""
 
     rungs: Runs
     """The ladder from the frozen network up, at the scale that was asked for."""
     rates: Runs
-    """Runs by what each changes in the first; so are the next two."""
-    quick: Runs
-    long: Runs
-    repeats: dict[str, Runs]
-    """Quick recipe to its runs, one a seed."""
-    fast: Run | None
-    """The quick recipe that time to accuracy is shown of."""
+    """Runs by what each changes in the first."""
     found_best: Run | None
     """The best network, where the page is about such runs and it is stored."""
     log: Run
@@ -136,12 +108,6 @@ class Beyond:
         }
 
     @property
-    def plain_minutes(self) -> list[float]:
-        """Minutes that each rung would take in plain Keras; empty unless `is_published`."""
-        timed = speed.read()
-        return [timed.plain_seconds(each)[-1] / 60 for each in self.rungs.values() if self.is_published]
-
-    @property
     def found_otherwise(self) -> list[str]:
         """Rungs whose finding on the validation images is another one than on the test images."""
         test, val = (
@@ -150,20 +116,36 @@ class Beyond:
         )
         return [name for name in test if test[name] != val[name]]
 
-    def accuracy_by_time(self) -> dict[str, tuple[Array, Array]]:
-        """Line of the figure to seconds since the start and validation accuracy, after each epoch."""
-        shown = {"the study's protocol": self.start, "top of the ladder": self.top}
-        if self.is_published:
-            shown |= {"a quick recipe (below)": self.fast} if self.fast else {}
-            shown |= {"the study's log, on a GPU": self.log}
-        lines = {
-            name: (published.elapsed(each), np.array(each.stage2.val_accuracy))
-            for name, each in shown.items()
-        }
-        if self.is_published:
-            slow = speed.read().plain_seconds(self.start)[1:]
-            lines["the protocol, plain Keras (computed)"] = slow, lines["the study's protocol"][1]
-        return lines
+    @functools.cached_property
+    def stored(self) -> list[Run]:
+        """All records of the folder that the ladder's top lies in."""
+        return store.read_folder(self.top.path.parent)[0]
+
+    @functools.cached_property
+    def frontier(self) -> Frontier:
+        """Those of them whose times compare with the top's, by recipe."""
+        beside = (speed.read(), self.log) if self.is_published else ()
+        return frontier.frontier(self.stored, self.top, *beside)
+
+    def targets(self, seconds: Mapping[float, float], **aims: float) -> list[Line]:
+        """Lines of the table of aims, as the functions of `targets` explain them; none unless `is_published`.
+
+        seconds: by test accuracy; aims: 'plain', 'flip', 'second', 'sweep', 'features', 'memory'.
+        """
+        if not self.is_published:
+            return []
+        lite = [each for each in self.stored if each.experiment.backbone == "efficientnet_lite0"]
+        lead = max(lite, key=lambda each: each.val_accuracy, default=self.top).experiment
+        bench, best = speed.read(), groups.matching_runs(self.stored, experiments.BEST)
+        return [
+            *(targets.time(self.frontier, goal, limit) for goal, limit in seconds.items()),
+            targets.accuracy("best network", best, aims["plain"]),
+            targets.accuracy("best network, with the flip", best, aims["flip"], "tta"),
+            targets.accuracy("EfficientNet-Lite0", groups.matching_runs(lite, lead), aims["second"]),
+            targets.selecting(bench, aims["sweep"]),
+            targets.features(bench, aims["features"]),
+            targets.memory(bench, aims["memory"]),
+        ]
 
     @property
     def neighbours(self) -> list[PairedTest]:
@@ -175,23 +157,16 @@ class Beyond:
         """How many of the neighbours have an interval below zero."""
         return sum(test.high < 0 for test in self.neighbours)
 
-    def choose(self, goals: Mapping[int, float]) -> list[Choice]:
-        """The recipe best on validation of those in time; goals: seconds to the test accuracy hoped for."""
-        named = {limit: groups.best_in_time(self.quick, limit) for limit in goals}
-        return [
-            Choice(limit, goals[limit], name, self.repeats[name]) for limit, name in named.items() if name
-        ]
-
     @property
     def records(self) -> list[Run]:
         """All runs that the page shows, and the study's log."""
-        every = [self.rungs, self.rates, self.quick, self.long, *self.repeats.values()]
-        return [*(each for runs in every for each in runs.values()), self.log]
+        every = [each for runs in (self.rungs, self.rates) for each in runs.values()]
+        return [*every, *(each for recipe in self.frontier.recipes for each in recipe.runs), self.log]
 
     @property
     def best_leads(self) -> bool:
-        """Whether no long run has a higher validation accuracy than the best network."""
-        return self.best.val_accuracy >= max(self.long.shares("val"), default=0.0)
+        """Whether validation images choose the best network's recipe, of all whose times compare."""
+        return self.best.id in [each.id for each in self.frontier.leading[-1].runs]
 
     @property
     def calibration(self) -> dict[str, metrics.Calibration]:
@@ -229,7 +204,7 @@ def errors_left(before: float, after: float) -> float:
 def load(*, dataset: str, scale: str, seed: int, target: float) -> Beyond:
     """The ladder, trained where it is not stored, and the recipes that are stored.
 
-    target: the validation accuracy whose time is asked for. Raises ExperimentError for a parameter that no
+    target: the test accuracy whose time is asked for. Raises ExperimentError for a parameter that no
     Experiment takes, or a target that is no share.
     """
     if not 0 < target < 1:
@@ -239,29 +214,13 @@ def load(*, dataset: str, scale: str, seed: int, target: float) -> Beyond:
         name: experiments.for_notebook(each, dataset=dataset, scale=scale, seed=seed) for name, each in rungs
     }
     known = is_study_data(dataset)
-    rates = _recipes("AdamW at 3e-4", experiments.ONE_PASS, "rates") if known else {}
-    quick = _recipes("the top of the ladder", experiments.BEYOND, "fast") if known else {}
-    long = _recipes("top of the ladder", experiments.BEYOND, "best") if known else {}
+    first = experiments.ONE_PASS
+    rates = {"AdamW at 3e-4": first, **experiments.varying(first, experiments.RECIPES["rates"])}
     is_published = known and scale == "full"
     return Beyond(
         rungs=Runs({name: run.run(each) for name, each in wanted.items()}),
-        rates=_stored(rates),
-        quick=_stored(quick),
-        long=_stored(long),
-        repeats={
-            name: _stored({str(s): each.replace(seed=s) for s in experiments.SEEDS})
-            for name, each in quick.items()
-        },
-        fast=run.find(experiments.FAST.replace(seed=seed)) if is_published else None,
+        rates=Runs({name: found for name, each in rates.items() if known and (found := run.find(each))}),
         found_best=run.find(experiments.BEST.replace(seed=seed)) if is_published else None,
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
         dataset=dataset,
     )
-
-
-def _recipes(first: str, base: Experiment, name: str) -> dict[str, Experiment]:
-    return {first: base, **experiments.varying(base, experiments.RECIPES[name])}
-
-
-def _stored(recipes: Mapping[str, Experiment]) -> Runs:
-    return Runs({name: found for name, each in recipes.items() if (found := run.find(each))})

@@ -9,8 +9,8 @@ from helpers.figures.batchnorm import lag_or_swing as lag_or_swing
 from helpers.figures.batchnorm import statistics_gap as statistics_gap
 from helpers.figures.batchnorm import weight_drift as weight_drift
 from helpers.figures.curves import learning_curves as learning_curves
-from helpers.figures.curves import time_to_accuracy as time_to_accuracy
 from helpers.figures.diagrams import network_layout as network_layout
+from helpers.figures.frontier import error_by_time as error_by_time
 from helpers.figures.images import augmentation_sheet as augmentation_sheet
 from helpers.figures.images import confident_errors as confident_errors
 from helpers.figures.images import contact_sheet as contact_sheet

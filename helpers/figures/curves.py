@@ -1,4 +1,4 @@
-"""Figures of training: curves by epoch, accuracy by time."""
+"""Figures of training: curves by epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from helpers.figures import style
-from helpers.figures.style import EPOCHS, GREY, NARROW, Array, Figure, cautions, dataset_note, styled
+from helpers.figures.style import EPOCHS, GREY, NARROW, Array, Figure, cautions, styled
 from helpers.records import published
 from helpers.records.run import Run
 from helpers.text import beside, percent
@@ -39,7 +39,8 @@ def learning_curves(runs: Mapping[str, Run], title: str = "", stages: Sequence[s
     ends = [
         _draw_run(axes, label, runs[label], stages, how) for label, how in style.line_styles(runs).items()
     ]
-    heights = _apart([(train + val) / 2 for _, train, val in ends], LEAST_APART * np.ptp(axes.get_ylim()))
+    middles = [(train + val) / 2 for _, train, val in ends]
+    heights = style.apart(middles, LEAST_APART * np.ptp(axes.get_ylim()))
     step = 0.02 * axes.dataLim.x1
     edge = axes.dataLim.x1 + step * (len(runs) + 1)
     aside: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
@@ -95,38 +96,3 @@ def _draw_run(
         axes.plot(np.arange(1, before + 1), whole[metric], dash, markevery=max(1, before // 8), **properties)
     train, val = (float(whole[metric][-1]) for metric in drawn)
     return before, train, val
-
-
-def _apart(heights: Sequence[float], least: float) -> list[float]:
-    """Heights, moved up where one lies less than `least` above the next below it."""
-    moved, below = list(heights), -np.inf
-    for place in np.argsort(heights):
-        moved[place] = below = max(heights[place], below + least)
-    return moved
-
-
-@styled
-def time_to_accuracy(curves: Mapping[str, tuple[Array, Array]], target: float, dataset: str) -> Figure:
-    """Validation accuracy against time, whose axis is logarithmic.
-
-    `curves`: label to (seconds (n,), accuracy in 0 to 1 (n,)).
-    """
-    figure, axes = style.panel(4.2)
-    found: list[str] = []
-    soonest: dict[float, str] = {}
-    for label, properties in style.line_styles(curves).items():
-        seconds, accuracy = map(np.asarray, curves[label])
-        axes.plot(seconds / 60, accuracy, label=label, markevery=max(1, len(seconds) // 8), **properties)
-        reached = seconds[accuracy >= target]
-        found += [f"by {label} after {reached[0] / 60:.1f} min" if len(reached) else f"not by {label}"]
-        soonest |= {reached[0]: found[-1]} if len(reached) else {}
-    axes.axhline(target, color=GREY, linestyle=":")
-    axes.set(xlabel="time (minutes)", xscale="log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
-    style.percent_axis(axes.yaxis, "validation accuracy")
-    style.legend_above(axes, columns=2)
-    title = f"{percent(target)} is reached soonest {soonest[min(soonest)] if soonest else 'by none'}"
-    described = f"Validation accuracy by time. {percent(target)} is reached: {'; '.join(found)}"
-    return style.finished(figure, title, described, dataset_note(dataset))

@@ -147,7 +147,7 @@ def changed_confusions(runs: Mapping[str, Run]) -> Figure:
     axes.grid(False, axis="y")
     axes.set_xlim(left=0)
     axes.set_xlabel("test images")
-    style.legend_above(axes)
+    style.legend_above(axes, columns=1)  # beside the rows' names two would not fit
     errors = [int(matrix.sum() - matrix.trace()) for matrix in matrices]
     found = f"{second} makes {errors[1]:,} errors, {first} {errors[0]:,}"
     listed = "; ".join(

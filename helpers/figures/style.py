@@ -184,6 +184,14 @@ def classes_note(shown: Sequence[Any] | Array, names: Sequence[str], which: str)
     return f"{len(shown)} of {len(names):,} classes: {which}" if len(shown) < len(names) else ""
 
 
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights, moved up where one lies less than `least` above the next below it."""
+    moved, below = list(heights), -np.inf
+    for place in np.argsort(heights):
+        moved[place] = below = max(heights[place], below + least)
+    return moved
+
+
 def intervals(axes: Axes, middle: Any, low: Any, high: Any, rows: Any, **properties: Any) -> None:
     """Points at `middle`, with horizontal intervals from `low` to `high`, on `rows`."""
     reach = [np.subtract(middle, low), np.subtract(high, middle)]

@@ -113,17 +113,6 @@ def passes(run: Run, stage: str = "stage2") -> NDArray[np.int64]:
     return np.cumsum(np.isin(np.arange(len(real) + len(one_step_epochs(run, stage))), real))
 
 
-def elapsed(run: Run) -> NDArray[np.float64]:
-    """Seconds from the start of the run to the end of each logged epoch of stage 2, (n,).
-
-    Loading, the frozen part on every view, and stage 1 come before. The passes of stage 2 do the same work
-    each, so they share its time evenly.
-    """
-    before = sum(run.timing_sec.get(part, 0.0) for part in ("load", "feature_extract", "top_train"))
-    passes_made = passes(run)
-    return before + run.stage2_seconds * passes_made / passes_made[-1]
-
-
 def tta_accuracy(run: Run) -> float | None:
     """Test accuracy in 0 to 1 with the flip averaged in; None where a run holds none.
 

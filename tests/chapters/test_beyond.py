@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,15 +14,15 @@ import numpy as np
 import pytest
 
 from helpers import run
-from helpers.analysis import groups
+from helpers.analysis import speed
 from helpers.chapters import beyond
-from helpers.chapters.beyond import Beyond, Choice, Runs
+from helpers.chapters.beyond import Beyond, Runs
 from helpers.data import cifar10h
 from helpers.data.split import Split
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.study.experiments import BEST, FAST, IN_STUDY_TIME, LADDER, ONE_PASS
+from helpers.study.experiments import BEST, FAST, LADDER
 
 Make = Callable[..., Run]
 WHERE: dict[str, Any] = {"dataset": "cifar10", "scale": "full", "seed": 42, "target": 0.9}
@@ -65,34 +66,53 @@ def test_a_loss_and_what_validation_finds_otherwise_are_named(make_run: Make) ->
         "frozen network": record(make_run, LADDER["frozen network"], 0.9, val=0.8),
         "the study's fine-tune": record(make_run, LADDER["the study's fine-tune"], 0.8, val=0.9),
     }
-    ch = Beyond(Runs(rungs), Runs(), Runs(), Runs(), {}, None, None, made.published_log(), "cifar10")
+    ch = Beyond(Runs(rungs), Runs(), None, made.published_log(), "cifar10")
     assert ch.rungs.steps()["the study's fine-tune"].high < 0
     assert ch.found_otherwise == ["the study's fine-tune"] and not ch.reaches_depth
     same = Runs(dict(zip(rungs, [ch.start, ch.start], strict=True)))
-    assert not Beyond(
-        same, Runs(), Runs(), Runs(), {}, None, None, made.published_log(), "cifar10"
-    ).found_otherwise
+    assert not Beyond(same, Runs(), None, made.published_log(), "cifar10").found_otherwise
 
 
-def test_plain_keras_and_the_studys_log_stand_beside_published_runs_alone(
-    ladder: dict[str, Run], make_run: Make
+AIMS = {"plain": 0.85, "flip": 0.85, "second": 0.85, "sweep": 5, "features": 2.5, "memory": 3}
+
+
+def test_the_frontier_holds_every_record_and_the_study_beside_published_runs(
+    ladder: dict[str, Run], make_run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fast = record(make_run, FAST, 0.95, seconds=300)
+    bench = dataclasses.replace(speed.read(), processor="Some CPU", threads=2)
+    monkeypatch.setattr(speed, "read", lambda: bench)
     ch = load()
-    assert len(ch.plain_minutes) == len(LADDER) and ch.plain_minutes[1] > ch.plain_minutes[0]
-    assert "a quick recipe (below)" not in ch.accuracy_by_time()
-    record(make_run, FAST)
-    lines = load().accuracy_by_time()
-    assert len(lines) == 5 and "the study's log, on a GPU" in lines
-    plain, ours = lines["the protocol, plain Keras (computed)"], lines["the study's protocol"]
-    assert (plain[1] == ours[1]).all() and len(plain[0]) == len(ours[0]) == 2
+    assert (
+        ch.frontier.bench is bench
+        and len(ch.frontier.recipes) == len(LADDER) + 1
+        and ch.frontier.log is ch.log
+    )
+    assert {each.id for each in ch.records} >= {fast.id, *(rung.id for rung in ladder.values())}
     for name, each in list(LADDER.items())[:3]:
         record(make_run, experiments.for_notebook(each, dataset="miniature", scale="smoke"))
         assert name in ch.rungs
     small = load(dataset="miniature", scale="smoke")
     assert list(small.rungs) == list(LADDER)[: beyond.SMOKE_RUNGS] and not small.reaches_depth
-    assert not small.is_published and small.plain_minutes == []
-    assert list(small.accuracy_by_time()) == ["the study's protocol", "top of the ladder"]
-    assert not (small.rates or small.quick or small.long or small.choose({400: 0.9}))
+    assert not small.is_published and not small.rates and small.targets({0.9: 400}, **AIMS) == []
+    assert len(small.frontier.recipes) == len(small.rungs)
+    assert small.frontier.log is None and small.frontier.bench is None
+
+
+def test_every_aim_has_a_line_with_a_second_backbone_or_without(
+    ladder: dict[str, Run], make_run: Make
+) -> None:
+    lines = load().targets({0.9: 1000, 0.99: 5000}, **AIMS)
+    assert len(lines) == 2 + len(AIMS)
+    assert [line[2] for line in lines[2:5]] == ["not yet run"] * 3
+    lite = experiments.BEYOND.replace(backbone="efficientnet_lite0")
+    record(make_run, lite, 0.9, val=0.8)
+    for seed in experiments.SEEDS:
+        record(make_run, lite.replace(learning_rate=1e-4, seed=seed), 0.88, val=0.9)
+        record(make_run, BEST.replace(seed=seed), 0.8)
+    lines = load().targets({0.9: 1000}, **AIMS)
+    assert [line[2].split()[0] for line in lines[1:4]] == ["80.0%", "80.0%", "88.0%"]
+    assert lines[3][2].endswith("3 seeds): reached")
 
 
 def test_neighbouring_rates_are_those_of_the_same_optimizer(ladder: dict[str, Run], make_run: Make) -> None:
@@ -110,42 +130,6 @@ def test_neighbouring_rates_are_those_of_the_same_optimizer(ladder: dict[str, Ru
     ]
 
 
-def test_the_choice_falls_on_the_best_on_validation_of_those_in_time(
-    ladder: dict[str, Run], make_run: Make
-) -> None:
-    record(make_run, ONE_PASS, 0.95, seconds=300, val=0.91)
-    record(make_run, FAST, 0.93, seconds=390, val=0.92)
-    record(make_run, FAST.replace(seed=0), 0.92, seconds=380, val=0.92)
-    record(make_run, IN_STUDY_TIME, 0.94, seconds=900, val=0.95)
-    ch = load()
-    soon, later, none = {400: 0.92}, {400: 0.92, 937: 0.94}, {100: 0.5}
-    assert ch.choose(none) == []
-    (quick,) = ch.choose(soon)
-    assert (
-        quick.seeds.times() == [390, 380]
-        and quick.name == "image_size 128, epochs 2, augmentation flip, views 2"
-    )
-    assert [round(share, 3) for share in quick.seeds.shares()] == [0.93, 0.92] and quick.told == "reached"
-    assert [each.limit for each in ch.choose(later)] == [400, 937]
-    assert {each.id for each in ch.records} >= {row.id for row in (ch.start, quick.seeds["0"], ch.log)}
-
-
-@pytest.mark.parametrize("limit, hoped, reached", [(400, 0.9, True), (390, 0.9, False), (400, 0.91, False)])
-def test_a_goal_is_missed_by_a_seed_too_late_or_too_low(
-    make_run: Make, limit: int, hoped: float, reached: bool
-) -> None:
-    seeds = Runs(
-        {"42": record(make_run, FAST, 0.95, 380), "0": record(make_run, FAST.replace(seed=0), 0.9, 400)}
-    )
-    choice = Choice(limit, hoped, "a recipe", seeds)
-    assert choice.reached is reached and choice.told == ("reached" if reached else "missed")
-
-
-def test_best_in_time_is_none_where_all_are_late(make_run: Make) -> None:
-    runs = {"a": record(make_run, FAST, 0.9, 10), "b": record(make_run, ONE_PASS, 0.9, 20)}
-    assert [groups.best_in_time(runs, seconds) for seconds in (9, 10, 20)] == [None, "a", "a"]
-
-
 def test_the_top_takes_the_best_networks_place_where_that_is_missing(
     ladder: dict[str, Run], make_run: Make
 ) -> None:
@@ -158,7 +142,7 @@ def test_the_top_takes_the_best_networks_place_where_that_is_missing(
     assert not ch.best_leads
     assert list(ch.calibration) == list(ch.pair)
     record(make_run, BEST, 0.95, val=0.94)
-    assert load().best_leads
+    assert load().best_leads  # of equal times too
     assert beyond.errors_left(0.92, 0.96) == pytest.approx(0.5)
 
 
@@ -171,7 +155,7 @@ def test_images_come_in_the_order_of_the_records_rows(
         name: record(make_run, experiments.for_notebook(each, dataset="miniature", scale="smoke"))
         for name, each in list(LADDER.items())[:3]
     }
-    ch = Beyond(Runs(rungs), Runs(), Runs(), Runs(), {}, None, None, made.published_log(), "miniature")
+    ch = Beyond(Runs(rungs), Runs(), None, made.published_log(), "miniature")
     assert ch.answers is not None
     drawn = beyond.sources.load(ch.top.experiment).test
     first = np.flatnonzero(drawn.labels == 0)

@@ -14,13 +14,15 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from made import MINIATURE, published_log, write_run
+from made import MINIATURE, SECONDS, published_log, write_run
 from matplotlib.text import Annotation
 from PIL import Image
 
 from helpers import figures
+from helpers.analysis import frontier, speed
 from helpers.analysis import people as asked
 from helpers.figures import curves, diagrams, images, people, results, style
+from helpers.figures import frontier as by_time
 from helpers.records.run import RecordError, Run
 
 LOG = published_log()
@@ -46,6 +48,10 @@ def miniatures(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return two_runs(tmp_path_factory, scale="smoke", **MINIATURE)
 
 
+def of(*runs: Run) -> frontier.Frontier:
+    return frontier.frontier(runs, runs[0], speed.read())
+
+
 FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
     "learning_curves": curves.learning_curves,
     "per_class_accuracy": results.per_class_accuracy,
@@ -58,12 +64,12 @@ FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
     "gains_by_seed": lambda runs: results.gains_by_seed(
         {"it": ([runs["first"]], [runs["second"]])}, "It gains", -0.006
     ),
+    "error_by_time": lambda runs: by_time.error_by_time(of(*runs.values()), 0.85),
     "gains": lambda runs: results.gains({"second": runs["second"]}, runs["first"]),
     "by_learning_rate": lambda runs: results.by_learning_rate(
         {"adamw": {1e-4: runs["first"], 1e-3: runs["second"]}}
     ),
 }
-TIMES = {"a run": (np.array([60.0, 120.0]), np.array([0.8, 0.9]))}
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
 LABELS = np.tile(np.arange(10), 2)
 SHAPES = {
@@ -91,7 +97,6 @@ FROM_ARRAYS: dict[str, Callable[[str], style.Figure]] = {
         asked.bands(TAKEN == LABELS, asked.chosen(SAID, LABELS), [0.0, 0.5]), dataset
     ),
     "sided_images": lambda dataset: people.sided_images(PIXELS, LABELS, TAKEN, SAID, dataset),
-    "time_to_accuracy": lambda dataset: curves.time_to_accuracy(TIMES, 0.85, dataset),
 }
 
 
@@ -192,10 +197,6 @@ def test_titles_state_the_numbers() -> None:
     assert "dog taken for cat 78" in flows.alt_text and len(flows.axes[0].get_yticks()) == 10
     assert "cat is hardest, 79.1% right; truck easiest" in results.per_class_accuracy({"log": LOG}).alt_text
     assert "averaged over the flip: log, 91.9% right" in results.per_class_accuracy({"log": LOG}).alt_text
-    assert "reached: by a run after 2.0 min" in curves.time_to_accuracy(TIMES, 0.85, "cifar10").alt_text
-    assert "not by a run" in curves.time_to_accuracy(TIMES, 0.95, "cifar10").alt_text
-    two = curves.time_to_accuracy({**TIMES, "another": (np.array([90.0]), np.array([0.88]))}, 0.85, "cifar10")
-    assert two.alt_text.startswith("85.0% is reached soonest by another after 1.5 min.")
     errors = images.confident_errors(PIXELS, LABELS, SURE, "cifar10")
     assert "Of 2 errors, 2 were made with a probability above 90%" in errors.alt_text
     assert {"cat 92%\nlabel: ship", "deer 92%\nlabel: truck"} <= {axes.get_title() for axes in errors.axes}
@@ -267,6 +268,30 @@ def test_a_title_that_is_passed_in_is_the_finding(runs: Runs) -> None:
     ):
         assert figure.get_suptitle() == "The errors are few"
         assert figure.alt_text.startswith("The errors are few.")
+
+
+def test_the_time_to_a_target_is_told_with_the_studys_where_that_reached_it(
+    make_run: Callable[..., Run],
+) -> None:
+    fast, slow = (
+        make_run(test, epochs=epochs, content={"timing_sec": {**SECONDS, "total": seconds}})
+        for test, epochs, seconds in ((0.8, 1, 100.0), (0.9, 28, 1500.0))
+    )
+    found = of(fast, slow)
+    told = by_time.error_by_time(found, 0.85).alt_text
+    assert told.startswith(
+        "85.0% on test takes 1,500 s here. Test error by time. 1 pass: 100 s 20.0%. 28 passes:"
+    )
+    assert "the study" not in told and "plain Keras" not in told and "Left out" not in told
+    assert by_time.error_by_time(found, 0.95).alt_text.startswith("95.0% on test is not reached here.")
+    perfect = by_time.error_by_time(of(make_run(1.0, epochs=2)), 0.95)
+    assert "2 passes: 1,000 s 0.0%" in perfect.alt_text and style.png(perfect)
+    beside = dataclasses.replace(found, log=LOG, others=3, bench=speed.read())
+    told = by_time.error_by_time(beside, 0.9).alt_text
+    assert "takes 1,500 s here, and took the study's GPU 937 s." in told
+    assert "the study, on a GPU: 937 s 8.4%" in told and "from scratch, at best:" in told
+    assert "Left out: 3 experiments" in told
+    assert "95.0% on test is not reached here. Test" in by_time.error_by_time(beside, 0.95).alt_text
 
 
 def test_a_run_without_errors_and_two_equal_runs_are_drawn(runs: Runs) -> None:
@@ -345,7 +370,7 @@ def test_drawing_changes_nothing_for_the_next_one(runs: Runs) -> None:
 
 
 def test_a_figure_is_700_pixels_wide_at_twice_the_density_and_describes_itself() -> None:
-    figure = curves.time_to_accuracy(TIMES, 0.85, "cifar10")
+    figure = FROM_ARRAYS["contact_sheet"]("cifar10")
     with Image.open(io.BytesIO(style.png(figure))) as image:
         assert image.width == 1400
         assert image.info["Description"] == figure.alt_text

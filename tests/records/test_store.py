@@ -289,15 +289,6 @@ def test_one_step_epochs_of_the_published_logs(name: str, logged: int, real: int
     assert published.one_step_epochs(run, "stage1") == []
 
 
-def test_what_came_before_counts_in_the_time_and_single_steps_take_none() -> None:
-    run = published_log()
-    seconds = published.elapsed(run)
-    assert seconds[-1] == pytest.approx(run.timing_sec["total"], rel=0.01)
-    assert seconds[0] == seconds[1] < seconds[2]
-    before = run.timing_sec["feature_extract"] + run.timing_sec["top_train"]
-    assert seconds[0] == pytest.approx(before + run.timing_sec["end2end"] / 28)
-
-
 def test_no_real_epoch_of_the_published_logs_passes_for_one_step() -> None:
     run = published_log("run_final_optimized")
     accuracy = np.array(run.curves["stage2"]["accuracy"]) * 64

@@ -1,0 +1,67 @@
+"""What this report was to reach, what it reaches, and how near an aim is that it misses: for chapter 7."""
+
+from collections.abc import Sequence
+
+from helpers.analysis import groups
+from helpers.analysis.frontier import Frontier
+from helpers.analysis.speed import Bench
+from helpers.records.run import Run
+from helpers.study.experiments import SEEDS
+from helpers.text import percent, points
+
+FITTED = 0.99
+"""Accuracy on the training images from which on more passes have little left to fit."""
+Line = tuple[str, str, str, str]
+"""What, the aim, what is reached in its stead, and of a missed aim how near it is and why."""
+
+
+def _line(what: str, aim: str, here: str, reached: bool, why: str) -> Line:
+    return (what, aim, f"{here}: reached", "–") if reached else (what, aim, f"{here}: missed", why)
+
+
+def time(found: Frontier, goal: float, limit: float) -> Line:
+    """Of the quickest recipe with a test accuracy of `goal`, 0 to 1, which is to take `limit` seconds."""
+    what, aim = f"{goal:.2%} on test", f"{limit:g} s"
+    if not (recipe := found.quickest(goal)):
+        top = 1 - min(each.error for each in found.recipes)
+        return _line(what, aim, "by no recipe", False, f"the best is at {percent(top)}")
+    run, in_time = recipe.fastest, [each for each in found.leading if each.seconds <= limit]
+    near = f"by then {percent(1 - in_time[-1].error)}" if in_time else "no recipe ends by then"
+    rest = run.seconds - run.storing_seconds - run.stage1_seconds - run.stage2_seconds
+    why = f"{near}; the frozen part takes {run.storing_seconds:.0f} s, "
+    why += f"training {run.stage1_seconds + run.stage2_seconds:.0f} s, the rest {rest:.0f} s"
+    return _line(what, aim, f"{run.seconds:.0f} s, {recipe.accuracy()}", run.seconds <= limit, why)
+
+
+def accuracy(what: str, runs: Sequence[Run], goal: float, view: str = "plain") -> Line:
+    """Test accuracy of a recipe, 0 to 1, as the mean of SEEDS; view 'plain' or 'tta'."""
+    aim, missing = f"{goal:.1%}, {len(SEEDS)} seeds", len(SEEDS) - len(runs)
+    if not runs:
+        return what, aim, "not yet run", "–"
+    mean, fitted = groups.mean_accuracy(runs, view=view), min(run.stage2.accuracy[-1] for run in runs)
+    why = f"{points(mean.value - goal)}; training ends at {percent(fitted)}, so more passes have "
+    why += f"{'little' if fitted >= FITTED else 'something'} left to fit"
+    why += f"; {missing} of {len(SEEDS)} seeds are missing" if missing > 0 else ""
+    return _line(what, aim, str(mean), mean.value >= goal and missing <= 0, why)
+
+
+def selecting(bench: Bench, goal: float) -> Line:
+    """Times faster than plain Keras at experiments that share their frozen part."""
+    what = f"{bench.sweep.experiments} experiments that share the frozen part, against Keras"
+    why = f"bound by a single epoch, {bench.epoch.ratio:.1f} times as fast"
+    return _line(what, f"{goal:g} times", f"{bench.sweep.ratio:.1f} times", bench.sweep.ratio >= goal, why)
+
+
+def features(bench: Bench, goal: float) -> Line:
+    """Times faster than plain Keras at frozen features."""
+    ratio, part = bench.features.ratio, bench.features_gflops / bench.peak_gflops
+    why = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * goal / ratio:.0%}"
+    return _line(
+        "frozen features, against Keras", f"{goal:g} times", f"{ratio:.1f} times", ratio >= goal, why
+    )
+
+
+def memory(bench: Bench, most: float) -> Line:
+    """Peak memory of a run of the study's protocol, which is to stay below so many gigabytes."""
+    used, what = bench.ours_memory_gb, "peak memory, the study's protocol"
+    return _line(what, f"{most:g} GB", f"{used:.1f} GB", used <= most, f"{used - most:.1f} GB more")
