@@ -49,7 +49,7 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
     title = f"Re-estimated statistics restore {text.span(parts, '.0%')} of the accuracy lost at {rate}"
     if min(parts) > 0.5:
         title = (
-            "Most of the collapse was one of evaluation: re-estimated, the same weights "
+            "Most of the collapse was evaluation: re-estimated, the same weights "
             f"restore {text.listed(parts, '.0%')} of the loss"
         )
     if min(parts) > 1:
@@ -97,11 +97,10 @@ def _name_lines(axes: Axes, run: Run) -> None:
     axes.annotate(
         "as Keras evaluates it", at, place, color=PALETTE[1], arrowprops=arrow, bbox=on_white, **said
     )
-    middle = (wide[0].epoch + wide[-1].epoch) / 3
-    axes.text(middle, results[0].reestimated.value - 0.09, "hidden by evaluation", ha="center", **said)
+    axes.text(0.02 * end, results[0].reestimated.value - 0.09, "hidden by evaluation", **said)
     axes.text(end, _chance(run) + 0.1, "chance", color=GREY, ha="right", bbox=on_white, **said)
     for epoch in _last_before_halving(run)[:1]:
-        axes.text(epoch + 0.65, 0.2, "rate halved", color=GREY, **said)
+        axes.text(epoch + 0.65, 0.2, "rate halved", color=GREY, bbox=on_white, **said)
 
 
 HALVES = {

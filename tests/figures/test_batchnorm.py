@@ -53,7 +53,7 @@ FIGURES: dict[str, tuple[Callable[[], Figure], list[str]]] = {
     ),
     "statistics gap, weights that suffer a little": (
         lambda: figures.statistics_gap({"seed 42": run_of(0.2, 0.8)}),
-        ["Most of the collapse was one of evaluation: re-estimated, the same weights restore 92%"],
+        ["Most of the collapse was evaluation: re-estimated, the same weights restore 92%"],
     ),
     "statistics gap, weights that are worse": (
         lambda: figures.statistics_gap({"seed 42": run_of(0.2, 0.3)}),
