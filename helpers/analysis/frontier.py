@@ -85,7 +85,7 @@ class Frontier:
             wanted = recipe in self.leading or not recipe.experiment.changes  # the study's are the defaults
             with contextlib.suppress(LookupError):
                 if self.bench and wanted:
-                    found.append((recipe, float(self.bench.plain_seconds(recipe.fastest)[-1])))
+                    found.append((recipe, self.bench.plain_seconds(recipe.fastest)))
         return found
 
     def from_scratch(self) -> list[tuple[float, float]]:

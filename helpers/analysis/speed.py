@@ -6,10 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from helpers import paths
-from helpers.analysis.metrics import Array
 from helpers.records import store
 from helpers.records.run import Run
 
@@ -58,24 +55,23 @@ class Bench:
     processor: str
     threads: int
 
-    def plain_seconds(self, run: Run) -> Array:
-        """What a run would take in plain Keras: until stage 2, and until the end of each of its epochs.
+    def plain_seconds(self, run: Run) -> float:
+        """What a run would take in plain Keras.
 
         Where there is a stage 1, its features are computed once, as the original study did, by `predict` on
-        every image, and its head takes as long as it took. Evaluation and augmentation are left out. Returns
-        (epochs + 1,). Raises LookupError where no epoch of the run's depth and image size was timed.
+        every image, and its head takes as long as it took. Evaluation and augmentation are left out. Raises
+        LookupError where no epoch of the run's depth and image size was timed.
         """
         before = 0.0
         if len(run.stage1):
             images = run.train_images + run.size("val") + run.size("test")
             before = images / self.features.plain_images_per_second + run.stage1_seconds
         if not len(run.stage2):
-            return np.array([before])
+            return before
         size = run.experiment.n_unfreeze, run.experiment.image_size
         for timed in (self.epoch, self.deeper):
             if size == (timed.n_unfreeze, timed.image_size):
-                each = run.train_images / timed.plain_images_per_second
-                return before + each * np.arange(len(run.stage2) + 1)
+                return before + len(run.stage2) * run.train_images / timed.plain_images_per_second
         raise LookupError(
             f"the bench timed no epoch of plain Keras with n_unfreeze={size[0]} and image_size={size[1]}; "
             "`make bench` times two depths"

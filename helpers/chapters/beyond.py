@@ -34,9 +34,9 @@ class Runs(dict[str, Run]):
         """Each run's accuracy on 'val' or 'test', with its interval."""
         return [accuracy(each, split) for each in self.values()]
 
-    def shares(self, split: str = "test", view: str = "plain") -> list[float]:
-        """The same as numbers in 0 to 1; view 'plain', or 'tta' with the flip averaged in."""
-        return [each.accuracy(split, view) for each in self.values()]
+    def shares(self) -> list[float]:
+        """The same on the test images as numbers in 0 to 1."""
+        return [each.test_accuracy for each in self.values()]
 
     def times(self, unit: float = 1.0) -> list[float]:
         """Time that each run took, in units of so many seconds."""
@@ -136,15 +136,13 @@ class Beyond:
             return []
         lite = [each for each in self.stored if each.experiment.backbone == "efficientnet_lite0"]
         lead = max(lite, key=lambda each: each.val_accuracy, default=self.top).experiment
-        bench, best = speed.read(), groups.matching_runs(self.stored, experiments.BEST)
+        best = groups.matching_runs(self.stored, experiments.BEST)
         return [
             *(targets.time(self.frontier, goal, limit) for goal, limit in seconds.items()),
             targets.accuracy("best network", best, aims["plain"]),
             targets.accuracy("best network, with the flip", best, aims["flip"], "tta"),
             targets.accuracy("EfficientNet-Lite0", groups.matching_runs(lite, lead), aims["second"]),
-            targets.selecting(bench, aims["sweep"]),
-            targets.features(bench, aims["features"]),
-            targets.memory(bench, aims["memory"]),
+            *targets.bench(speed.read(), aims["sweep"], aims["features"], aims["memory"]),
         ]
 
     @property

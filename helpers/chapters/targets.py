@@ -45,23 +45,21 @@ def accuracy(what: str, runs: Sequence[Run], goal: float, view: str = "plain") -
     return _line(what, aim, str(mean), mean.value >= goal and missing <= 0, why)
 
 
-def selecting(bench: Bench, goal: float) -> Line:
-    """Times faster than plain Keras at experiments that share their frozen part."""
-    what = f"{bench.sweep.experiments} experiments that share the frozen part, against Keras"
-    why = f"bound by a single epoch, {bench.epoch.ratio:.1f} times as fast"
-    return _line(what, f"{goal:g} times", f"{bench.sweep.ratio:.1f} times", bench.sweep.ratio >= goal, why)
-
-
-def features(bench: Bench, goal: float) -> Line:
-    """Times faster than plain Keras at frozen features."""
-    ratio, part = bench.features.ratio, bench.features_gflops / bench.peak_gflops
-    why = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * goal / ratio:.0%}"
-    return _line(
-        "frozen features, against Keras", f"{goal:g} times", f"{ratio:.1f} times", ratio >= goal, why
-    )
-
-
-def memory(bench: Bench, most: float) -> Line:
-    """Peak memory of a run of the study's protocol, which is to stay below so many gigabytes."""
-    used, what = bench.ours_memory_gb, "peak memory, the study's protocol"
-    return _line(what, f"{most:g} GB", f"{used:.1f} GB", used <= most, f"{used - most:.1f} GB more")
+def bench(timed: Bench, sweep: float, features: float, memory: float) -> list[Line]:
+    """Times faster than plain Keras at a selection and at features, and peak memory, in gigabytes at most."""
+    shared, ours, part = timed.sweep.ratio, timed.features.ratio, timed.features_gflops / timed.peak_gflops
+    selecting = f"{timed.sweep.experiments} experiments that share the frozen part, against Keras"
+    bound = f"bound by a single epoch, {timed.epoch.ratio:.1f} times as fast"
+    peak = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * features / ours:.0%}"
+    used, more = timed.ours_memory_gb, f"{timed.ours_memory_gb - memory:.1f} GB more"
+    return [
+        _line(selecting, f"{sweep:g} times", f"{shared:.1f} times", shared >= sweep, bound),
+        _line(
+            "frozen features, against Keras",
+            f"{features:g} times",
+            f"{ours:.1f} times",
+            ours >= features,
+            peak,
+        ),
+        _line("peak memory, the study's protocol", f"{memory:g} GB", f"{used:.1f} GB", used <= memory, more),
+    ]
