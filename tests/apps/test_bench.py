@@ -42,6 +42,7 @@ def test_peak_memory_of_each_way_is_that_of_its_own_process(result: dict[str, di
     assert all(0.1 < gigabytes < 10 for gigabytes in result["memory_gb"].values())
 
 
+@pytest.mark.long
 def test_peak_memory_is_not_inherited() -> None:
     """A small process started by a large one is small."""
     code = "from helpers.apps import bench; print(bench.peak_memory())"

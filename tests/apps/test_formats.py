@@ -22,10 +22,11 @@ FILES = [f"own{end}{suffix}" for end in ("", "-int8") for suffix in (".tflite", 
 
 
 def network() -> keras.Model:
-    """The miniature's backbone with a head that answers each picture differently."""
+    """The miniature's first blocks with a head that answers each picture differently."""
     keras.utils.set_random_seed(1)
     whole = backbone()
-    top = model.head(MINIATURE.replace(head_norm="none", seed=3), 1280)
+    whole = keras.Model(whole.input, whole.get_layer("block_3_project_BN").output)
+    top = model.head(MINIATURE.replace(head_norm="none", head_units=4096, seed=3), whole.output.shape[-1])
     kernel, bias = top.get_layer("head_softmax").get_weights()
     top.get_layer("head_softmax").set_weights([6 * kernel, bias])
     pixels = model.pixels_to(whole, "pooled")

@@ -322,7 +322,11 @@ json.dump(network.predict(np.load(sys.argv[2]), verbose=0).tolist(), open(sys.ar
 """
 
 
-@pytest.mark.parametrize("experiment", [FINE_TUNED, HEAD_ALONE], ids=["fine-tuned", "head alone"])
+@pytest.mark.parametrize(
+    "experiment",
+    [FINE_TUNED, pytest.param(HEAD_ALONE, marks=pytest.mark.long)],
+    ids=["fine-tuned", "head alone"],
+)
 def test_an_exported_run_predicts_the_same_without_this_package(
     experiment: Experiment, store: Path, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def test_chance_is_no_displacement_and_a_steady_course_is_one(course: float, exp
     assert averages.displacement(batches, 100, 200, 64) == pytest.approx(expected, abs=0.05)
 
 
+@pytest.mark.long
 def test_a_run_that_is_followed_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kills.use(tmp_path, monkeypatch)
     plain = door.run(SMALL, diagnosed=True, progress=False)

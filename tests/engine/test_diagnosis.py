@@ -149,7 +149,7 @@ def test_channels_that_stand_still_are_counted(restored: Patient) -> None:
     assert misfit["mean_alive"] != misfit["mean"]
 
 
-@pytest.mark.parametrize("norm", ["layer", "none"])
+@pytest.mark.parametrize("norm", [pytest.param("layer", marks=pytest.mark.long), "none"])
 def test_without_batch_norm_there_are_no_statistics_to_vary(
     norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +180,7 @@ def test_a_frozen_norm_keeps_the_statistics_of_stage_1() -> None:
 SMALL = kills.small()
 
 
+@pytest.mark.long
 def test_a_diagnosed_run_is_the_same_run_and_survives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

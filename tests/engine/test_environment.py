@@ -48,6 +48,7 @@ def test_a_users_keras_settings_change_nothing(usual: tuple[Path, Run], tmp_path
         assert (tmp_path / view).read_bytes() == (usual[0] / view).read_bytes()
 
 
+@pytest.mark.long
 def test_another_backends_record_and_views_have_names_of_their_own(
     usual: tuple[Path, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

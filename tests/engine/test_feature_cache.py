@@ -137,6 +137,7 @@ def test_where_openvino_fails_keras_computes_and_one_line_says_so(
     assert "OpenVINO does not work here (NameError: \"name 'tensorflow' is not defined\")" in line
 
 
+@pytest.mark.long
 def test_openvino_works_without_docstrings(store: Path) -> None:
     """As PYTHONOPTIMIZE=2 leaves them; on Python 3.13 the other tests of this file show that it works."""
     code = (

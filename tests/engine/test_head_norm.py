@@ -72,7 +72,7 @@ def test_a_norm_is_frozen_after_so_many_epochs_and_training_goes_on() -> None:
         )
 
 
-@pytest.mark.parametrize("engine", ["cached", "end_to_end"])
+@pytest.mark.parametrize("engine", ["cached", pytest.param("end_to_end", marks=pytest.mark.long)])
 def test_re_estimated_statistics_are_kept_and_change_no_training(
     engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

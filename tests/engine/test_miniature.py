@@ -156,6 +156,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
         }
 
 
+@pytest.mark.long
 def test_the_frozen_baseline_is_well_above_chance_and_overfits(runs: dict[str, Run]) -> None:
     baseline = runs["baseline"]
     assert baseline.metrics["test_end2end"] > 0.5
@@ -163,12 +164,14 @@ def test_the_frozen_baseline_is_well_above_chance_and_overfits(runs: dict[str, R
     assert last["accuracy"] - last["val_accuracy"] > 0.01
 
 
+@pytest.mark.long
 def test_the_failing_rate_collapses_in_validation_alone(runs: dict[str, Run]) -> None:
     curves = runs["failed"].curves["stage2"]
     assert max(curves["val_accuracy"]) < 0.3
     assert min(curves["accuracy"]) > 0.35
 
 
+@pytest.mark.long
 def test_the_careful_rate_gains(runs: dict[str, Run]) -> None:
     gain = intervals.paired(runs["baseline"].correct("test"), runs["careful"].correct("test"))
     assert gain.difference > 0.01
