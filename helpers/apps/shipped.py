@@ -19,8 +19,11 @@ from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
 
-NETWORKS: Mapping[str, Experiment] = {"best": experiments.BEST, "quick": experiments.FAST}
-"""The experiments whose networks may ship, by name, the most accurate first."""
+NETWORKS: Mapping[str, Experiment] = {"best": experiments.BEST.replace(seed=0), "quick": experiments.FAST}
+"""The experiments whose networks may ship, by name, the most accurate first.
+
+The best one's seed is the one whose weights were kept; chapter 7 compares it with others.
+"""
 CARD = "README.md"
 
 

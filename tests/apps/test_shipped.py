@@ -29,8 +29,8 @@ HEAD_ALONE = kills.small(n_unfreeze=0)
 # ---------------------------------------------------------------------------- what ships
 
 
-def test_the_quick_network_ships() -> None:
-    assert "quick" in NAMES and shipped.default() == NAMES[0]
+def test_both_networks_ship_and_the_best_is_asked() -> None:
+    assert NAMES == ["best", "quick"] and shipped.default() == "best"
     assert {path.name for path in paths.MODELS.iterdir() if path.is_dir()} == set(NAMES)
 
 
