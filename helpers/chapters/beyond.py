@@ -9,6 +9,7 @@ from helpers import run
 from helpers.analysis import frontier, groups, metrics, speed
 from helpers.analysis.frontier import Frontier
 from helpers.analysis.groups import accuracy as accuracy
+from helpers.analysis.groups import mean_accuracy as mean_accuracy
 from helpers.analysis.groups import paired as paired
 from helpers.analysis.intervals import PairedTest, Proportion, describe_difference
 from helpers.analysis.metrics import Array
@@ -126,6 +127,18 @@ class Beyond:
         """Those of them whose times compare with the top's, by recipe."""
         beside = (speed.read(), self.log) if self.is_published else ()
         return frontier.frontier(self.stored, self.top, *beside)
+
+    def seeds(self, one: Run) -> list[Run]:
+        """The runs like `one`, with any of the seeds that START and the best have both."""
+        both = [groups.matching_runs(self.stored, each.experiment) for each in (self.start, self.best)]
+        shared = set.intersection(*({each.seed for each in runs} for runs in both))
+        return [each for each in groups.matching_runs(self.stored, one.experiment) if each.seed in shared]
+
+    @property
+    def errors_left(self) -> float:
+        """Errors of the best network for each one of START's, over these seeds."""
+        before, after = (groups.mean_accuracy(self.seeds(each)).value for each in (self.start, self.best))
+        return errors_left(before, after)
 
     def targets(self, seconds: Mapping[float, float], **aims: float) -> list[Line]:
         """Lines of the table of aims, as the functions of `targets` explain them; none unless `is_published`.

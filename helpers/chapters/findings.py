@@ -116,13 +116,13 @@ def _beyond(runs: Group) -> str:
     if not seeds:
         raise _Missing("table` and `python -m helpers sweep best")
     before, after = (groups.mean_accuracy([of[seed] for seed in seeds]).value for of in (start, best))
-    longest = max((best[seed] for seed in seeds), key=lambda run: run.seconds)
-    device = f"on {longest.accelerator}" if longest.accelerator else "without a GPU"
+    fastest = min((best[seed] for seed in seeds), key=lambda run: run.seconds)
+    device = f"on {fastest.accelerator}" if fastest.accelerator else "without a GPU"
     left = errors_left(before, after)
-    repeated = ("one seed", "two seeds", "three seeds")[len(seeds) - 1]
+    repeated = ("one seed", "fastest of two seeds", "fastest of three seeds")[len(seeds) - 1]
     return (
         f"Trained otherwise, the same backbone makes {'only ' if left < 1 else ''}{left:.0%} of the errors "
-        f"of the study's protocol, in {longest.seconds / 60:.0f} minutes {device} ({repeated})."
+        f"of the study's protocol, in {fastest.seconds / 60:.0f} minutes {device} ({repeated})."
     )
 
 

@@ -142,7 +142,15 @@ def test_the_top_takes_the_best_networks_place_where_that_is_missing(
     assert not ch.best_leads
     assert list(ch.calibration) == list(ch.pair)
     record(make_run, BEST, 0.95, val=0.94)
-    assert load().best_leads  # of equal times too
+    ch = load()
+    assert ch.best_leads  # of equal times too
+    assert [run.seed for run in ch.seeds(ch.best)] == [42] and ch.errors_left == pytest.approx(0.05 / 0.18)
+    for each, share in ((experiments.HEADLINE, 0.84), (BEST, 0.97)):
+        record(make_run, each.replace(seed=0), share)
+    record(make_run, BEST.replace(seed=1), 0.5)  # which the study's fine-tune lacks
+    ch = load()
+    assert [run.seed for run in ch.seeds(ch.best)] == [0, 42] and len(ch.seeds(ch.start)) == 2
+    assert ch.errors_left == pytest.approx(0.04 / 0.17)
     assert beyond.errors_left(0.92, 0.96) == pytest.approx(0.5)
 
 

@@ -104,7 +104,7 @@ def test_the_errors_of_the_best_network_are_fewer_or_more(make_run: Make, share:
     again = make_run(share, **asdict(BEST.replace(seed=0)), content=on_gpu)
     told = findings([*by_seed(make_run, HEADLINE), again])[4]
     assert "in 54 minutes on some GPU (one seed).**" in told
-    assert "(two seeds).**" in findings([*by_seed(make_run, HEADLINE), best, again])[4]
+    assert "(fastest of two seeds).**" in findings([*by_seed(make_run, HEADLINE), best, again])[4]
 
 
 # ---------------------------------------------------------------------------- of committed records
