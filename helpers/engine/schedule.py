@@ -123,6 +123,7 @@ def compile_for(network: keras.Model, stage: Stage, steps_per_epoch: int) -> Non
     network.compile(
         optimizer(stage, steps_per_epoch),
         keras.losses.CategoricalCrossentropy(label_smoothing=stage.label_smoothing),
-        metrics=["accuracy"],
+        # Not by its name alone: then it is made within the first step, which TensorFlow traces again.
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=False,  # XLA on a processor is ten times slower at depthwise convolutions
     )
