@@ -24,7 +24,7 @@ from helpers.apps import trackers
 from helpers.data import cifar10, cifar10h, fashion_mnist, weights
 from helpers.data.pictures import PictureError
 from helpers.errors import UserError
-from helpers.experiment import Backbone, Engine, Experiment, ExperimentError
+from helpers.experiment import FOLDER, Backbone, Engine, Experiment, ExperimentError
 from helpers.publish import crate, notebooks, readme, site
 from helpers.publish.console import Console
 from helpers.records import store
@@ -280,11 +280,18 @@ def write_readme() -> None:
 def report(scale: str = "quick", dataset: str = "") -> None:
     """Run the notebooks live and build the site; ends with the page to open.
 
+    Of your own images it also writes the recipe's network, which chapter 9 trains.
+
     Args:
         scale: smoke, quick, or full (from the committed records).
         dataset: cifar10, miniature, or folder:PATH for your own images; unless given, what can be had.
     """
-    site.report(scale, dataset)
+    page = site.report(scale, dataset)
+    if dataset.startswith(FOLDER):
+        recipe = experiments.for_notebook(experiments.ELSEWHERE["recipe"], dataset=dataset, scale=scale)
+        file = page.parents[3] / "recipe.keras"
+        _with_keras("export").export(recipe, file)
+        print(f"The recipe's network for these images:\n\n    {file}\n")
 
 
 def pdf(scale: str = "quick") -> None:

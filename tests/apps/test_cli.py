@@ -11,9 +11,10 @@ import kills
 import pytest
 
 from helpers import paths
-from helpers.apps import cli
+from helpers.apps import cli, export
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError
+from helpers.study import experiments
 
 SMALL = ["run", "--dataset", "miniature", "--backbone-weights", "miniature", "--image-size", "48"]
 
@@ -131,3 +132,18 @@ def test_data_says_what_is_not_here(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and all(line.endswith("not on this machine") for line in lines)
     assert lines[2].startswith("CIFAR-10H")
+
+
+@pytest.mark.parametrize("dataset", ["folder:pets", "miniature"])
+def test_a_report_on_own_images_writes_the_recipes_network(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "folder-1" / "notebooks" / "_build" / "html" / "index.html"
+    written: list[tuple[str, Path]] = []
+    monkeypatch.setattr(cli.site, "report", lambda *given: page)
+    monkeypatch.setattr(export, "export", lambda recipe, file: written.append((recipe.key, file)))
+    cli.report("quick", dataset)
+    file = tmp_path / "folder-1" / "recipe.keras"
+    asked = experiments.RECIPES["elsewhere"][-1].replace(scale="quick", seed=42)
+    own = dataset.startswith("folder")
+    assert written == ([(asked.key, file)] if own else []) and (str(file) in capsys.readouterr().out) is own
