@@ -9,7 +9,7 @@ from helpers.analysis import batchnorm, groups, intervals
 from helpers.analysis.batchnorm import Course, EpochResult
 from helpers.analysis.intervals import Gain
 from helpers.data import sources
-from helpers.experiment import is_study_data
+from helpers.experiment import Experiment, is_study_data
 from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
@@ -66,6 +66,11 @@ class Elsewhere:
     def first(self) -> Run:
         """The careful run of the first seed."""
         return self.runs[CAREFUL][0]
+
+    @property
+    def asked(self) -> Run | Experiment:
+        """What a reader asked for: of stored runs the study's own data set, else the first run."""
+        return Experiment() if self.name in NAMES.values() else self.first
 
     @property
     def records(self) -> list[Run]:

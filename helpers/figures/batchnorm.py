@@ -54,7 +54,9 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
         )
     if min(parts) > 1:
         losses = text.span((100 * each.lost for each in found.values()), ".0f")
-        title = f"At {rate} evaluation loses {losses} points; re-estimated, the same weights lose none"
+        title = (
+            f"At {rate} evaluation loses {losses} points; re-estimated, the same weights lose none on average"
+        )
     lost = text.listed((100 * each.lost for each in found.values()), ".1f")
     described = f"Validation accuracy by epoch. At {rate} it lies on average {lost} points below its start"
     described += f" ({', '.join(found)})" if len(found) > 1 else ""
@@ -84,20 +86,13 @@ def _chance(run: Run) -> float:
 
 
 def _name_lines(axes: Axes, run: Run) -> None:
-    """Say in a panel what lines, gap and verticals are, where they are."""
-    results = batchnorm.course(run).epochs
-    end, largest = len(results) - 1, max(each.statistics_gap for each in results)
-    wide = [each for each in results if each.statistics_gap >= largest / 2]
+    """Say in a panel, above its lines, what they are; and what the verticals and the dotted line are."""
+    end = len(run.diagnosis) - 1
     said: dict[str, Any] = {"fontsize": 9, "va": "center"}
     on_white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.set_ylim(top=1.16)
-    axes.text(end, 1.07, "the same weights, statistics re-estimated", color=PALETTE[0], ha="right", **said)
-    arrow = {"arrowstyle": "-", "color": PALETTE[1]}
-    at, place = (wide[-1].epoch, wide[-1].moving.value), (0.55 * end, 0.5)
-    axes.annotate(
-        "as Keras evaluates it", at, place, color=PALETTE[1], arrowprops=arrow, bbox=on_white, **said
-    )
-    axes.text(0.02 * end, results[0].reestimated.value - 0.09, "hidden by evaluation", **said)
+    axes.text(0, 1.09, "as Keras evaluates it", color=PALETTE[1], **said)
+    axes.text(end, 1.09, "statistics re-estimated", color=PALETTE[0], ha="right", **said)
     axes.text(end, _chance(run) + 0.1, "chance", color=GREY, ha="right", bbox=on_white, **said)
     for epoch in _last_before_halving(run)[:1]:
         axes.text(epoch + 0.65, 0.2, "rate halved", color=GREY, bbox=on_white, **said)

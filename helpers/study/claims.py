@@ -66,7 +66,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         id="C2",
-        short="The baseline overfits",
+        short="The baseline overfits by 10 points",
         figure="over 10 points",
         statement="The baseline overfits.",
         published="train 98%, val 87%: a gap above 10 points",

@@ -9,7 +9,7 @@ import pytest
 from helpers import markdown
 from helpers.chapters import elsewhere
 from helpers.chapters.elsewhere import CAREFUL, FROZEN, MOVING, RECIPE, UNTUNED
-from helpers.records.run import RecordError, Run
+from helpers.records.run import RecordError, Run, caution
 from helpers.study.experiments import ELSEWHERE, FASHION_MNIST, FINGERPRINTS, SEEDS, SIGN_DIGITS
 
 Load = Callable[..., elsewhere.Elsewhere]
@@ -65,6 +65,7 @@ def test_what_the_careful_rate_costs_is_told_by_an_interval(load: Load, frozen: 
     assert ch.compared(FROZEN, "costs", "saves", "neither") == said
     assert ch.gain(FROZEN).value == pytest.approx(frozen - 0.8)
     assert (seeds(ch), ch.first.seed, len(ch.records)) == ([42, 0, 1], 42, 15)
+    assert caution(ch.asked) == "" and caution(ch.first)
 
 
 @pytest.mark.parametrize(
