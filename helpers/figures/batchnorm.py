@@ -145,7 +145,7 @@ def interventions(groups: Mapping[str, Sequence[Run]]) -> Figure:
     one group's head must have a batch norm.
     """
     every = _by_seed(groups)
-    figure, axes = style.panel(1.9 + 0.5 * len(groups))
+    figure, axes = style.panel(2.1 + 0.5 * len(groups), NARROW)
     marks = {"moving": PALETTE[0], "clean": "white"}
     for row, runs in enumerate(groups.values()):
         for offset, run in zip(np.linspace(-0.3, 0.3, len(runs) + 2)[1:-1], runs, strict=True):
@@ -166,7 +166,7 @@ def interventions(groups: Mapping[str, Sequence[Run]]) -> Figure:
         Line2D([], [], color=PALETTE[1], marker=MARKERS[1], ls="none", mfc="white", label="re-estimated"),
         Line2D([], [], color=GREY, ls=":", label="before fine-tuning"),
     ]
-    style.legend_above(axes, legend)
+    style.legend_above(axes, legend, columns=1)
     accuracies = []
     for name, runs in groups.items():
         repeats = batchnorm.Repeats(runs)

@@ -3,6 +3,7 @@
 `runs` is always a mapping from the name that the figure shows to the Run.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -212,7 +213,7 @@ def error_intervals(
         raise ValueError(
             "the published figures are CIFAR-10's and do not compare with other images': leave them out"
         )
-    figure, axes = style.panel(1.5 + 0.6 * len(runs))
+    figure, axes = style.panel(1.7 + 0.6 * len(runs), NARROW)
     labels, below = {}, {}
     for row, (name, group) in enumerate(runs.items()):
         measured = [intervals.proportion(run.test_accuracy, run.size("test")) for run in group]
@@ -224,13 +225,14 @@ def error_intervals(
             axes.plot(1 - published[name], row, **PUBLISHED)
             labels[name] += f", published {percent(published[name])}"
             below[name] = middle.mean() / (1 - published[name])
-    style.rows(axes, [f"{name}\n{share}" for name, share in labels.items()])
+    style.rows(axes, [f"{textwrap.fill(name, 24)}\n{share}" for name, share in labels.items()])
     axes.set(xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     style.percent_axis(axes.xaxis, "test error")
     axes.minorticks_off()
-    dot = Line2D([], [], color=PALETTE[0], marker="o", label="measured, 95% interval, one a run")
-    style.legend_above(axes, [dot, Line2D([], [], label="published", **PUBLISHED)] if published else [dot])
+    dot = Line2D([], [], color=PALETTE[0], marker="o", label="a run, 95% interval")
+    shown = [dot, Line2D([], [], label="published", **PUBLISHED)] if published else [dot]
+    style.legend_above(axes, shown, columns=1)
     shares = "; ".join(f"{name} {share}" for name, share in labels.items())
     found = shares
     if below:
