@@ -200,7 +200,7 @@ class _Work:
 
     def read(self, rows: np.ndarray, batch_size: int) -> None:
         """The reading and shuffling of such a pass alone."""
-        for _ in inputs.batches(rows, self.targets, _shuffled(len(rows)), batch_size):
+        for _ in inputs.batches(rows, (self.targets,), _shuffled(len(rows)), batch_size):
             pass
 
 
