@@ -96,6 +96,7 @@ def test_two_devices_share_the_work_and_change_nothing(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("KERAS_BACKEND", "jax")
             patch.setenv("XLA_FLAGS", f"--xla_force_host_platform_device_count={count}")
+            patch.setenv("NPROC", "4")  # on two threads, two devices that wait for each other wait for ever
             with kills.process(SPY + kills.training(kills.small(), engine="end_to_end"), folder) as child:
                 assert child.wait() == 0, kills.said(folder)
         assert ("shared by cpu:0 cpu:1" in kills.said(folder)) == (count == 2)
