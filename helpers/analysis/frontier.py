@@ -95,14 +95,14 @@ class Frontier:
 
 
 def frontier(runs: Iterable[Run], like: Run, bench: Bench | None = None, log: Run | None = None) -> Frontier:
-    """The recipes among runs with the images and scale of one, timed as that was; none taken apart.
+    """The recipes among runs with one's images, scale and network, timed as that was; none taken apart.
 
     Bench and log belong beside CIFAR-10 at full scale alone.
     """
     known = [run for run in runs if not (run.is_published_log or run.diagnosis)]
     experiments: dict[str, list[Run]] = {}
     for run in sorted(known, key=lambda run: run.seconds):
-        if (run.images, run.scale) == (like.images, like.scale):
+        if _asked(run) == _asked(like):
             name = run.experiment.replace(seed=0).identity(run.fingerprints)
             experiments.setdefault(name, []).append(run)
     machine = _machine(like)
@@ -110,6 +110,10 @@ def frontier(runs: Iterable[Run], like: Run, bench: Bench | None = None, log: Ru
     recipes = sorted((Recipe(group, good[0]) for group, good in timed if good), key=lambda each: each.seconds)
     same = bench and machine == (bench.processor, bench.threads, "")
     return Frontier(recipes, len(experiments) - len(recipes), bench if same else None, log)
+
+
+def _asked(run: Run) -> tuple[str, str, str]:
+    return run.images, run.scale, run.experiment.backbone
 
 
 def _machine(run: Run) -> tuple[str, int, str]:

@@ -1,4 +1,4 @@
-"""Chapter 9: the report's findings on other images, those of stored sets or a reader's own."""
+"""Chapter 9: the report's findings on other images and another network, or on a reader's own images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,15 +8,13 @@ from helpers import paths, run
 from helpers.analysis import batchnorm, groups, intervals
 from helpers.analysis.batchnorm import Course, EpochResult
 from helpers.analysis.intervals import Gain
-from helpers.data import sources
+from helpers.data import cifar10, sources
 from helpers.experiment import Experiment, is_study_data
 from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.study.experiments import ELSEWHERE, FASHION_MNIST, FINGERPRINTS, SEEDS, SIGN_DIGITS
+from helpers.study.experiments import ELSEWHERE, FINGERPRINTS, SEEDS, SETS
 
-NAMES = {SIGN_DIGITS: "sign digits", FASHION_MNIST: "Fashion-MNIST"}
-"""What the sets are called whose runs are stored."""
 UNTUNED, CAREFUL, MOVING, FROZEN, RECIPE = ELSEWHERE
 FALL = 0.02
 """Of validation accuracy: more is a collapse, and what is at most this far below the start is undone."""
@@ -70,7 +68,7 @@ class Elsewhere:
     @property
     def asked(self) -> Run | Experiment:
         """What a reader asked for: of stored runs the study's own data set, else the first run."""
-        return Experiment() if self.name in NAMES.values() else self.first
+        return Experiment() if self.name in SETS else self.first
 
     @property
     def records(self) -> list[Run]:
@@ -137,7 +135,7 @@ def load(*, dataset: str, scale: str, seed: int) -> list[Elsewhere]:
     Raises RecordError where those on sign digits are missing.
     """
     if is_study_data(dataset):
-        found = [Elsewhere(name, _stored(images)) for images, name in NAMES.items()]
+        found = [Elsewhere(name, _stored(changes)) for name, changes in SETS.items()]
         if not found[0].runs[CAREFUL]:
             raise store.RecordError("no run on sign digits is stored; restore results/folder/full")
         return [each for each in found if each.runs[CAREFUL]]
@@ -147,12 +145,13 @@ def load(*, dataset: str, scale: str, seed: int) -> list[Elsewhere]:
     return [Elsewhere(sources.described(dataset), runs)]
 
 
-def _stored(images: str) -> dict[str, list[Run]]:
-    """The stored runs on a set by the way to train, of the seeds for which no way is missing."""
+def _stored(changes: Mapping[str, Any]) -> dict[str, list[Run]]:
+    """The stored runs of one of SETS by the way to train, of the seeds for which no way is missing."""
     runs: dict[str, list[Run]] = {way: [] for way in ELSEWHERE}
     for seed in SEEDS:
-        asked = [each.replace(dataset=images, seed=seed) for each in ELSEWHERE.values()]
-        places, prints = [paths.results_folder(asked[0])], {"data": FINGERPRINTS[images]}
+        asked = [each.replace(seed=seed, **changes) for each in ELSEWHERE.values()]
+        places = [paths.results_folder(asked[0])]
+        prints = {"data": FINGERPRINTS.get(asked[0].dataset, cifar10.FINGERPRINT)}
         found = [one for each in asked if (one := store.find(each, places, prints))]
         if len(found) == len(asked):
             for one, of_way in zip(found, runs.values(), strict=True):

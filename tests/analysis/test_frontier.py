@@ -43,12 +43,13 @@ def test_runs_of_another_machine_count_for_accuracy_and_not_for_time(make_run: M
     assert of(quicker, here, elsewhere, like=quicker).recipes[0].seconds == 100
 
 
-def test_what_was_taken_apart_or_is_of_other_images_is_no_recipe(make_run: Make) -> None:
+def test_what_was_taken_apart_or_is_of_other_images_or_another_network_is_no_recipe(make_run: Make) -> None:
     here = timed(make_run, FAST, 400)
     apart = timed(make_run, HEADLINE, 100, diagnosis=made.diagnosed((0.9, 0.9, 0.9)))
     smoke = timed(make_run, FAST.replace(scale="smoke"), 10)
     drawn = timed(make_run, Experiment(**made.MINIATURE), 10)
-    found = of(here, apart, smoke, drawn, made.published_log())
+    other = timed(make_run, FAST.replace(backbone="efficientnet_lite0"), 10)
+    found = of(here, apart, smoke, drawn, other, made.published_log())
     assert [each.fastest.id for each in found.recipes] == [here.id] and found.others == 0
 
 

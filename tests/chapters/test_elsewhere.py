@@ -9,8 +9,9 @@ import pytest
 from helpers import markdown
 from helpers.chapters import elsewhere
 from helpers.chapters.elsewhere import CAREFUL, FROZEN, MOVING, RECIPE, UNTUNED
+from helpers.data import cifar10
 from helpers.records.run import RecordError, Run, caution
-from helpers.study.experiments import ELSEWHERE, FASHION_MNIST, FINGERPRINTS, SEEDS, SIGN_DIGITS
+from helpers.study.experiments import ELSEWHERE, FINGERPRINTS, SEEDS, SETS
 
 Load = Callable[..., elsewhere.Elsewhere]
 Write = Callable[..., None]
@@ -25,13 +26,14 @@ COURSES = {
 @pytest.fixture
 def write(make_run: Callable[..., Run]) -> Write:
     def written(
-        images: str, accuracies: Mapping[str, float] | None = None, courses: tuple[str, ...] = ("undone",) * 3
+        name: str, accuracies: Mapping[str, float] | None = None, courses: tuple[str, ...] = ("undone",) * 3
     ) -> None:
-        """Records on a set: test accuracy by way, 0.8 where none is given; a course for each seed."""
-        prints = {"data": FINGERPRINTS[images], "weights": "w" * 64}
+        """Records of a set: test accuracy by way, 0.8 where none is given; a course for each seed."""
+        images = SETS[name].get("dataset")
+        prints = {"data": FINGERPRINTS.get(images, cifar10.FINGERPRINT), "weights": "w" * 64}
         for seed, course in zip(SEEDS, courses, strict=False):
             for way, experiment in ELSEWHERE.items():
-                asked = experiment.replace(dataset=images, seed=seed)
+                asked = experiment.replace(seed=seed, **SETS[name])
                 content: dict[str, Any] = {"fingerprints": prints, "id": asked.identity(prints)}
                 measured = made.diagnosed(*COURSES[course]) if way == MOVING else ()
                 share = (accuracies or {}).get(way, 0.8)
@@ -44,7 +46,7 @@ def write(make_run: Callable[..., Run]) -> Write:
 def load(write: Write) -> Load:
     def stored(*args: Any, **kwargs: Any) -> elsewhere.Elsewhere:
         """Runs on sign digits alone."""
-        write(SIGN_DIGITS, *args, **kwargs)
+        write("sign digits", *args, **kwargs)
         (found,) = shown()
         return found
 
@@ -100,8 +102,8 @@ def test_seeds_that_are_not_stored_are_left_out(load: Load) -> None:
 
 
 def test_a_set_is_shown_once_a_seed_has_all_its_runs(write: Write) -> None:
-    write(SIGN_DIGITS)
-    write(FASHION_MNIST, {FROZEN: 0.7}, ("no collapse",) * 2)
+    write("sign digits")
+    write("Fashion-MNIST", {FROZEN: 0.7}, ("no collapse",) * 2)
     digits, clothes = shown()
     assert (digits.name, clothes.name, seeds(clothes)) == ("sign digits", "Fashion-MNIST", [42, 0])
     assert (digits.holds, clothes.holds) == (True, False)
@@ -111,6 +113,15 @@ def test_a_set_is_shown_once_a_seed_has_all_its_runs(write: Write) -> None:
     assert [seeds(each) for each in shown()] == [[42, 0, 1], [42]]
     first.path.unlink()
     assert [each.name for each in shown()] == ["sign digits"]
+
+
+def test_another_network_stands_beside_other_images(write: Write) -> None:
+    write("sign digits")
+    write(LITE0 := "CIFAR-10 with EfficientNet-Lite0", {FROZEN: 0.9}, ("no collapse",) * 3)
+    _, lite = shown()
+    assert (lite.name, seeds(lite), lite.holds) == (LITE0, [42, 0, 1], False)
+    assert {each.experiment.backbone for each in lite.records} == {"efficientnet_lite0"}
+    assert lite.first.is_study_data and lite.gain(FROZEN).value == pytest.approx(0.1)
 
 
 def test_without_any_record_the_page_says_so(make_run: Callable[..., Run]) -> None:
