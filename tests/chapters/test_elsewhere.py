@@ -29,7 +29,7 @@ def write(make_run: Callable[..., Run]) -> Write:
         name: str, accuracies: Mapping[str, float] | None = None, courses: tuple[str, ...] = ("undone",) * 3
     ) -> None:
         """Records of a set: test accuracy by way, 0.8 where none is given; a course for each seed."""
-        images = SETS[name].get("dataset")
+        images = SETS[name].get("dataset", "")
         prints = {"data": FINGERPRINTS.get(images, cifar10.FINGERPRINT), "weights": "w" * 64}
         for seed, course in zip(SEEDS, courses, strict=False):
             for way, experiment in ELSEWHERE.items():
