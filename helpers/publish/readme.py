@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from helpers import markdown, paths
 from helpers.chapters import findings
 from helpers.experiment import Experiment, ExperimentError
 from helpers.publish import notebooks
 from helpers.records import store
 
-COMPUTED = {
-    "findings": "from the records: python -m helpers readme",
-    "scoreboard": "from the notebooks: python -m helpers readme",
-    "figure": "from the notebooks: python -m helpers readme",
-    "recipe": "from recipe.py: python -m helpers readme",
-    "parameters": "from the notebooks: python -m helpers readme",
-}
-"""What is computed, and from what: it stands between two lines of comment."""
-
 
 def written(page: str) -> str:
-    """The page with its computed parts written again: each of COMPUTED.
+    """The page with its computed parts written again.
 
     Raises ExperimentError for a page that lacks the lines around one of them, and RecordError for a damaged
     record.
@@ -37,10 +30,11 @@ def written(page: str) -> str:
 
 
 def between(page: str, name: str, text: str) -> str:
-    """The page with `text` in the place of what stands between the markers of one of COMPUTED."""
-    start, end = f"<!-- {name}, {COMPUTED[name]} -->", f"<!-- end of {name} -->"
-    before, _, rest = page.partition(start)
-    _, found, after = rest.partition(end)
+    """The page with `text` between the two lines of comment that mark a computed part."""
+    start, end = f"<!-- {name}, ", f"<!-- end of {name} -->"
+    found = re.search(rf"(?s)({start}.*?-->\n).*?({end})", page)
     if not found:
-        raise ExperimentError(f"the page has no lines {start!r} and, below, {end!r}: put them where it goes")
-    return f"{before}{start}\n\n{text}\n\n{end}{after}"
+        raise ExperimentError(
+            f"the page has no lines '{start}... -->' and, below, {end!r}: put them where it goes"
+        )
+    return f"{page[: found.end(1)]}\n{text}\n\n{page[found.start(2) :]}"
