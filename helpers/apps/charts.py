@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 
 from helpers.analysis import intervals
@@ -24,7 +25,9 @@ from helpers.text import percent
 FILTERS = ("depth", "optimizer", "augmentation", "learning rate", "batch", "scale")
 """Columns of the table that the page filters by, and colours by."""
 COSTS = {"minutes": "time (minutes, on each run's machine)", "passes": "passes over the training images"}
-SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down")
+SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross"]
+"""One more than colours: so 30 series are each another pair of the two."""
+HOLLOW = "circle-open"
 NO_VALUE = "no value"
 TABLE_KEYS = {row.key for row in TABLE.values()}
 """Keys of the study's table, whose runs the page shows first."""
@@ -47,25 +50,19 @@ def labelled(runs: Iterable[Run]) -> dict[str, Run]:
 
     It also says what is not a full run of ours.
     """
-    every, called = list(runs), defaultdict(list)
-    for run in every:
+    called = defaultdict(list)
+    for run in runs:
         called[run.name].append(run)
-    names: dict[str, list[Run]] = {}
-    for run in every:
-        own = {} if run.is_published_log else changed(run.config)
-        telling = [
-            f", {name} {value}"
-            for name, value in own.items()
-            if any(other.config.get(name) != value for other in called[run.name])
-        ]
-        kind = (
-            " (published log)" if run.is_published_log else "" if run.scale == "full" else f" ({run.scale})"
-        )
-        names.setdefault(printable(f"{run.name} {run.id[:4]}".strip()) + "".join(telling) + kind, []).append(
-            run
-        )
-    alike = {printable(f"{name}, {run.path}"): run for name, same in names.items() for run in same[1:]}
-    return {name: same[0] for name, same in names.items()} | alike
+    names: dict[str, Run] = {}
+    for same in called.values():
+        for run in same:
+            own = {} if run.is_published_log else changed(run.config)
+            telling = {k: v for k, v in own.items() if any(other.config.get(k) != v for other in same)}
+            parts = [f"{run.name} {run.id[:4]}".strip(), *(f"{k} {v}" for k, v in telling.items())]
+            kind = "published log" if run.is_published_log else run.scale
+            name = printable(", ".join(parts)) + ("" if kind == "full" else f" ({kind})")
+            names[f"{name}, {printable(str(run.path))}" if name in names else name] = run
+    return names
 
 
 def options(run: Run) -> dict[str, Any]:
@@ -137,8 +134,7 @@ def as_text(value: Any) -> str:
 
 def values(column: pd.Series) -> list[str]:
     """The different values of a column as text, numbers in their order, 'no value' last."""
-    texts = [as_text(value) for value in sorted(column.dropna().unique())]
-    return [*texts, NO_VALUE] if column.isna().any() else texts
+    return [as_text(value) for value in column.sort_values().unique()]
 
 
 def filtered(rows: pd.DataFrame, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -149,17 +145,13 @@ def filtered(rows: pd.DataFrame, wanted: Mapping[str, Sequence[str]]) -> pd.Data
     return rows
 
 
-def look(place: int) -> tuple[str, str]:
-    """Colour and symbol of the series at a place: 25 pairs, the neighbours different in both."""
-    return PALETTE[place % 5], SYMBOLS[(place + place // 5) % 5]
-
-
-def finished(figure: go.Figure, title: str, x: str, y: str, height: int = 460) -> go.Figure:
-    """Add the title, which is the finding, and the axes' labels."""
+def finished(figure: go.Figure, title: str, height: int = 460) -> go.Figure:
+    """Add the title, which is the finding, and put the legend below."""
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "title": None}
-    figure.update_layout(template="plotly_white", height=height, legend=legend)
-    figure.update_layout(title=title, margin={"l": 70, "r": 20, "t": 10})
-    return figure.update_xaxes(title_text=x).update_yaxes(title_text=y)
+    margin = {"l": 70, "r": 20, "t": 10}
+    return figure.update_layout(
+        title=title, template="plotly_white", height=height, legend=legend, margin=margin
+    )
 
 
 def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
@@ -167,30 +159,40 @@ def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
 
     `rows`: of `table`, of one data set; those without accuracy or cost are left out.
     """
-    drawn = rows.dropna(subset=["test accuracy", cost])
-    logs = drawn["source"].eq("published log").map({True: " scale, published log", False: " scale"})
-    kind = drawn["scale"].astype(str) + logs.astype(str)
-    group = f"{colour} " + drawn[colour].map(as_text).astype(str) + ", " + kind if colour != "scale" else kind
-    figure = go.Figure()
-    for place, name in enumerate(dict.fromkeys(group)):
-        part, (tone, symbol) = drawn[group == name], look(place)
-        share = part["test accuracy"]
-        figure.add_scatter(
-            x=part[cost].astype(float),
-            y=share,
-            name=name,
-            mode="markers",
-            marker={"color": tone, "symbol": symbol, "size": 10},
-            error_y={"array": part["high"] - share, "arrayminus": share - part["low"], "thickness": 1.2},
-            text=part["run"],
-            hovertemplate="%{text}<br>%{y:.2%}, %{x:.3g} " + cost + "<extra></extra>",
-        )
-    figure.update_yaxes(tickformat="~%").update_xaxes(rangemode="tozero").update_layout(showlegend=True)
-    title = "No run has both an accuracy and this cost"
-    if len(drawn):
-        best = drawn.loc[drawn["test accuracy"].idxmax()]
-        title = f"Highest: {best['run']}, {percent(best['test accuracy'])} after {best[cost]:.3g} {cost}"
-    return finished(figure, title, COSTS[cost], f"{rows['dataset'].iloc[0]} test accuracy, 95% interval")
+    drawn = rows.dropna(subset=["test accuracy", cost]).astype({cost: float})
+    share, kind = (
+        drawn["test accuracy"],
+        drawn["scale"].astype(str) + " scale, " + drawn["source"].astype(str),
+    )
+    if colour != "scale":
+        kind = f"{colour} " + drawn[colour].map(as_text).astype(str) + ", " + kind
+    figure = px.scatter(
+        drawn.assign(kind=kind),
+        **{"x": cost, "y": "test accuracy", "color": "kind", "symbol": "kind", "hover_name": "run"},
+        error_y=drawn["high"] - share,
+        error_y_minus=share - drawn["low"],
+        color_discrete_sequence=PALETTE,
+        symbol_sequence=SYMBOLS,
+        labels={"test accuracy": f"{rows['dataset'].iloc[0]} test accuracy, 95% interval", cost: COSTS[cost]},
+    )
+    figure.update_traces(marker_size=10, error_y_thickness=1.2)
+    figure.update_yaxes(tickformat="~%").update_xaxes(rangemode="tozero")
+    if drawn.empty:
+        return finished(figure, "No run has both an accuracy and this cost")
+    best = drawn.loc[share.idxmax()]
+    title = f"Highest: {best['run']}, {percent(best['test accuracy'])} after {best[cost]:.3g} {cost}"
+    return finished(figure, title)
+
+
+def logged(runs: Mapping[str, Run], stage: str, metric: str) -> pd.DataFrame:
+    """One row a logged epoch: run, curve, passes made by its end, value, and whether it was a single step."""
+    rows = []
+    for label, run in runs.items():
+        passes, single = published.passes(run, stage), published.one_step_epochs(run, stage)
+        for name, curve in ((metric, "training"), (f"val_{metric}", "validation")):
+            for epoch, value in enumerate(run.curves.get(stage, {}).get(name, [])):
+                rows.append((label, curve, passes[epoch], value, epoch in single))
+    return pd.DataFrame(rows, columns=["run", "curve", "pass", metric, "single step"])
 
 
 def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figure:
@@ -199,94 +201,57 @@ def learning_curves(runs: Mapping[str, Run], stage: str, metric: str) -> go.Figu
     The x axis counts passes over the training images: what a published log calls an epoch but was a single
     optimizer step is a hollow marker at the pass that it follows.
     """
-    figure = go.Figure()
-    for place, (label, run) in enumerate(runs.items()):
-        for name in sorted({metric, _judged(metric)} & run.curves.get(stage, {}).keys()):
-            figure.add_traces(_curve(label, run, stage, name, name == _judged(metric), look(place)))
-    scale = "log" if metric == "learning_rate" else "linear"
-    figure.update_yaxes(tickformat="~%" if metric == "accuracy" else "", type=scale)
-    unit = " (nats)" if metric == "loss" else ""
-    y = metric.replace("_", " ") + unit
-    return finished(figure, _best(runs, stage, metric), f"passes over the training images in {stage}", y)
-
-
-def _judged(metric: str) -> str:
-    """The curve that a metric is judged by: validation's, where there is one."""
-    return metric if metric == "learning_rate" else f"val_{metric}"
-
-
-def _curve(
-    label: str, run: Run, stage: str, name: str, solid: bool, looks: tuple[str, str]
-) -> list[go.Scatter]:
-    """A curve of a run in two parts: its passes, joined, and its single steps, hollow."""
-    (tone, symbol), passes = looks, published.passes(run, stage)
-    values, line = np.asarray(run.curves[stage][name], float), "lines+markers" if solid else "lines"
-    parts = (
-        (published.real_epochs(run, stage), line, symbol, "pass"),
-        (published.one_step_epochs(run, stage), "markers", f"{symbol}-open", "a single step after pass"),
-    )
-    return [
-        go.Scatter(
-            **{"x": passes[drawn], "y": values[drawn], "mode": mode, "name": label},
-            **{"legendgroup": label, "showlegend": solid and mark == symbol},
-            line={"color": tone, "dash": "solid" if solid else "dash"},
-            marker={"color": tone, "symbol": mark, "size": 6},
-            hovertemplate=f"{label}<br>{name} %{{y:.4g}}, {after} %{{x}}<extra></extra>",
-        )
-        for drawn, mode, mark, after in parts
-    ]
-
-
-def _best(runs: Mapping[str, Run], stage: str, metric: str) -> str:
-    """The title of learning curves: the best value that any of the runs reached, and where."""
-    sign, kind = (1, "Highest") if metric == "accuracy" else (-1, "Lowest")
-    what, found = _judged(metric).replace("val_", "validation ").replace("_", " "), []
-    for label, run in runs.items():
-        curve = np.asarray(run.curves.get(stage, {}).get(_judged(metric), []), float)
-        if np.isfinite(curve).any():
-            at = int(np.nanargmax(sign * curve))
-            value = percent(curve[at]) if metric == "accuracy" else f"{curve[at]:.3g}"
-            found.append(
-                (sign * curve[at], f"{label}, {value} after {published.passes(run, stage)[at]} passes")
-            )
-    return f"{kind} {what}: {max(found)[1]}" if found else f"No {what} in {stage}"
+    epochs, name = logged(runs, stage, metric), metric.replace("_", " ")
+    judged = "training" if metric == "learning_rate" else "validation"
+    axes: dict[str, Any] = {"x": "pass", "y": metric, "color": "run"}
+    axes["color_discrete_map"] = dict(zip(runs, PALETTE, strict=False))
+    dashes = {"training": "dash", "validation": "solid"}
+    figure = px.line(epochs[~epochs["single step"]], **axes, line_dash="curve", line_dash_map=dashes)
+    hollow = px.scatter(epochs[epochs["single step"]], **axes, symbol="curve", symbol_sequence=[HOLLOW])
+    figure.add_traces(hollow.data)
+    for trace in figure.data:  # all of a run go by one entry of the legend
+        label, _, curve = trace.name.rpartition(", ")
+        trace.update(name=label, legendgroup=label, showlegend=trace.mode == "lines" and curve == judged)
+    figure.update_xaxes(title=f"passes over the training images in {stage}")
+    figure.update_yaxes(title=f"{name} (nats)" if metric == "loss" else name)
+    figure.update_yaxes(tickformat="~%" if metric == "accuracy" else "")
+    figure.update_yaxes(type="log" if metric == "learning_rate" else "linear")
+    found = epochs[epochs["curve"] == judged].dropna()
+    if found.empty:
+        return finished(figure, f"No {judged} {name} in {stage}")
+    if metric == "accuracy":
+        best = found.loc[found[metric].idxmax()]
+        value = f"Highest {judged} accuracy: {best['run']}, {percent(best[metric])}"
+    else:
+        best = found.loc[found[metric].idxmin()]
+        value = f"Lowest {judged} {name}: {best['run']}, {best[metric]:.3g}"
+    return finished(figure, f"{value} after {best['pass']} passes")
 
 
 def confusion(runs: Mapping[str, Run]) -> go.Figure:
     """The confusion matrix of one run's test images, or the first of two less the second.
 
-    Raises ValueError for a run without a matrix, and for two that were tested on different images.
+    Raises RecordError for a run without a matrix, ValueError for two that were tested on different images.
     """
-    if lacking := [label for label, run in runs.items() if run.confusion_matrix is None]:
-        raise ValueError(f"No confusion matrix is stored of {', '.join(lacking)}.")
-    matrix, *other = (np.asarray(run.confusion_matrix) for run in runs.values())
-    if not other:
+    matrix, *other = (run.matrix() for run in runs.values())
+    if other:
+        cells = matrix - other[0]
+        if cells.sum(axis=1).any():
+            raise ValueError(f"{' and '.join(runs)} were tested on different images: class counts differ.")
+        text = np.char.mod("%+d", cells)
+        title = f"{' less '.join(runs)}: {np.trace(cells):+,} images right"
+    else:
+        cells, text = matrix * ~np.eye(len(matrix), dtype=bool), np.char.mod("%d", matrix)
         title = f"{next(iter(runs))}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
-        errors = matrix * ~np.eye(len(matrix), dtype=bool)
-        return _heatmap(runs, errors, np.char.mod("%d", matrix), title, ["#FFFFFF", PALETTE[0]])
-    change = matrix - other[0]
-    if change.sum(axis=1).any():
-        raise ValueError(f"{' and '.join(runs)} were tested on different images: class counts differ.")
-    title = f"{' less '.join(runs)}: {np.trace(change):+,} images right"
-    return _heatmap(runs, change, np.char.mod("%+d", change), title, [PALETTE[0], "#FFFFFF", PALETTE[1]])
-
-
-def _heatmap(
-    runs: Mapping[str, Run], cells: np.ndarray, text: np.ndarray, title: str, colours: list[str]
-) -> go.Figure:
-    """Cells of classes by classes; two colours begin at zero, three have it in the middle."""
-    names, reach = next(iter(runs.values())).classes, max(1, np.abs(cells).max())
-    figure = go.Figure(
-        go.Heatmap(
-            **{"z": cells, "x": names, "y": names, "xgap": 1, "ygap": 1, "showscale": False},
-            **{"zmin": -reach if len(colours) == 3 else 0, "zmax": reach, "colorscale": colours},
-            text=text,
-            texttemplate="%{text}",
-            hovertemplate="%{y} taken for %{x}: %{text}<extra></extra>",
-        )
+    reach, names = max(1, np.abs(cells).max()), next(iter(runs.values())).classes
+    colours = [PALETTE[1], "#FFFFFF", PALETTE[0]]
+    figure = px.imshow(cells, x=names, y=names, zmin=-reach, zmax=reach, color_continuous_scale=colours)
+    figure.update_traces(
+        text=text, texttemplate="%{text}", hovertemplate="%{y} taken for %{x}: %{text}<extra></extra>"
     )
-    figure.update_yaxes(autorange="reversed")
-    return finished(figure, title, "predicted class (cells: test images)", "true class", height=620)
+    figure.update_xaxes(title="predicted class (cells: test images)").update_yaxes(title="true class")
+    figure.update_coloraxes(showscale=False)
+    return finished(figure, title, height=620)
 
 
 def paired(first: Run, second: Run, view: str) -> PairedTest:

@@ -10,7 +10,7 @@ time: no number of the miniature ever stands beside one of CIFAR-10.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,13 @@ from helpers.apps.charts import (
 )
 from helpers.data import sources
 from helpers.errors import UserError
+from helpers.figures.style import PALETTE
 from helpers.paths import RESULTS
 from helpers.records import published, store
 from helpers.records.run import Run, caution
 
-# Comments, not docstrings: Streamlit writes a bare string at the top level onto the page.
+# A comment, not a docstring: Streamlit writes a bare string at the top level onto the page.
 LOOK_EVERY = 5  # seconds between two looks for new records
-BOUND: dict[str, Any] = {"bind": "query-params"}  # what keeps a choice in the page's address
 
 
 @st.cache_resource(max_entries=64, show_spinner="reading records")
@@ -58,11 +58,16 @@ def watch(folders: Sequence[Path], seen: Stamps) -> None:
         st.rerun()
 
 
-def offered(key: str, choices: Iterable[str]) -> None:
-    """Say which values of a choice in the page's address do not exist; Streamlit drops them in silence."""
+def choose(widget: Callable[..., Any], key: str, choices: Iterable[str], **given: Any) -> Any:
+    """What is chosen in a widget, which the page's address keeps by `key`; the label is the key in words.
+
+    A value of the address that is no choice is passed over, as Streamlit does, and said.
+    """
+    known = list(choices)
     for value in st.query_params.get_all(key):
-        if value not in (known := list(choices)):
+        if value not in known:
             st.warning(f"{key}={value} in the address is none of: {', '.join(known)}. It is passed over.")
+    return widget(key.replace("_", " "), known, key=key, bind="query-params", **given)
 
 
 def draw(figure: go.Figure) -> None:
@@ -87,44 +92,37 @@ def choose_folders(roots: Sequence[Path], seen: Stamps) -> dict[str, Run]:
     places = {printable(parent): parent for parent in parents}
     folders = sorted(places)
     opened = [str(root) for root in roots if str(root) in folders] or folders
-    offered("folder", folders)
-    chosen = st.sidebar.multiselect("folders", folders, opened, key="folder", **BOUND) or opened
-    opened_now = [places[name] for name in chosen]
-    read = [load(name, tuple(s for s in seen if str(Path(s[0]).parent) == name)) for name in opened_now]
+    chosen = choose(st.sidebar.multiselect, "folder", folders, default=opened) or opened
+    read = [
+        load(place, tuple(each for each in seen if str(Path(each[0]).parent) == place))
+        for place in (places[name] for name in chosen)
+    ]
     if problems := [problem for _, unread in read for problem in unread]:
-        count = "1 file" if len(problems) == 1 else f"{len(problems)} files"
-        with st.expander(f"{count} could not be read", icon="⚠️", expanded=True):
-            table = pd.DataFrame(problems, columns=["file", "reason"]).astype(str)
-            st.table(table.map(printable))
+        with st.expander(f"Files that could not be read: {len(problems)}", icon="⚠️", expanded=True):
+            st.table(pd.DataFrame(problems, columns=["file", "reason"]).astype(str).map(printable))
     return labelled(run for runs, _ in read for run in runs)
 
 
 def choose_runs(everything: Mapping[str, Run]) -> pd.DataFrame:
     """The rows of the runs that pass the sidebar's filters, all of one data set."""
     datasets = sorted({run.dataset for run in everything.values()})
-    offered("dataset", datasets)
-    dataset = st.sidebar.radio("data set", datasets, key="dataset", **BOUND)
+    dataset = choose(st.sidebar.radio, "dataset", datasets)
     rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
-    wanted = {}
-    for name in FILTERS:
-        key, texts = name.replace(" ", "_"), values(rows[name])
-        offered(key, texts)
-        wanted[name] = st.sidebar.multiselect(name, texts, key=key, placeholder="all", **BOUND)
+    wanted = {
+        name: choose(st.sidebar.multiselect, name.replace(" ", "_"), values(rows[name]), placeholder="all")
+        for name in FILTERS
+    }
     passing = filtered(rows, wanted).sort_values(["of the table", "test accuracy"], ascending=False)
-    passing = passing.drop(columns="of the table")
     st.markdown(f"**{len(passing)} of {len(rows)} runs on {sources.described(dataset)}**")
-    return passing
+    return passing.drop(columns="of the table")
 
 
 def show_costs(rows: pd.DataFrame) -> None:
     """Accuracy against cost."""
     st.header("Accuracy against cost")
     left, right = st.columns(2)
-    offered("cost", COSTS)
-    cost = left.selectbox("cost", list(COSTS), key="cost", **BOUND)
-    offered("colour", FILTERS)
-    colour = right.selectbox("colour", FILTERS, key="colour", **BOUND)
-    draw(accuracy_by_cost(rows, cost, colour))
+    cost = choose(left.selectbox, "cost", COSTS)
+    draw(accuracy_by_cost(rows, cost, choose(right.selectbox, "colour", FILTERS)))
     if lacking := rows[rows[["test accuracy", cost]].isna().any(axis=1)]["run"].tolist():
         st.caption(f"Not drawn, for want of a test accuracy or of {cost}: {', '.join(lacking)}.")
 
@@ -134,19 +132,17 @@ def show_curves(runs: Mapping[str, Run]) -> None:
     st.header("Learning curves")
     left, middle, right = st.columns([3, 1, 1])
     stages = {stage for run in runs.values() for stage in run.curves if run.curves[stage]}
-    offered("stage", stages)
-    stage = middle.selectbox("stage", sorted(stages, reverse=True), key="stage", **BOUND)
-    having = [label for label, run in runs.items() if run.curves.get(stage)]
-    hint: dict[str, Any] = {"placeholder": "the first three", "max_selections": 10}
-    offered("runs", having)
-    several = left.multiselect("runs", having, key="runs", **hint, **BOUND)
-    drawn = {label: runs[label] for label in several or having[:3]}
-    metrics = sorted({name.removeprefix("val_") for run in drawn.values() for name in run.curves[stage]})
-    metric = right.selectbox("metric", metrics, key="metric", **BOUND)
-    if not metric:
+    if not stages:
         st.info("None of these runs has curves.")
         return
-    draw(learning_curves(drawn, stage, metric))
+    stage = choose(middle.selectbox, "stage", sorted(stages, reverse=True))
+    having = [label for label, run in runs.items() if run.curves.get(stage)]
+    several = choose(
+        left.multiselect, "runs", having, placeholder="the first three", max_selections=len(PALETTE)
+    )
+    drawn = {label: runs[label] for label in several or having[:3]}
+    metrics = {name.removeprefix("val_") for run in drawn.values() for name in run.curves[stage]}
+    draw(learning_curves(drawn, stage, choose(right.selectbox, "metric", sorted(metrics))))
     steps = {label: len(published.one_step_epochs(run, stage)) for label, run in drawn.items()}
     hollow = ", ".join(f"{count} of {label}" for label, count in steps.items() if count)
     note = f' Hollow: logged "epochs" that were a single optimizer step, {hollow}.' if hollow else ""
@@ -157,13 +153,12 @@ def show_confusion(runs: Mapping[str, Run]) -> None:
     """The confusion matrix of a run, or the difference of two."""
     st.header("Confusion matrix")
     left, right = st.columns(2)
-    offered("matrix", runs)
-    one = left.selectbox("run", list(runs), key="matrix", **BOUND)
-    other = right.selectbox("less", list(runs), index=None, placeholder="nothing", key="less", **BOUND)
+    one = choose(left.selectbox, "matrix", runs)
+    other = choose(right.selectbox, "less", runs, index=None, placeholder="nothing")
     chosen = {label: runs[label] for label in (one, other) if label}
     try:
         draw(confusion(chosen))
-    except ValueError as error:
+    except (UserError, ValueError) as error:
         st.warning(str(error))
     for label, run in chosen.items():
         if run.is_published_log and published.tta_accuracy(run):
@@ -177,12 +172,9 @@ def show_pair(runs: Mapping[str, Run]) -> None:
         st.info("One run passes the filters: a pair needs two.")
         return
     left, middle, right = st.columns([2, 2, 1])
-    labels = list(runs)
-    offered("first", runs)
-    a = left.selectbox("first", labels, key="first", **BOUND)
-    offered("second", runs)
-    b = middle.selectbox("second", labels, index=1, key="second", **BOUND)
-    view = right.selectbox("predictions", ["plain", "tta"], key="view", **BOUND)
+    a = choose(left.selectbox, "first", runs)
+    b = choose(middle.selectbox, "second", runs, index=1)
+    view = choose(right.selectbox, "view", ["plain", "tta"])
     try:
         test = paired(runs[a], runs[b], view)
     except (UserError, ValueError, OSError) as error:

@@ -161,7 +161,9 @@ def test_what_tells_runs_of_one_name_apart_is_in_their_labels(tmp_path: Path) ->
 def test_cost_chart_draws_every_run_and_labels_scales(runs: dict[str, Run], cost: str) -> None:
     figure = charts.accuracy_by_cost(charts.table(runs), cost, "depth")
     assert sum(len(trace.x) for trace in figure.data) == len(runs)
-    assert {"depth 30, quick scale", "depth 30, full scale, published log"} <= {t.name for t in figure.data}
+    assert {"depth 30, quick scale, record", "depth 30, full scale, published log"} <= {
+        t.name for t in figure.data
+    }
 
 
 def test_one_step_epochs_are_hollow() -> None:
