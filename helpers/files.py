@@ -1,10 +1,14 @@
-"""Files written whole: the old content is there until the new one is."""
+"""Files written whole, the old content there until the new one is; and locks."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import filelock
 
 from helpers.errors import UserError
 
@@ -33,6 +37,28 @@ def write(files: Mapping[Path, bytes]) -> None:
     finally:
         for left in beside.values():
             left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place to make a file or a folder at, which goes to `path` once the block has ended.
+
+    After an error, `path` is as it was. Raises OSError where it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as beside:
+        yield Path(beside, path.name)
+        os.replace(Path(beside, path.name), path)
+
+
+def locked(path: Path, waiting: str) -> filelock.AcquireReturnProxy:
+    """A lock file, held until the `with` ends; says `waiting` where another process has it, and waits."""
+    lock = filelock.FileLock(path)
+    try:
+        return lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(waiting, flush=True)
+        return lock.acquire()
 
 
 def reserve(path: Path) -> None:

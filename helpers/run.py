@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-import filelock
-
-from helpers import cache, paths
+from helpers import cache, files, paths
 from helpers.data import weights
 from helpers.data.sources import data_fingerprint
 from helpers.experiment import Diagnosed, Engine, Experiment, ExperimentError
@@ -57,7 +55,8 @@ def run(
     folder = cache.run_folder(experiment, found, diagnosed)
     paths.writable(folder.parent, "REPORT_CACHE")
     paths.writable(results_folder(experiment), "REPORT_RESULTS")
-    with _lock(experiment, folder):
+    waiting = f"{experiment.slug} is being run by another process: waiting for its record"
+    with files.locked(cache.lock_of(folder), waiting):
         stored = find(experiment, diagnosed=diagnosed)
         if stored and not retrain:
             return stored
@@ -66,16 +65,6 @@ def run(
         records = folder if stored else results_folder(experiment)
         how = (engine, diagnosed, screening, data_dir, progress)
         return train.train(train.Job(experiment, found, folder, records, *how))
-
-
-def _lock(experiment: Experiment, folder: Path) -> filelock.AcquireReturnProxy:
-    """The lock of an experiment's folder, held until the `with` ends; waits where another process has it."""
-    lock = filelock.FileLock(cache.lock_of(folder))
-    try:
-        return lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"{experiment.slug} is being run by another process: waiting for its record", flush=True)
-        return lock.acquire()
 
 
 def find(experiment: Experiment, *, diagnosed: Diagnosed = False) -> Run | None:

@@ -10,6 +10,7 @@ from helpers.experiment import STUDY_DATA
 from helpers.records.run import Run
 from helpers.text import percent
 
+RULE = f"at most {percent(trust.RISK, 0)} of the answers are wrong, by the upper end of the interval"
 VIEWS = {"plain": "as it is", "tta": "with its mirror image, as `predict` does"}
 
 
@@ -93,22 +94,28 @@ def calibrated(run: Run) -> str:
     )
 
 
+def threshold(run: Run) -> tuple[float | None, str]:
+    """The confidence, 0 to 1, from which on answers are to be believed, and what it does on the test images.
+
+    None where the validation images show none.
+    """
+    level = trust.threshold(run.probabilities("val", "tta"), run.labels("val"))
+    if level is None:
+        return None, f"its {run.size('val'):,} validation images show no confidence at which {RULE}"
+    found = trust.believed(run.probabilities("test", "tta"), run.labels("test"), level)
+    if not found:
+        return level, "no test image reaches it"
+    return level, f"of the test images {found.answered} reach it; {found.wrong} of these answers are wrong"
+
+
 def believable(run: Run) -> str:
     """From which confidence on to believe an answer, and what that does on the test images."""
-    level = trust.threshold(run.probabilities("val", "tta"), run.labels("val"))
-    rule = f"at most {percent(trust.RISK, 0)} of the answers are wrong, by the upper end of the interval"
+    level, shown = threshold(run)
     if level is None:
-        return (
-            f"From no confidence on can it be believed: the validation images show none at which {rule}. "
-            "`predict` says so."
-        )
-    found = trust.believed(run.probabilities("test", "tta"), run.labels("test"), level)
-    there = "No test image reaches it."
-    if found:
-        there = f"Of the test images {found.answered} reach it; {found.wrong} of these answers are wrong."
+        return f"From no confidence on can it be believed: {shown}. `predict` says so."
     return (
         f"`predict` believes an answer from {percent(level)} on. This is the lowest confidence at which, on "
-        f"the validation images, {rule}. {there}"
+        f"the validation images, {RULE}. {shown.capitalize()}."
     )
 
 

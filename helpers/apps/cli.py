@@ -136,9 +136,9 @@ def export(
     if place:
         print(_with_keras("formats").everywhere(what, experiment, Path(place)))
         return
-    exporting = _with_keras("export")
-    exporting.export(experiment, Path(what))
-    side, names = experiment.side, exporting.classes(experiment)
+    predicting = _with_keras("predict")
+    predicting.export(experiment, Path(what))
+    side, names = experiment.side, predicting.classes(experiment)
     print(f"written: {what}\n  from RGB pictures (n, {side}, {side}, 3), 0 to 255, to the probabilities of")
     print(f"  {', '.join(names)}")
 
@@ -290,7 +290,7 @@ def report(scale: str = "quick", dataset: str = "") -> None:
     if dataset.startswith(FOLDER):
         recipe = experiments.for_notebook(experiments.ELSEWHERE["recipe"], dataset=dataset, scale=scale)
         file = page.parents[3] / "recipe.keras"
-        _with_keras("export").export(recipe, file)
+        _with_keras("predict").export(recipe, file)
         print(f"The recipe's network for these images:\n\n    {file}\n")
 
 

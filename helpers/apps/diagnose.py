@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers import files, paths
 from helpers.analysis.examination import Examination
-from helpers.apps.network import load
+from helpers.apps import network
 from helpers.data import folder as own
 from helpers.data.split import Split
 from helpers.engine import reestimate
@@ -45,17 +45,17 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     """Examine the network in a file on a folder of pictures; gives what was found, and the figure's file.
 
     mended: where to write the network with re-estimated statistics. Raises DiagnosisError where file and
-    folder do not fit, and what `network.load` and `folder.scan` raise.
+    folder do not fit, and what `network.load`, `network.save` and `folder.scan` raise.
     """
-    model, found = load(path), own.scan(root)
+    if mended:
+        network.check_name(mended)
+    model, found = network.load(path), own.scan(root)
     outputs = model.output_shape[1]
     if outputs != len(found.classes):
         raise DiagnosisError(
             f"{path} tells {outputs:,} classes apart, and {root} holds {len(found.classes):,} folders "
             f"({', '.join(found.classes[:5])}, ...): there has to be one folder for each class"
         )
-    if mended and mended.suffix != ".keras":
-        raise DiagnosisError(f"{mended} does not end in .keras, which is what is written; rename it")
     known, judged = parts(found, model.input_shape[1], pixels)
     examination = examine(model, path.name, known, judged)
     figure = paths.build_folder() / f"{path.stem}-diagnosis.png"
@@ -63,5 +63,5 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     files.write({figure: style.png(batchnorm.examination(examination))})
     if mended:
         reestimate.reestimate(model, known.images, frozen=not examination.trained)
-        model.save(mended)
+        network.save(model, mended)
     return examination, figure

@@ -19,7 +19,7 @@ import tensorflow as tf
 from helpers import markdown, paths, progress
 from helpers.analysis import intervals
 from helpers.analysis.intervals import Proportion
-from helpers.apps import export, network, predict
+from helpers.apps import network, predict
 from helpers.apps.predict import Classifier
 from helpers.data import sources
 from helpers.data.split import Split
@@ -82,7 +82,7 @@ def write(model: keras.Model, stem: Path, calibration: np.ndarray) -> tuple[list
     calibration: pictures (n, side, side, 3) in [0, 255] that int8 is scaled by.
     """
     kept = stem.with_name(f"{stem.name}.keras")
-    export.save(model, kept)
+    network.save(model, kept)
     files, refused = [kept], {f"{stem.name}-int8.keras": NO_INT8_KERAS}
     for end, images in (("", None), ("-int8", calibration)):
         lite = stem.with_name(f"{stem.name}{end}.tflite")

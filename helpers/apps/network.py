@@ -1,4 +1,4 @@
-"""A network in a file, for RGB pictures of one size and with one output a class: read, and asked."""
+"""A network in a file, for RGB pictures of one size and with one output a class: read, asked, written."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers import files
 from helpers.engine import keras
 from helpers.errors import UserError
+from helpers.experiment import ExperimentError
 
 
 class NetworkError(UserError):
-    """A file holds no network that pictures can be given to."""
+    """A file holds no network that pictures can be given to, or cannot be written."""
 
 
 def load(path: Path) -> keras.Model:
@@ -47,3 +49,24 @@ def classify(network: keras.Model, images: np.ndarray, flip: bool = True) -> np.
     pixels = np.asarray(images, np.float32)
     views = [pixels, pixels[:, :, ::-1]] if flip else [pixels]
     return np.mean([network.predict(view, verbose=0) for view in views], axis=0)
+
+
+def check_name(path: Path) -> None:
+    """Raise ExperimentError for a file that `save` would give another format than its name says."""
+    if path.suffix != ".keras":
+        raise ExperimentError(
+            f"{path} does not end in .keras, the one format of a single file; rename it, or name a folder "
+            "for all formats: export NETWORK FOLDER"
+        )
+
+
+def save(network: keras.Model, path: Path) -> None:
+    """Write a network to a .keras file, which `keras.models.load_model` reads, in safe mode too.
+
+    An earlier file is replaced by the whole new one. Raises NetworkError where it cannot be written.
+    """
+    try:
+        with files.whole(path) as draft:
+            network.save(draft)
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be written ({error}); choose another place") from error

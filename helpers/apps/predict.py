@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers import cache, cost, paths, run
-from helpers.analysis import trust
-from helpers.apps import shipped
+from helpers.apps import card, network, shipped
 from helpers.apps.network import classify, load
 from helpers.data import pictures, sources
 from helpers.engine import model
@@ -34,7 +33,7 @@ OF_DATA = {"dataset", "backbone_weights", "scale"}
 
 
 class PredictionError(UserError):
-    """A trained run cannot be loaded or exported."""
+    """A trained run cannot be loaded, or a file has other classes."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,15 @@ def of_run(experiment: Experiment) -> keras.Model:
         raise PredictionError(f"{path} cannot be used ({reason}); {_training(experiment)}") from error
 
 
+def export(experiment: Experiment, path: Path) -> None:
+    """Write a run's network to a .keras file that needs nothing else of this project.
+
+    Raises what `of_run`, `network.check_name` and `network.save` do.
+    """
+    network.check_name(path)
+    network.save(of_run(experiment), path)
+
+
 def record_of(experiment: Experiment) -> Run | None:
     """The record of the training that left the weights on this machine: a repeated one's lies beside them."""
     places = [weights_file(experiment).parent, paths.results_folder(experiment)]
@@ -149,17 +157,10 @@ def belief(classifier: Classifier) -> tuple[float | None, str]:
     run = classifier.record
     if not run or run.is_screening:
         return None, f"{limits} When to believe it is not known: no record of its answers is here."
-    level = trust.threshold(run.probabilities("val", "tta"), run.labels("val"))
+    level, shown = card.threshold(run)
     if level is None:
-        return None, (
-            f"{limits} When to believe it is not known: its {run.size('val'):,} validation images show no "
-            f"confidence from which on at most {percent(trust.RISK, 0)} of the answers are wrong."
-        )
-    found = trust.believed(run.probabilities("test", "tta"), run.labels("test"), level)
-    tested = "no test image reaches it"
-    if found:
-        tested = f"of the test images {found.answered} reach it, {found.wrong} of these answered wrongly"
-    return level, (f"{limits} An answer below {percent(level)} is not to be believed: {tested}.")
+        return None, f"{limits} When to believe it is not known: {shown}."
+    return level, f"{limits} An answer below {percent(level)} is not to be believed: {shown}."
 
 
 def classes(experiment: Experiment) -> tuple[str, ...]:

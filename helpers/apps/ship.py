@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 
 from helpers import files, run
 from helpers.analysis import metrics
-from helpers.apps import card, export, network, predict, shipped
+from helpers.apps import card, network, predict, shipped
 from helpers.apps.shipped import Shipped
 from helpers.data import sources
 from helpers.data.split import Dataset
@@ -48,16 +46,14 @@ def pack(experiment: Experiment, file: Path) -> Run:
 
     The record holds what the file, read back, answers to the validation and test images: minutes of work.
     An older record there is replaced. Raises ShippingError where the record of the training is not of these
-    weights; and what `predict.of_run`, `export.save` and `sources.load` raise.
+    weights; and what `predict.of_run`, `network.save` and `sources.load` raise.
 
     Weights stay float32. Rounded to float16 they took half of the room, and moved a probability by up to 0.03
     (the quick network, 256 test images).
     """
     trained, made = predict.of_run(experiment), predict.record_of(experiment)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as beside:
-        draft = Path(beside) / file.name
-        export.save(trained, draft)
+    with files.whole(file) as draft:
+        network.save(trained, draft)
         arrays = answers(network.load(draft), sources.load(experiment))
         if not made or _agreement(made, arrays["val_plain"]) < SAME:
             raise ShippingError(
@@ -66,7 +62,6 @@ def pack(experiment: Experiment, file: Path) -> Run:
         for old in store.paths(file.parent):
             old.unlink()
             old.with_suffix(".npz").unlink()
-        os.replace(draft, file)
     return store.write(_content(made, arrays, shipped.fingerprint(file)), arrays, file.parent)
 
 

@@ -6,11 +6,10 @@ is there already is left as it is, so that the same call adds only what is new.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from helpers import files
 from helpers.errors import UserError
 from helpers.records.run import Run
 
@@ -42,19 +41,16 @@ def tensorboard(runs: Iterable[Run], place: str) -> list[str]:
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise _missing("tensorboardX") from error
-    added, folder = [], Path(place)
+    added = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for run in runs:
-            target = folder / run.path.stem
+            target = Path(place, run.path.stem)
             if target.exists():
                 continue
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".") as beside:
-                with SummaryWriter(f"{beside}/events") as writer:
-                    for name, epoch, value in scalars(run):
-                        writer.add_scalar(name, value, epoch)
-                    writer.add_text("choices", "\n".join(f"    {k}: {v}" for k, v in run.config.items()))
-                os.replace(f"{beside}/events", target)
+            with files.whole(target) as folder, SummaryWriter(str(folder)) as writer:
+                for name, epoch, value in scalars(run):
+                    writer.add_scalar(name, value, epoch)
+                writer.add_text("choices", "\n".join(f"    {k}: {v}" for k, v in run.config.items()))
             added.append(run.path.stem)
     except OSError as error:
         raise TrackerError(f"{place} cannot be written ({error}); choose another place") from error

@@ -10,13 +10,12 @@ import hashlib
 import pickle
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pooch
 
-from helpers import paths
+from helpers import files, paths
 from helpers.data.split import DataError, Split
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -71,23 +70,17 @@ def download(destination: Path) -> Path:
             "or use dataset='miniature' with backbone_weights='miniature'"
         ) from error
     try:
-        _unpack(archive, destination)
+        with files.whole(destination / FOLDER) as beside, tarfile.open(archive) as tar:
+            # By its checksum the archive is the official one; the filter came with Python 3.10.12 and 3.11.4.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(beside.parent)
+            shutil.rmtree(destination / FOLDER, ignore_errors=True)
     except OSError as error:
         raise paths.CacheError(
             f"{archive} cannot be unpacked in {destination} ({error.strerror}); make room there, or set "
             "REPORT_CACHE to a folder on another disk"
         ) from error
     return destination / FOLDER
-
-
-def _unpack(archive: str, destination: Path) -> None:
-    """Beside its place, then moved there as a whole: an interruption leaves nothing half-written."""
-    with tempfile.TemporaryDirectory(dir=destination) as beside, tarfile.open(archive) as tar:
-        # By its checksum the archive is the official one; the filter came with Python 3.10.12 and 3.11.4.
-        tar.extraction_filter = getattr(tarfile, "data_filter", None)
-        tar.extractall(beside)
-        shutil.rmtree(destination / FOLDER, ignore_errors=True)
-        (Path(beside) / FOLDER).replace(destination / FOLDER)
 
 
 def verify(folder: Path) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from helpers import files
 from helpers.data.split import DataError
 from helpers.experiment import ExperimentError
 
@@ -44,16 +44,13 @@ def write(source: Path, target: Path, each: int = EACH) -> str:
         raise DataError(f"{target} is there already: name another folder, or remove this one")
     parts = {"train": _read(source, "train", each), "test": _read(source, "t10k", EACH)}
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as beside:
-            whole = Path(beside, target.name)
+        with files.whole(target) as whole:
             for split, classes in parts.items():
                 for name, images in classes.items():
                     (whole / split / name).mkdir(parents=True)
                     for number, image in enumerate(images):
                         path = whole / split / name / f"{number:04d}.pgm"
                         path.write_bytes(b"P5 28 28 255\n" + image.tobytes())
-            whole.replace(target)
     except OSError as error:
         raise DataError(f"{target} cannot be written ({error.strerror}): name another folder") from error
     train, test = (sum(map(len, classes.values())) for classes in parts.values())

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import nbformat
 from docutils import nodes
 from sphinx import addnodes
 
-from helpers import markdown, paths
+from helpers import files, markdown, paths
 from helpers.analysis import intervals
 from helpers.data import cifar10, cifar10h, sources, split, weights
 from helpers.errors import UserError
@@ -116,19 +116,10 @@ def _place(dataset: str) -> str:
     return f"folder-{sources.data_fingerprint(Experiment(dataset=dataset))}" if own else dataset
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> filelock.AcquireReturnProxy:
     """While this lasts no other process builds in the folder, which is made if it is missing."""
-    lock = filelock.FileLock(paths.writable(folder, "REPORT_BUILD") / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"Another process builds in {folder}: waiting for it.", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    lock = paths.writable(folder, "REPORT_BUILD") / ".lock"
+    return files.locked(lock, f"Another process builds in {folder}: waiting for it.")
 
 
 def _swap(new: Path, place: Path) -> None:

@@ -11,7 +11,7 @@ import kills
 import pytest
 
 from helpers import paths
-from helpers.apps import cli, export
+from helpers.apps import cli, predict
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError
 from helpers.study import experiments
@@ -141,7 +141,7 @@ def test_a_report_on_own_images_writes_the_recipes_network(
     page = tmp_path / "folder-1" / "notebooks" / "_build" / "html" / "index.html"
     written: list[tuple[str, Path]] = []
     monkeypatch.setattr(cli.site, "report", lambda *given: page)
-    monkeypatch.setattr(export, "export", lambda recipe, file: written.append((recipe.key, file)))
+    monkeypatch.setattr(predict, "export", lambda recipe, file: written.append((recipe.key, file)))
     cli.report("quick", dataset)
     file = tmp_path / "folder-1" / "recipe.keras"
     asked = experiments.RECIPES["elsewhere"][-1].replace(scale="quick", seed=42)

@@ -17,8 +17,8 @@ from PIL import Image
 
 from helpers import cache
 from helpers import run as door
-from helpers.apps import export, predict
-from helpers.apps.network import classify
+from helpers.apps import predict
+from helpers.apps.network import NetworkError, classify
 from helpers.apps.predict import Classifier, PredictionError, of_run
 from helpers.data import sources
 from helpers.experiment import Experiment, ExperimentError
@@ -149,7 +149,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], name: str) -> None:
 
 
 def test_a_file_answers_as_the_run_that_it_was_written_from(store: Path, tmp_path: Path) -> None:
-    export.export(HEAD_ALONE, tmp_path / "own.keras")
+    predict.export(HEAD_ALONE, tmp_path / "own.keras")
     data = Experiment(dataset="miniature", backbone_weights="miniature")
     file = predict.chosen(str(tmp_path / "own.keras"), data)
     run = predict.chosen("", HEAD_ALONE)
@@ -220,7 +220,7 @@ def test_an_answer_below_the_threshold_is_marked(make_run: Callable[..., Run], t
     assert not bright.endswith("(not to be believed)")
     assert "knows 10 classes (airplane, " in note and "whatever a picture shows" in note
     assert "An answer below 91.0% is not to be believed: of the test images 100.0%" in note
-    assert "of these answered wrongly" in note and "2.0% (" in note
+    assert "of these answers are wrong" in note and "2.0% (" in note
 
 
 def test_where_nothing_is_to_be_believed_the_note_says_so(
@@ -351,14 +351,14 @@ def test_an_exported_run_predicts_the_same_without_this_package(
 @pytest.mark.parametrize("name", ["run.h5", "run", "keras"])
 def test_another_format_is_refused_before_anything_is_loaded(name: str, empty: Path) -> None:
     with pytest.raises(ExperimentError, match=rf"{name} does not end in \.keras"):
-        export.export(HEAD_ALONE, empty / name)
+        predict.export(HEAD_ALONE, empty / name)
 
 
 def test_a_folder_that_cannot_be_written_is_named(store: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")  # stops the superuser too
     done = command("export", tmp_path / "taken" / "run.keras", *kills.options(HEAD_ALONE))
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("PredictionError: ")  # above it TensorFlow may log
+    assert done.stderr.splitlines()[-1].startswith("NetworkError: ")  # above it TensorFlow may log
     assert "run.keras cannot be written" in done.stderr
 
 
@@ -370,10 +370,10 @@ def test_an_interrupted_export_leaves_the_earlier_file(
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "of_run", lambda experiment: OnAFullDisk())
+    monkeypatch.setattr(predict, "of_run", lambda experiment: OnAFullDisk())
     path = tmp_path / "run.keras"
     path.write_bytes(b"an earlier file")
-    with pytest.raises(PredictionError, match=r"run\.keras cannot be written.*No space"):
-        export.export(HEAD_ALONE, path)
+    with pytest.raises(NetworkError, match=r"run\.keras cannot be written.*No space"):
+        predict.export(HEAD_ALONE, path)
     assert path.read_bytes() == b"an earlier file"
     assert list(tmp_path.iterdir()) == [path]
