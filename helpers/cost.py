@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from helpers.data import sources
+from helpers.data.weights import PUBLISHED
 from helpers.experiment import Engine, Experiment
 
 STORED_PER_SECOND = 300
 TRAINED_PER_SECOND = 200
 """Images a second that two cores with AVX2 push through MobileNetV2 and train on, at n = 30 and 160 px."""
-WORK = {
-    "mobilenet_v2": 1,
-    "mobilenet_v3_large": 0.7,
-    "efficientnet_v2_b0": 2.4,
-    "resnet50_v2": 11.6,
-    "efficientnet_lite0": 1.3,
-}
-"""Multiply-adds of a network over MobileNetV2's 0.30 billion, at 224 px."""
 
 
 def estimate(experiment: Experiment, engine: Engine = "cached") -> str:
@@ -31,7 +24,7 @@ def estimate(experiment: Experiment, engine: Engine = "cached") -> str:
 def cost(experiment: Experiment, engine: Engine = "cached") -> str:
     """'at most about 5 min on two cores': the time of a run for which nothing is stored yet."""
     passes = experiment.epochs_run * sources.sizes(experiment)[0] * (experiment.n_unfreeze > 0)
-    work = 0.1 if experiment.backbone_weights == "miniature" else WORK[experiment.backbone]
+    work = 0.1 if experiment.backbone_weights == "miniature" else PUBLISHED[experiment.backbone].work
     work *= (experiment.image_size / 160) ** 2
     minutes = work * (_stored(experiment, engine) / STORED_PER_SECOND + passes / TRAINED_PER_SECOND) / 60
     return f"at most about {max(1, round(minutes))} min on two cores"

@@ -40,6 +40,8 @@ Backbone = Literal[
 
 STUDY_DATA = "cifar10"
 """The original study's images: its claims and its published figures are about these and no others."""
+NAMED = (STUDY_DATA, "miniature")
+"""The data sets that have a name."""
 FOLDER = "folder:"
 """What the dataset of a person's own images begins with; the path of their folder follows."""
 SIDE = 32
@@ -328,7 +330,7 @@ def _hints() -> dict[str, Any]:
 
 
 def _is_dataset(value: Any) -> bool:
-    return value in (STUDY_DATA, "miniature") or (value.startswith(FOLDER) and value != FOLDER)
+    return value in NAMED or (value.startswith(FOLDER) and value != FOLDER)
 
 
 def check(name: str, value: Any) -> Any:
@@ -353,7 +355,7 @@ def check(name: str, value: Any) -> Any:
         raise ExperimentError(f"{name}='' is empty; leave it out for the default")
     if name == "dataset" and not _is_dataset(value):
         raise ExperimentError(
-            f"dataset={value!r}: allowed are {STUDY_DATA!r}, 'miniature' and '{FOLDER}PATH'"
+            f"dataset={value!r}: allowed are {', '.join(map(repr, NAMED))} and '{FOLDER}PATH'"
         )
     if "low" in limits and not limits["low"] <= value <= limits["high"]:
         raise ExperimentError(f"{name}={value!r} is outside {limits['low']} to {limits['high']}")

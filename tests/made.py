@@ -11,6 +11,7 @@ import numpy as np
 
 from helpers import paths
 from helpers.analysis import metrics
+from helpers.data import miniature, weights
 from helpers.data.sources import data_fingerprint
 from helpers.experiment import Experiment
 from helpers.records import published, store
@@ -117,7 +118,8 @@ def content_of(
 ) -> dict[str, Any]:
     """The JSON of a record, of a network that always answers right; `curves` as in `write_run`."""
     data = "own images" if experiment.folder else data_fingerprint(experiment)
-    fingerprints = {"data": data, "weights": "w" * 64}
+    drawn = experiment.backbone_weights == "miniature"  # whose weights are there, so `run` looks for theirs
+    fingerprints = {"data": data, "weights": weights.fingerprint(miniature.WEIGHTS) if drawn else "w" * 64}
     made: dict[str, Any] = {"stage1": {}}
     if experiment.stage1_epochs_run:
         made["stage1"] = curve(experiment.stage1_learning_rate, **(curves or {}).get("stage1", {}))

@@ -310,7 +310,12 @@ def run_bench() -> None:
 
 
 def sweep(
-    what: Annotated[str, tyro.conf.Positional], workers: int = 1, scheduler: str = "", output: str = ""
+    what: Annotated[str, tyro.conf.Positional],
+    workers: int = 1,
+    scheduler: str = "",
+    output: str = "",
+    scale: str = "",
+    dataset: str = "",
 ) -> None:
     """Run many experiments: a named sweep, or the grid in a .yaml file. Again: only what is missing.
 
@@ -320,8 +325,10 @@ def sweep(
         workers: Local processes to train in, which share the cores.
         scheduler: Address of a Dask scheduler to train on instead, as in tcp://host:8786.
         output: A folder at any fsspec URL that every record is copied to as well.
+        scale: smoke, quick or full, in the place of the experiments' own.
+        dataset: miniature (tries them out) or folder:PATH, in the place of the experiments' own.
     """
-    wanted, screening = sweeping.named(what), what in experiments.SWEEPS
+    wanted, screening = sweeping.named(what, scale, dataset), what in experiments.SWEEPS
     runs = sweeping.run(wanted, workers=workers, scheduler=scheduler, output=output, screening=screening)
     for found in runs:
         print(f"{found.path}: test accuracy {intervals.accuracy(found.correct('test', 'plain'))}")

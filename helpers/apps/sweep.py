@@ -8,8 +8,9 @@ list of values, and means every combination of them:
     n_unfreeze: [10, 30]
     learning_rate: [1e-5, 1e-4]
 
-A grid on the miniature says so in full: `dataset: miniature`, `backbone_weights: miniature`,
-`image_size: 48`, and learning rates 30 times CIFAR-10's, as miniature.stand_in has them.
+`--dataset miniature --scale smoke` tries any of them in seconds a run. A grid that names the miniature itself
+says it in full: `dataset: miniature`, `backbone_weights: miniature`, `image_size: 48`, and learning rates 30
+times CIFAR-10's, as miniature.stand_in has them.
 
 A cluster's machines need this package, its `sweep` group and the data; they need share no disk with
 this one. START says how to start them.
@@ -37,7 +38,7 @@ from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError, nearest
 from helpers.records import store
 from helpers.records.run import Run
-from helpers.study.experiments import DIAGNOSED, RECIPES, SWEEPS
+from helpers.study.experiments import DIAGNOSED, RECIPES, SWEEPS, for_notebook
 
 START = "dask scheduler; on each machine: dask worker ADDRESS --nworkers N --nthreads 1 --memory-limit 0"
 """One experiment a process; no memory limit, because Dask counts the mapped activations as memory."""
@@ -50,16 +51,24 @@ class SweepError(UserError):
 # ---------------------------------------------------------------------------- what to run
 
 
-def named(what: str) -> list[Experiment]:
+def named(what: str, scale: str = "", dataset: str = "") -> list[Experiment]:
     """The experiments of a named sweep, or of the grid in a .yaml file.
 
+    scale, dataset: what they are run at and on instead; on the miniature, their stand-ins there.
     Raises ExperimentError where there is neither, and for a grid that is none.
     """
+    known = {**SWEEPS, **RECIPES}
     if Path(what).suffix in (".yaml", ".yml"):
-        return grid(Path(what))
-    if what not in (known := {**SWEEPS, **RECIPES}):
+        found = grid(Path(what))
+    elif what in known:
+        found = known[what]
+    else:
         raise ExperimentError(f"no sweep {what!r}{nearest(what, list(known))}; a grid's file ends in .yaml")
-    return known[what]
+    if scale:
+        found = [each.replace(scale=scale) for each in found]
+    if dataset:
+        found = [for_notebook(each, dataset=dataset, scale=each.scale) for each in found]
+    return found
 
 
 def grid(path: Path) -> list[Experiment]:

@@ -165,7 +165,7 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the labels."""
-        return tuple(self.data["classes"]) if self.data else sources.CLASSES[self.dataset]
+        return tuple(self.data["classes"]) if self.data else sources.SOURCES[self.dataset].classes
 
     @property
     def has_unequal_classes(self) -> bool:

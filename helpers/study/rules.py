@@ -311,7 +311,7 @@ def confusions(groups: Mapping[str, Group]) -> Judgement:
 
 def _named_pairs(matrix: metrics.Array) -> tuple[int, str]:
     """How many of NAMED are the three pairs that a matrix confuses most; and these three."""
-    pairs = metrics.confused_pairs(matrix, sources.CLASSES["cifar10"])[:3]
+    pairs = metrics.confused_pairs(matrix, sources.class_names("cifar10"))[:3]
     found = {f"{pair.first}-{pair.second}": pair.errors for pair in pairs}
     return len(set(NAMED) & found.keys()), ", ".join(f"{name} {n}" for name, n in found.items())
 

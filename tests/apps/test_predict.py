@@ -117,7 +117,7 @@ def test_the_command_line_names_the_three_likeliest_classes(store: Path, tmp_pat
         assert start == str(path) and len(named) == 3
         shown = [float(share.rstrip("%")) / 100 for share in named.values()]
         assert shown == sorted(shown, reverse=True)
-        classes = [sources.CLASSES[FINE_TUNED.dataset].index(name) for name in named]
+        classes = [sources.class_names(FINE_TUNED.dataset).index(name) for name in named]
         np.testing.assert_allclose(shown, probabilities[classes], rtol=0, atol=STORED)
         assert classes[0] == probabilities.argmax()
 
@@ -153,7 +153,7 @@ def test_a_file_answers_as_the_run_that_it_was_written_from(store: Path, tmp_pat
     data = Experiment(dataset="miniature", backbone_weights="miniature")
     file = predict.chosen(str(tmp_path / "own.keras"), data)
     run = predict.chosen("", HEAD_ALONE)
-    assert file.classes == run.classes == sources.CLASSES["miniature"]
+    assert file.classes == run.classes == sources.class_names("miniature")
     assert run.record and run.record.path == door.run(HEAD_ALONE).path and file.record is None
     images = sources.load(HEAD_ALONE).test.images[:20]
     expected = classify(run.network, images)
@@ -202,7 +202,7 @@ def of_brightness(record: Run | None) -> Classifier:
     weights = np.zeros((3, 10))
     weights[:, 9] = 0.01
     network.get_layer("softmax").set_weights([weights, np.zeros(10)])
-    return Classifier("bright", network, sources.CLASSES["cifar10"], record)
+    return Classifier("bright", network, sources.class_names("cifar10"), record)
 
 
 def shown(folder: Path, record: Run | None) -> tuple[str, str, str]:

@@ -39,7 +39,7 @@ def test_a_shipped_file_is_the_one_of_its_record(name: str) -> None:
     found = shipped.find(name)
     run = found.record
     assert run.key == shipped.NETWORKS[name].key and run.id == run.experiment.identity(run.fingerprints)
-    assert run.classes == sources.CLASSES["cifar10"]
+    assert run.classes == sources.class_names("cifar10")
     committed = door.find(shipped.NETWORKS[name])
     assert committed and found.card.read_text(encoding="utf-8") == card.written(found, committed)
     assert f"| SHA-256 | `{shipped.fingerprint(found.file)}` |" in found.card.read_text()

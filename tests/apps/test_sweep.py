@@ -108,6 +108,19 @@ def test_recipes_are_run_as_sweeps_are() -> None:
     assert all(each.scale == "full" for recipe in RECIPES.values() for each in recipe)
 
 
+def test_a_sweep_is_tried_out_on_the_miniature() -> None:
+    small = sweep.named("ladder", "smoke", "miniature")
+    assert small == [
+        experiments.for_notebook(each, dataset="miniature", scale="smoke") for each in LADDER.values()
+    ]
+    assert {(each.scale, each.dataset) for each in small} == {("smoke", "miniature")}
+    assert sweep.named("ladder", dataset="folder:it")[0] == LADDER["frozen network"].replace(
+        dataset="folder:it"
+    )
+    with pytest.raises(ExperimentError, match="scale='tiny': allowed are 'smoke'"):
+        sweep.named("ladder", "tiny")
+
+
 # ---------------------------------------------------------------------------- grids
 
 

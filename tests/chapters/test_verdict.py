@@ -66,7 +66,7 @@ def test_verdicts_are_counted_with_their_tests_and_their_short_runs(table: None,
     ch = verdict.load(**WHERE)
     assert sum(map(int, re.findall(r"\d+", ch.tally))) == len(ch.claims)
     assert "1 not tested fairly" in ch.tally and ch.short == ["C11"]
-    assert sum(map(int, re.findall(r"\d+", ch.tally_before))) == 17
+    assert sum(map(int, re.findall(r"\d+", ch.tally_before))) == len(ch.claims) - 2, "C4 was one"
     assert "not tested fairly" not in ch.tally_before
     assert ch.tests == sum(int(row["tests"]) for row in ch.claims) >= 3
 

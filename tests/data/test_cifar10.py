@@ -118,7 +118,7 @@ def test_the_split_of_the_real_images_is_the_seeds(monkeypatch: pytest.MonkeyPat
     assert np.bincount(images.test.labels).tolist() == [1000] * 10
     assert images.test.images.dtype == np.uint8
     # Krizhevsky's test image 0 is a cat, and the images' mean colour is known.
-    assert sources.CLASSES["cifar10"][images.test.labels[0]] == "cat"
+    assert sources.class_names("cifar10")[images.test.labels[0]] == "cat"
     both = np.concatenate([images.train.images, images.val.images])
     np.testing.assert_allclose(both.mean((0, 1, 2)) / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
 

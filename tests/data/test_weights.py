@@ -180,7 +180,10 @@ def test_each_image_size_has_the_file_that_keras_takes(size: int, published: int
 def test_each_network_has_a_file_and_a_variable_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert weights.PUBLISHED.keys() == backbones.NETWORKS.keys() == set(get_args(Backbone))
+    assert weights.PUBLISHED.keys() == backbones.NETWORKS.keys() == set(get_args(Backbone)), (
+        "a network has a row in weights.PUBLISHED, one in backbones.NETWORKS, and its name in "
+        "experiment.Backbone"
+    )
     monkeypatch.setenv("MOBILENETV2_WEIGHTS", str(cached(tmp_path, "mobilenet.h5")))
     assert weights.on_disk(Experiment(backbone="resnet50_v2")) is None
     monkeypatch.setenv("RESNET50V2_WEIGHTS", str(cached(tmp_path, "resnet.h5")))

@@ -50,7 +50,10 @@ def array(tensor: Any) -> np.ndarray:
 
 
 def test_every_network_is_here() -> None:
-    assert list(CUTS) == list(get_args(Backbone))
+    assert list(CUTS) == list(get_args(Backbone)), (
+        "CUTS has every name of experiment.Backbone, in that order: add it with '', and the next test shows "
+        "the cut to write there"
+    )
 
 
 def test_every_path_passes_a_cut(built: tuple[Experiment, keras.Model]) -> None:

@@ -137,7 +137,11 @@ def test_every_public_figure_is_tested() -> None:
         if getattr(made, "__annotations__", {}).get("return") is style.Figure
         and made.__module__.split(".")[-1] not in ("batchnorm", "scoreboard")  # these have their own files
     }
-    assert public == FROM_RUNS.keys() | FROM_ARRAYS.keys()
+    assert public == FROM_RUNS.keys() | FROM_ARRAYS.keys(), (
+        "a figure has a line in FROM_RUNS, or in FROM_ARRAYS, of this file"
+    )
+    undecorated = [name for name in public if not hasattr(getattr(figures, name), "__wrapped__")]
+    assert not undecorated, f"write @styled above {undecorated}"
 
 
 def test_the_miniature_is_never_set_beside_cifar10(runs: Runs, miniatures: Runs) -> None:

@@ -116,8 +116,8 @@ def test_a_cell_is_something_to_learn_from(path: Path) -> None:
         source, nodes = cell.source, list(ast.walk(ast.parse(cell.source)))
         assert sum(isinstance(node, COMPREHENSIONS) for node in nodes) <= 1, source
         if "parameters" not in tags(cell):
-            assert count_lines(source) <= 6, source
-            assert max(map(len, source.splitlines())) <= 88, source
+            assert count_lines(source) <= 6, f"over 6 lines: divide it, or compute in chapters:\n{source}"
+            assert max(map(len, source.splitlines())) <= 88, f"a line of over 88 columns: break it:\n{source}"
 
 
 @each
@@ -130,7 +130,8 @@ def test_it_meets_nothing_but_the_face(path: Path) -> None:
 
 def test_all_cells_together_are_short() -> None:
     counts = [count_lines(cell.source) for path in NOTEBOOKS for cell in code(path)]
-    assert sum(counts) <= MOST_LINES and statistics.median(counts) <= 3
+    cure = "compute in helpers/chapters, or say it in a text that is there: a text counts as one line"
+    assert sum(counts) <= MOST_LINES and statistics.median(counts) <= 3, f"{sum(counts)} lines: {cure}"
 
 
 @each
@@ -163,7 +164,8 @@ def test_every_cell_that_ends_in_a_value_shows_it(path: Path) -> None:
 @each
 def test_all_of_it_was_executed_in_order_and_in_silence(path: Path) -> None:
     counts = [cell.execution_count for cell in code(path)]
-    assert counts == list(range(1, len(counts) + 1))
+    cure = f"run `python -m helpers notebook {path.stem} --in-place`"
+    assert counts == list(range(1, len(counts) + 1)), cure
     kinds = {output.get("name", output.output_type) for cell in code(path) for output in cell.outputs}
     assert not {"stderr", "error"} & kinds
 
@@ -251,7 +253,7 @@ def test_the_answer_stands_first(name: str) -> None:
     """In its first words, beside its figure; and the lesson, below, holds a measured number as well."""
     (book,) = [read(path) for path in NOTEBOOKS if path.stem == name]
     assert not faults(book)
-    assert len(words(*book.cells)) < ANSWERED[name]
+    assert len(words(*book.cells)) < ANSWERED[name], "more words than this chapter may have: leave some out"
 
 
 def test_what_keeps_an_answer_from_standing_first() -> None:
@@ -293,7 +295,9 @@ def test_what_keeps_an_answer_from_standing_first() -> None:
 def test_the_figures_are_those_of_the_notebooks_at_full_scale() -> None:
     full = [path for path in NOTEBOOKS if notebooks.parameters(path)["scale"]["default"] == "full"]
     shown = {name: picture for path in full for name, picture in notebooks.pictures(path).items()}
-    assert {path.name: path.read_bytes() for path in paths.FIGURES.glob("*")} == shown
+    stored = {path.name: path.read_bytes() for path in paths.FIGURES.glob("*")}
+    other = sorted(name for name in stored | shown if stored.get(name) != shown.get(name))
+    assert not other, f"{other}: run `python -m helpers notebook NN --in-place`, and remove what it left out"
 
 
 # Live ---------------------------------------------------------------------------------------------

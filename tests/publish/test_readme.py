@@ -78,4 +78,5 @@ def test_the_verdict_lists_the_findings_that_the_records_say() -> None:
     chapter = nbformat.read(paths.NOTEBOOKS / "08_verdict.ipynb", as_version=4)
     (cell,) = [cell for cell in chapter.cells if "findings" in cell.metadata.get("tags", [])]
     told = findings.numbered(store.read_folder(paths.RESULTS)[0])
-    assert cell.outputs[0].data["text/markdown"] == told
+    cure = "run `python -m helpers notebook 08 --in-place`, then `python -m helpers readme`"
+    assert cell.outputs[0].data["text/markdown"] == told, cure
