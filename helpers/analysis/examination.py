@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from helpers.analysis import intervals
@@ -22,7 +23,7 @@ MATTERS = 0.02
 """Accuracy that has to be given back before anything is blamed, besides an interval above zero."""
 SHOWN = 5
 """Norms that the text names."""
-Finding = Literal["batch norm", "last layer", "nothing"]
+Finding = Literal["pixels", "batch norm", "last layer", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class NormGap:
     """Of the means, in units of the norm's standard deviation, averaged over the channels."""
     variance: float
     """Median ratio of the moving variances to the fresh ones; 1 where they agree."""
+
+    @property
+    def off(self) -> float:
+        """How far its output is off: its centre, or the logarithm of its scale, whichever is more."""
+        return max(self.mean, abs(math.log(self.variance)) / 2)
+
+    def __str__(self) -> str:
+        return f"means by {self.mean:.2f} standard deviations, variances x {self.variance:.3g}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class Examination:
     """In the order in which an image meets them; empty where there is no batch norm."""
     trained: int = 0
     """How many of them training moves."""
+    otherwise: Mapping[str, Array] = field(default_factory=dict)
+    """Other numbers for the pixels, as in '0..1', to what the network as it is answers rightly (n,) then."""
 
     def accuracy(self, kind: str) -> Proportion:
         """Accuracy with one kind of statistics."""
@@ -56,11 +67,13 @@ class Examination:
         """What one kind answers better than another, on the same images."""
         return intervals.paired(self.correct[over], self.correct[kind])
 
+    def gain_of_pixels(self, name: str) -> PairedTest:
+        """What the network as it is answers better with other numbers for its pixels."""
+        return intervals.paired(self.correct["moving"], self.otherwise[name])
+
     def _gives_back(self, kind: str, over: str) -> bool:
-        if not {kind, over} <= self.correct.keys():
-            return False
-        gain = self.gain(kind, over)
-        return gain.low > 0 and gain.difference > MATTERS
+        known = {kind, over} <= self.correct.keys()
+        return known and _matters(self.gain(kind, over))
 
     @property
     def best(self) -> str:
@@ -68,8 +81,21 @@ class Examination:
         return "reestimated" if "reestimated" in self.correct else "moving"
 
     @property
+    def pixels(self) -> str:
+        """Numbers for the pixels with which it answers better as it is; empty where there are none.
+
+        They have to give nearly all that re-estimated statistics give: these fit whatever pixels come.
+        """
+        name = max(self.otherwise, key=lambda name: self.otherwise[name].mean(), default="")
+        if not name or not _matters(self.gain_of_pixels(name)):
+            return ""
+        return name if self.otherwise[name].mean() > self.accuracy(self.best).value - MATTERS else ""
+
+    @property
     def finding(self) -> Finding:
-        """What is to blame: the statistics, the layer on top, or neither."""
+        """What is to blame: what it was given, the statistics, the layer on top, or none of them."""
+        if self.pixels:
+            return "pixels"
         if self._gives_back("reestimated", "moving"):
             return "batch norm"
         return "last layer" if self._gives_back("probe", self.best) else "nothing"
@@ -77,12 +103,18 @@ class Examination:
     @property
     def conclusion(self) -> str:
         """The finding in a sentence or two."""
+        if self.finding == "pixels":
+            gain = self.gain_of_pixels(self.pixels)
+            right = percent(self.otherwise[self.pixels].mean())
+            return f"It is its input. With pixels in {self.pixels} the same network gives {right}: {gain}."
         if self.finding == "batch norm":
             gain = self.gain("reestimated")
-            return f"It is its batch norm. With statistics that fit, the same weights give {gain}."
+            fresh = percent(self.accuracy("reestimated").value)
+            return f"It is its batch norm. With statistics that fit, the same weights give {fresh}: {gain}."
         if self.finding == "last layer":
             gain = self.gain("probe", self.best)
-            return f"It is its last layer. A new one on the same features gives {gain}."
+            fresh = percent(self.accuracy("probe").value)
+            return f"It is its last layer. A new one on the same features gives {fresh}: {gain}."
         if not self.norms:
             return "It has no batch norm. What it answers is what its weights can do."
         if "reestimated" in self.correct and self.gain("reestimated").high < 0:
@@ -93,8 +125,11 @@ class Examination:
     def advice(self) -> str:
         """What to do about it."""
         return {
+            "pixels": f"Give it pixels in {self.pixels} wherever you use it. To examine it with these, add "
+            f"--pixels={self.pixels}.",
             "batch norm": "Do not train it again: --mended FILE writes it with re-estimated statistics. When "
-            "you train, use the callback of helpers/engine/reestimate.py, or freeze the norm.",
+            "you train, pass callbacks=[Reestimation(images)] of helpers/engine/reestimate.py, or freeze the "
+            "norm.",
             "last layer": "Check that the folders, in alphabetical order, are the network's classes. If they "
             "are, train the last layer alone for a few epochs.",
             "nothing": "Look elsewhere: at the learning rate, the number of epochs, and whether these "
@@ -109,12 +144,9 @@ class Examination:
             f"  {words:42s} {self.accuracy(kind)}" for kind, words in KINDS.items() if kind in self.correct
         ]
         if self.norms:
-            off = sorted(self.norms, key=lambda norm: -norm.mean)[:SHOWN]
-            lines.append(f"Batch norms: {len(self.norms)}, of which training moves {self.trained}. Most off:")
-            lines += [
-                f"  {norm.name:42s} means by {norm.mean:.2f} deviations, variances x {norm.variance:.2f}"
-                for norm in off
-            ]
+            lines.append(f"Batch norms: {len(self.norms)}; training moves {self.trained} of them. Most off:")
+            off = sorted(self.norms, key=lambda norm: -norm.off)[:SHOWN]
+            lines += [f"  {norm.name:42s} {norm}" for norm in off]
         return "\n".join([*lines, self.conclusion, f"What to do: {self.advice}"])
 
     @property
@@ -123,4 +155,11 @@ class Examination:
         if self.finding == "batch norm":
             own, fresh = (percent(self.accuracy(kind).value) for kind in ("moving", "reestimated"))
             return f"It is its batch norm: {own} as evaluated, {fresh} re-estimated"
+        if self.finding == "pixels":
+            return f"It is its input: it wants pixels in {self.pixels}"
         return self.conclusion.split(". ")[0].rstrip(".")
+
+
+def _matters(gain: PairedTest) -> bool:
+    """Whether a gain is more than chance, and more than MATTERS."""
+    return gain.low > 0 and gain.difference > MATTERS

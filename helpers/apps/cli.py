@@ -162,9 +162,10 @@ def diagnose(
     """Is a trained network really worse, or only its batch norm? Ends with what to do about it.
 
     Args:
-        model: A file that Keras saved, of a network for RGB pictures.
-        folder: Pictures that it was not trained on, a folder for each class, in the order of its outputs.
-        pixels: The numbers that the network wants its pixels in.
+        model: A file that Keras saved, of a network for pictures in colour or in grey.
+        folder: A folder for each class, whose names are in the order of its outputs; or train and test
+            folders of such, with the pictures that it was not trained on in test.
+        pixels: The numbers that the network wants its pixels in: 0..255 where it scales them itself.
         mended: Where to write it with re-estimated statistics, as a .keras file.
     """
     examined, figure = _with_keras("diagnose").diagnose(model, folder, pixels, mended)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from helpers.apps import network
 from helpers.data import folder as own
 from helpers.data.split import Split
 from helpers.engine import reestimate
-from helpers.engine.examine import examine
+from helpers.engine.examine import answers, examine
 from helpers.errors import UserError
 from helpers.figures import batchnorm, style
 
@@ -23,22 +24,35 @@ JUDGED = 2000
 """Other pictures, at most, that the accuracies are of."""
 Pixels = Literal["0..255", "0..1", "-1..1"]
 """The numbers between which a network wants its pixels."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in a grey (ITU-R 601), as Pillow and Keras have them."""
 
 
 class DiagnosisError(UserError):
     """A network cannot be examined: it does not fit the folder."""
 
 
-def parts(found: own.Folder, side: int, pixels: Pixels) -> tuple[Split, Split]:
-    """The pictures that statistics are estimated from, and the others: float32 (n, side, side, 3)."""
-    every, train = own.images(found, side), len(found.labels("train"))
-    labels = np.concatenate([found.labels(split) for split in own.SPLITS])
-    chosen = np.arange(min(train, KNOWN)), np.arange(train, min(len(every), train + JUDGED))
-    low, high = map(float, pixels.split(".."))
-    known, judged = (
-        Split(low + (high - low) * every[rows].astype(np.float32) / 255, labels[rows]) for rows in chosen
-    )
+def parts(found: own.Folder, side: int) -> tuple[Split, Split]:
+    """The pictures that statistics are estimated from, and the others: uint8 (n, side, side, 3).
+
+    Where the folder keeps some apart itself, as val or test, those are the others: a network may have been
+    trained on the rest.
+    """
+    every = own.images(found, side)
+    labels = np.array([each.label for each in found.pictures])
+    splits = np.array([each.split for each in found.pictures])
+    apart = [split for split in own.SPLITS[1:] if split not in found.held_out] or own.SPLITS[1:]
+    chosen = np.flatnonzero(splits == "train")[:KNOWN], np.flatnonzero(np.isin(splits, apart))[:JUDGED]
+    known, judged = (Split(every[rows], labels[rows]) for rows in chosen)
     return known, judged
+
+
+def given(split: Split, pixels: Pixels, channels: int) -> Split:
+    """Pictures as a network wants them: float32 (n, side, side, channels), grey where it has 1 channel."""
+    low, high = map(float, pixels.split(".."))
+    images = split.images.astype(np.float32)
+    images = images @ LUMA[:, None] if channels == 1 else images
+    return Split(low + (high - low) * images / 255, split.labels)
 
 
 def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tuple[Examination, Path]:
@@ -49,15 +63,23 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     """
     if mended:
         network.check_name(mended)
-    model, found = network.load(path), own.scan(root)
-    outputs = model.output_shape[1]
+    model, found = network.load(path, channels=(1, 3)), own.scan(root)
+    (_, side, _, channels), outputs = model.input_shape, model.output_shape[1]
     if outputs != len(found.classes):
+        first = ", ".join(found.classes[:5]) + ", ..." * (len(found.classes) > 5)
         raise DiagnosisError(
-            f"{path} tells {outputs:,} classes apart, and {root} holds {len(found.classes):,} folders "
-            f"({', '.join(found.classes[:5])}, ...): there has to be one folder for each class"
+            f"{path} tells {outputs:,} classes apart, and {root} holds {len(found.classes):,} folders of "
+            f"pictures ({first}): make one for each class, in alphabetical order as its outputs are"
         )
-    known, judged = parts(found, model.input_shape[1], pixels)
-    examination = examine(model, path.name, known, judged)
+    pictures, others = parts(found, side)
+    print(f"asking {path.name} about {len(others.labels):,} pictures, several times over", flush=True)
+    known, judged = (given(each, pixels, channels) for each in (pictures, others))
+    otherwise: dict[str, np.ndarray] = {
+        each: answers(model, given(others, each, channels).images) == others.labels
+        for each in get_args(Pixels)
+        if each != pixels
+    }
+    examination = replace(examine(model, path.name, known, judged), otherwise=otherwise)
     figure = paths.build_folder() / f"{path.stem}-diagnosis.png"
     paths.writable(figure.parent, "REPORT_BUILD")
     files.write({figure: style.png(batchnorm.examination(examination))})

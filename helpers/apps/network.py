@@ -16,8 +16,10 @@ class NetworkError(UserError):
     """A file holds no network that pictures can be given to, or cannot be written."""
 
 
-def load(path: Path) -> keras.Model:
+def load(path: Path, channels: tuple[int, ...] = (3,)) -> keras.Model:
     """The network in a .keras or .h5 file: pictures (n, side, side, 3) to (n, classes).
+
+    channels: how many it may take; 1 is grey.
 
     Raises NetworkError where it cannot be read or is another kind of network.
     """
@@ -32,12 +34,16 @@ def load(path: Path) -> keras.Model:
             f"{path} cannot be read as a Keras network ({reason}); save it with model.save('name.keras'), "
             "or, if it has layers of your own, call helpers.engine.examine.examine in your script"
         ) from error
-    if len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
+    if len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] not in channels:
         raise NetworkError(
-            f"{path} takes {shape}, and pictures are (None, side, side, 3): give it such an input"
+            f"{path} takes {shape}, and pictures are (None, side, side, 3): save one that takes such, as in "
+            "keras.Sequential([keras.Input((160, 160, 3)), ..., network])"
         )
     if len(answer) != 2 or answer[1] < 2:
-        raise NetworkError(f"{path} gives {answer}; needed is (None, classes), with 2 classes or more")
+        raise NetworkError(
+            f"{path} gives {answer}, and needed is (None, classes), with 2 classes or more: end it with a "
+            "softmax that has a unit for each class"
+        )
     return model
 
 

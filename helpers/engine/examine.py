@@ -35,19 +35,19 @@ def examine(model: keras.Model, name: str, known: Split, judged: Split) -> Exami
     moved = norms(model, known.images)
     fresh = estimated(model, known.images, frozen=True)
     used = {norm: fresh[norm] for norm in moved or fresh}
-    answers = {"moving": _answers(model, judged.images)}
+    given = {"moving": answers(model, judged.images)}
     if used:
         with batch_statistics(list(used)):
-            answers["batch"] = _answers(model, judged.images)
+            given["batch"] = answers(model, judged.images)
     with ExitStack() as stack:
         for norm, statistics in used.items():
             stack.enter_context(evaluating_with(norm, statistics))
         if used:
-            answers["reestimated"] = _answers(model, judged.images)
+            given["reestimated"] = answers(model, judged.images)
         if dense := _last_dense(model, known.images):
             seen, tested = (_inputs(model, dense, split.images) for split in (known, judged))
-            answers["probe"] = probe_answers(seen, known.labels, tested)
-    correct = {kind: given == judged.labels for kind, given in answers.items()}
+            given["probe"] = probe_answers(seen, known.labels, tested)
+    correct = {kind: classes == judged.labels for kind, classes in given.items()}
     gaps = tuple(_gap(norm, statistics) for norm, statistics in fresh.items())
     return Examination(name, correct, gaps, len(moved))
 
@@ -57,7 +57,7 @@ def _gap(norm: keras.layers.BatchNormalization, fresh: Statistics) -> NormGap:
     return NormGap(norm.name, float(np.mean(off)), float(np.median(ratio)))
 
 
-def _answers(model: keras.Model, images: Array) -> Array:
+def answers(model: keras.Model, images: Array) -> Array:
     """The classes (n,) that a model in inference mode gives images."""
     passes = (images[low : low + BATCH] for low in range(0, len(images), BATCH))
     # Not model.predict: its compiled function would not see another way of calling a norm.
@@ -79,7 +79,7 @@ def _inputs(model: keras.Model, dense: keras.layers.Layer, images: Array) -> Arr
     """What a dense layer sees of images: (n, features)."""
     seen: list[Array] = []
     with calling(dense, _noting(dense, lambda inputs, _: seen.append(keras.ops.convert_to_numpy(inputs)))):
-        _answers(model, images)
+        answers(model, images)
     return np.concatenate(seen)
 
 

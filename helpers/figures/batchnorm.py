@@ -347,8 +347,8 @@ def lag_or_swing(runs: Mapping[str, Run]) -> Figure:
 @styled
 def examination(found: Examination) -> Figure:
     """What a network answers by kind of statistics, and how far each batch norm's own are from fresh ones."""
-    figure = Figure(figsize=(WIDTH, 4.6 if found.norms else 2.2))
-    panels = figure.subplots(2 if found.norms else 1, 1, squeeze=False)[:, 0]
+    figure = Figure(figsize=(WIDTH, 6.0 if found.norms else 2.2))
+    panels = figure.subplots(3 if found.norms else 1, 1, squeeze=False)[:, 0]
     kinds = [kind for kind in KINDS if kind in found.correct]
     middle, low, high = style.columns([found.accuracy(kind) for kind in kinds], "value low high")
     style.intervals(panels[0], middle, low, high, range(len(kinds)), marker="o", color=PALETTE[0])
@@ -356,11 +356,15 @@ def examination(found: Examination) -> Figure:
     style.percent_axis(panels[0].xaxis, "accuracy, with 95% interval")
     if found.norms:
         places = range(1, 1 + len(found.norms))
-        off = [norm.mean for norm in found.norms]
-        panels[1].bar(places, off, color=PALETTE[1], hatch="//", edgecolor="white")
-        panels[1].set(xlabel="batch norm, from the pixels upwards", ylabel="means off by\n(std. deviations)")
-        panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        bars: dict[str, Any] = {"color": PALETTE[1], "hatch": "//", "edgecolor": "white"}
+        panels[1].bar(places, [norm.mean for norm in found.norms], **bars)
+        panels[1].set_ylabel("means off by\n(std. deviations)")
+        panels[2].bar(places, [norm.variance - 1 for norm in found.norms], bottom=1, **bars)
+        panels[2].set(xlabel="batch norm, from the pixels upwards", ylabel="variances off by\n(a factor)")
+        panels[2].set_yscale("log")
+        for panel in panels[1:]:
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     answered = ", ".join(f"{KINDS[kind]} {found.accuracy(kind)}" for kind in kinds)
-    worst = max(found.norms, key=lambda norm: norm.mean, default=None)
-    note = f"Most off: {worst.name}, by {worst.mean:.2f} standard deviations" if worst else ""
+    worst = max(found.norms, key=lambda norm: norm.off, default=None)
+    note = f"Most off: {worst.name}, {worst}" if worst else ""
     return style.finished(figure, found.title, f"{found.name}: {answered}", note)

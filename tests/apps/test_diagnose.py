@@ -1,5 +1,6 @@
 """A network examined: its batch norm, its last layer or nothing is to blame, or it is refused."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -9,7 +10,10 @@ import pytest
 from keras import layers
 from PIL import Image
 
+from helpers.analysis.examination import Examination
 from helpers.apps import cli, diagnose
+from helpers.data import folder
+from helpers.data.split import Split
 from helpers.engine import reestimate
 from helpers.errors import UserError
 
@@ -90,11 +94,11 @@ def test_broken_statistics_are_found_and_mended(
 ) -> None:
     _, _, mean, variance = healthy.get_layer("head_norm").get_weights()
     path = changed(healthy, place, "head_norm", 2, mean + 4 * np.sqrt(variance) * np.resize([1, -1, 0], 8))
-    cli.diagnose(path, pictures, mended=place / "mended.keras")
+    cli.diagnose(path, pictures, mended=place / "new" / "mended.keras")
     said = capsys.readouterr().out
     assert "It is its batch norm." in said and "What to do: Do not train it again" in said
     broken, _ = diagnose.diagnose(path, pictures, "0..255", None)
-    mended, _ = diagnose.diagnose(place / "mended.keras", pictures, "0..255", None)
+    mended, _ = diagnose.diagnose(place / "new" / "mended.keras", pictures, "0..255", None)
     assert (broken.finding, mended.finding) == ("batch norm", "nothing")
     assert mended.accuracy("moving") == broken.accuracy("reestimated")
     assert mended.accuracy("moving").value > broken.accuracy("moving").value + 0.2
@@ -120,7 +124,41 @@ def test_pixels_are_given_as_they_are_wanted(healthy: keras.Model, place: Path, 
     parts = [layers.Rescaling(255), *healthy.layers]
     keras.Sequential([keras.Input((SIDE, SIDE, 3)), *parts]).save(place / "model.keras")
     right, _ = diagnose.diagnose(place / "model.keras", pictures, "0..1", None)
-    assert right.accuracy("moving").value > 0.7
+    assert right.accuracy("moving").value > 0.7 and right.finding == "nothing" and not right.pixels
+    wrong, figure = diagnose.diagnose(place / "model.keras", pictures, "-1..1", None)
+    assert wrong.finding == "pixels" and "--pixels=0..1" in wrong.advice and "0..1" in wrong.title
+    assert figure.is_file() and "0..1 the same network gives" in wrong.report()
+
+
+@pytest.mark.parametrize(("otherwise", "finding"), [(90, "pixels"), (60, "batch norm"), (30, "batch norm")])
+def test_fresh_statistics_fit_wrong_pixels_too(otherwise: int, finding: str) -> None:
+    """Batch norm is blamed only where no other pixels give about as much."""
+    right = {"moving": np.arange(100) < 30, "reestimated": np.arange(100) < 90}
+    found = Examination("it", right, (), 1, {"0..1": np.arange(100) < otherwise})
+    assert found.finding == finding
+
+
+def test_a_grey_network_is_given_grey_pictures(place: Path, pictures: Path) -> None:
+    parts = [layers.GlobalAveragePooling2D(), layers.Dense(3, kernel_initializer="zeros")]
+    keras.Sequential([keras.Input((SIDE, SIDE, 1)), *parts]).save(place / "model.keras")
+    found, _ = diagnose.diagnose(place / "model.keras", pictures, "0..255", None)
+    assert found.correct["moving"].mean() == pytest.approx(1 / 3, abs=0.1)
+    split = Split(np.full((1, 2, 2, 3), (60, 120, 60), np.uint8), np.zeros(1))
+    grey = diagnose.given(split, "0..1", 1).images
+    assert grey.shape == (1, 2, 2, 1) and grey.max() == pytest.approx((0.413 * 60 + 0.587 * 120) / 255)
+
+
+def test_the_folders_own_test_is_what_a_network_is_judged_on(pictures: Path, place: Path) -> None:
+    """What is held out of its train may have been trained on."""
+    root = place / "divided"
+    for number, path in enumerate(sorted(pictures.rglob("*.png"))):
+        part = root / ("test" if number % 4 == 0 else "train") / path.parent.name
+        part.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, part)
+    known, judged = diagnose.parts(folder.scan(root), SIDE)
+    assert (len(known.labels), len(judged.labels)) == (228, 90)
+    known, judged = diagnose.parts(folder.scan(pictures), SIDE)
+    assert (len(known.labels), len(judged.labels)) == (252, 108)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +167,7 @@ def test_pixels_are_given_as_they_are_wanted(healthy: keras.Model, place: Path, 
         (network(True, classes=4), "tells 4 classes apart.*holds 3 folders"),
         (network(True, classes=1), r"gives \(None, 1\)"),
         (keras.Sequential([keras.Input((4,)), layers.Dense(3)]), r"takes \(None, 4\)"),
+        (keras.Sequential([keras.Input((8, 8, 2)), layers.Flatten(), layers.Dense(3)]), r".*keras\.Input\("),
         (None, "cannot be read as a Keras network"),
     ],
 )
