@@ -1,4 +1,4 @@
-"""The five findings that README.md and the landing page open with: a bold sentence each, and its chapter.
+"""The seven findings that README.md and the landing page open with: a bold sentence each, and its chapter.
 
 They are computed from full-scale records, words and numbers. One that lacks a record names what is to be run.
 """
@@ -9,8 +9,10 @@ from collections.abc import Callable
 from helpers.analysis import batchnorm, groups
 from helpers.analysis.groups import Group
 from helpers.analysis.intervals import describe_change, describe_difference
+from helpers.chapters import elsewhere
 from helpers.chapters.beyond import errors_left
-from helpers.experiment import Experiment
+from helpers.experiment import STUDY_DATA, Experiment
+from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import claims, experiments, verdict
 from helpers.study.experiments import SEEDS
@@ -22,7 +24,7 @@ class _Missing(LookupError):
 
 
 def findings(runs: Group, folder: str = "") -> list[str]:
-    """Five findings in Markdown; `folder` holds the chapters that they link to, as in 'notebooks/'."""
+    """Seven findings in Markdown; `folder` holds the chapters that they link to, as in 'notebooks/'."""
     return [_told(tell, chapter, runs, folder) for tell, chapter in FINDINGS.items()]
 
 
@@ -97,6 +99,18 @@ def _prevention(runs: Group) -> str:
     )
 
 
+def _elsewhere(runs: Group) -> str:
+    """How often careful rate and collapse are as here, on other images or with another network."""
+    _repeated(runs, experiments.ELSEWHERE[elsewhere.CAREFUL].replace(**experiments.LITE0), "elsewhere-lite0")
+    sets = elsewhere.load(dataset=STUDY_DATA, scale="full", seed=SEEDS[0])
+    costs = [each.compared(elsewhere.FROZEN, "costs", "saves", "neither") for each in sets].count("costs")
+    return (
+        f"In {('one', 'two', 'three')[len(sets) - 1]} tests with other images or another network the careful "
+        f"rate costs accuracy in {costs}, and the collapse that re-estimating undoes comes in "
+        f"{sum(each.holds for each in sets)}."
+    )
+
+
 def _claims(runs: Group) -> str:
     """Whether the study's best result came again, and how many of its claims hold."""
     _repeated(runs, experiments.HEADLINE, "table")
@@ -117,20 +131,39 @@ def _beyond(runs: Group) -> str:
         raise _Missing("table` and `python -m helpers sweep best")
     before, after = (groups.mean_accuracy([of[seed] for seed in seeds]).value for of in (start, best))
     fastest = min((best[seed] for seed in seeds), key=lambda run: run.seconds)
-    device = f"on {fastest.accelerator}" if fastest.accelerator else "without a GPU"
     left = errors_left(before, after)
     repeated = ("one seed", "fastest of two seeds", "fastest of three seeds")[len(seeds) - 1]
     return (
         f"Trained otherwise, the same backbone makes {'only ' if left < 1 else ''}{left:.0%} of the errors "
-        f"of the study's protocol, in {fastest.seconds / 60:.0f} minutes {device} ({repeated})."
+        f"of the study's protocol, in {fastest.seconds / 60:.0f} minutes {_device(fastest)} ({repeated})."
     )
+
+
+def _quick(runs: Group) -> str:
+    """Whether a single pass reaches the study's accuracy, and how soon; of the quickest recipe."""
+    recipe = _repeated(runs, experiments.QUICKEST, "faster-seeds")
+    mean, fastest = groups.mean_accuracy(recipe), min(recipe, key=lambda run: run.seconds)
+    time = f"{fastest.seconds:.0f} seconds {_device(fastest)}"
+    if mean.value < claims.TEST_ACCURACY["headline"]:
+        return f"One pass does not reach the study's accuracy: it ends at {percent(mean.value)}, in {time}."
+    log = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
+    return (
+        f"One pass over the images reaches the study's accuracy in {time}; "
+        f"the study's own run took {log.seconds:.0f} with one."
+    )
+
+
+def _device(run: Run) -> str:
+    return f"on {run.accelerator}" if run.accelerator else "without a GPU"
 
 
 FINDINGS: dict[Callable[[Group], str], str] = {
     _lesson: "03_forgetting",
     _evaluation: "03_forgetting",
     _prevention: "03_forgetting",
+    _elsewhere: "09_elsewhere",
     _claims: "08_verdict",
     _beyond: "07_beyond",
+    _quick: "07_beyond",
 }
 """How each is told, and the chapter that shows its evidence."""

@@ -65,7 +65,7 @@ class Verdicts:
 
     @property
     def findings(self) -> str:
-        """The five findings as a numbered list."""
+        """The findings as a numbered list."""
         return findings.numbered(self.full) if self.claims else UNJUDGED
 
     @property

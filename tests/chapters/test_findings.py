@@ -1,4 +1,4 @@
-"""The five findings: short, computed on both sides of every word, and waiting where a record is missing."""
+"""The seven findings: short, computed on both sides of every word, and waiting where a record is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helpers.experiment import Experiment
 from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments, verdict
-from helpers.study.experiments import BEST, FROZEN_NORM, HEADLINE, LOGGED, SEEDS
+from helpers.study.experiments import BEST, FROZEN_NORM, HEADLINE, LOGGED, QUICKEST, SEEDS
 
 Make = Callable[..., Run]
 MOST_WORDS, MOST_NUMBERS = 30, 2
@@ -91,20 +91,28 @@ def test_the_claims_that_hold_are_counted(make_run: Make, share: float, words: s
     runs = by_seed(make_run, HEADLINE, share)
     verdicts = [row["verdict"] for row in verdict.table(runs)]
     told = f"{words}; of its {len(verdicts)} claims {verdicts.count('reproduced')} hold.**"
-    assert findings(runs)[3].startswith(f"**The study's best result is {told}")
+    assert findings(runs)[4].startswith(f"**The study's best result is {told}")
 
 
 @pytest.mark.parametrize("share, words", [(0.95, "makes only 50%"), (0.80, "makes 200%")])
 def test_the_errors_of_the_best_network_are_fewer_or_more(make_run: Make, share: float, words: str) -> None:
     timed = {"timing_sec": {"total": 3240.0}}
     best = make_run(share, **asdict(BEST), content=timed)
-    told = findings([*by_seed(make_run, HEADLINE), best])[4]
+    told = findings([*by_seed(make_run, HEADLINE), best])[5]
     assert f"backbone {words} of the errors" in told and "in 54 minutes without a GPU (one seed).**" in told
     on_gpu = {**timed, "environment": {**made.MACHINE, "accelerator": "some GPU"}}
     again = make_run(share, **asdict(BEST.replace(seed=0)), content=on_gpu)
-    told = findings([*by_seed(make_run, HEADLINE), again])[4]
+    told = findings([*by_seed(make_run, HEADLINE), again])[5]
     assert "in 54 minutes on some GPU (one seed).**" in told
-    assert "(fastest of two seeds).**" in findings([*by_seed(make_run, HEADLINE), best, again])[4]
+    assert "(fastest of two seeds).**" in findings([*by_seed(make_run, HEADLINE), best, again])[5]
+
+
+@pytest.mark.parametrize("share, words", [(0.92, "reaches the"), (0.91, "does not reach the")])
+def test_one_pass_has_the_accuracy_of_the_study_or_not(make_run: Make, share: float, words: str) -> None:
+    timed = {"timing_sec": {"total": 97.7}}
+    told = findings(by_seed(make_run, QUICKEST, share, content=timed))[6]
+    assert f"{words} study's accuracy" in told and "in 98 seconds without a GPU" in told
+    assert ("took 937 with one" in told) == (share > 0.9156)
 
 
 # ---------------------------------------------------------------------------- of committed records
@@ -116,7 +124,7 @@ def committed() -> list[Run]:
 
 def test_a_finding_is_one_short_bold_sentence_and_a_link_to_its_chapter() -> None:
     told = findings(committed(), "notebooks/")
-    assert len(told) == 5
+    assert len(told) == len(FINDINGS) == 7
     for text in told:
         ((sentence, chapter, link),) = re.findall(r"^\*\*(.+\.)\*\* \[Chapter (\d+)\]\((.+)\)$", text)
         assert len(sentence.split()) <= MOST_WORDS, sentence
@@ -136,6 +144,6 @@ def test_without_records_every_finding_names_the_sweep_that_makes_them() -> None
 
 def test_a_finding_waits_for_the_diagnosis_that_it_lacks() -> None:
     some = [run for run in committed() if not run.diagnosis]
-    lesson, evaluation, prevention, held, beyond = findings(some)
+    lesson, evaluation, prevention, _, held, beyond, quick = findings(some)
     assert "sweep prevented" in lesson and "sweep table" in evaluation and "sweep anatomy" in prevention
-    assert held.startswith("**") and beyond.startswith("**") and len(FINDINGS) == 5
+    assert held.startswith("**") and beyond.startswith("**") and quick.startswith("**")
