@@ -54,9 +54,9 @@ def accuracy(run: Run, images: str = "val", statistics: str = "moving", epoch: i
     return intervals.proportion(value, run.size("val"))
 
 
-def by_epoch(run: Run, images: str = "val", statistics: str = "moving") -> list[Proportion]:
+def by_epoch(run: Run, statistics: str = "moving") -> list[Proportion]:
     """`accuracy` before the first epoch and after each."""
-    return [accuracy(run, images, statistics, epoch) for epoch in range(len(run.diagnosis))]
+    return [accuracy(run, statistics=statistics, epoch=epoch) for epoch in range(len(run.diagnosis))]
 
 
 def best_statistics(run: Run) -> str:
@@ -175,21 +175,21 @@ def restored_over_failing_passes(run: Run) -> Restored:
     )
 
 
-def halves(run: Run, epoch: int = -1) -> list[Proportion]:
-    """Accuracy after an epoch as Keras evaluates, with new means, with new variances, and with both.
+def halves(run: Run) -> list[Proportion]:
+    """Accuracy after the last epoch as Keras evaluates, with new means, with new variances, and with both.
 
     Empty where the record holds no half by itself.
     """
-    if "means" not in run.diagnosis[epoch].accuracy["val"]:
+    if "means" not in run.diagnosis[-1].accuracy["val"]:
         return []
     kinds = "moving", "means", "variances", "clean"
-    return [accuracy(run, statistics=kind, epoch=epoch) for kind in kinds]
+    return [accuracy(run, statistics=kind) for kind in kinds]
 
 
 class Repeats(tuple[Run, ...]):
     """Diagnosed runs of one experiment, one a seed: what they stand at after their last epoch."""
 
-    def described(self, statistics: str = "moving", epoch: int = -1) -> str:
+    def described(self, statistics: str = "moving") -> str:
         """`accuracy` in words: of one run with its interval, of several by themselves in their order.
 
         A dash where 'clean' is asked of a head without batch norm, which has no statistics. Runs that fail
@@ -197,22 +197,12 @@ class Repeats(tuple[Run, ...]):
         """
         if statistics == "clean" and best_statistics(self[0]) != "clean":
             return "–"
-        found = [accuracy(run, statistics=statistics, epoch=epoch) for run in self]
+        found = [accuracy(run, statistics=statistics) for run in self]
         return str(found[0]) if len(found) == 1 else listed(each.value for each in found)
 
     def change(self, statistics: str = "moving") -> str:
         """How many are better, worse or not clearly different since before stage 2, in words."""
         return count_words(since_start(run, statistics) for run in self)
-
-    @property
-    def gaps(self) -> list[float]:
-        """Accuracy that estimating the statistics anew adds, -1 to 1, run by run."""
-        return [statistics_gap(run) for run in self]
-
-    @property
-    def largest_gap(self) -> float:
-        """The largest of `gaps`; 0 where evaluation hides nothing."""
-        return max(0.0, *self.gaps)
 
     @property
     def active(self) -> list[int]:

@@ -89,8 +89,6 @@ def largest_flows(matrix: ArrayLike, classes: Sequence[str], most: int) -> list[
 class Reliability:
     """The reliability curve: one value a bin of the largest probability, NaN where the bin is empty."""
 
-    edges: NDArray[np.float64]
-    """(bins + 1,) from 0 to 1."""
     count: NDArray[np.int64]
     confidence: NDArray[np.float64]
     """(bins,) mean of the largest probability, 0 to 1."""
@@ -109,7 +107,7 @@ def reliability(probabilities: Array, labels: ArrayLike, bins: int = 15) -> Reli
     count = np.bincount(member, minlength=bins)
     with np.errstate(invalid="ignore"):
         sums = (np.bincount(member, weights, minlength=bins) / count for weights in (confidence, correct))
-        return Reliability(np.linspace(0, 1, bins + 1), count, *sums)
+        return Reliability(count, *sums)
 
 
 def negative_log_likelihood(probabilities: Array, labels: ArrayLike) -> float:

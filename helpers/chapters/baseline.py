@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers import run
-from helpers.analysis import groups, metrics
+from helpers.analysis import groups
 from helpers.analysis.intervals import Proportion
 from helpers.chapters import common
 from helpers.records import published, store
@@ -100,13 +100,6 @@ class Baseline:
         """Of the same, validation accuracy in the best epoch of stage 1 less that in its last, 0 to 1."""
         curves = [each.stage1.val_accuracy for each in self.staged.values()]
         return [max(curve) - curve[-1] for curve in curves]
-
-    @property
-    def classes(self) -> dict[str, Proportion]:
-        """Class to test accuracy of the first run, the hardest first."""
-        shares = metrics.class_accuracy(self.first.matrix())
-        named = zip(self.first.classes, shares, strict=True)
-        return dict(sorted(named, key=lambda pair: pair[1].value))
 
     @property
     def costs(self) -> list[tuple[str, str, str, int, str]]:

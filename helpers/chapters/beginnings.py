@@ -7,7 +7,7 @@ from typing import Any
 from helpers.analysis import batchnorm
 from helpers.analysis.batchnorm import Repeats
 from helpers.records.run import Run
-from helpers.text import listed, scientific
+from helpers.text import scientific
 
 Row = tuple[Any, ...]
 
@@ -36,9 +36,9 @@ class Beginnings:
         """Channels of the features that vary before the first epoch."""
         return self.repetitions[0].diagnosis[0].active
 
-    def described(self, name: str, statistics: str = "moving") -> str:
+    def described(self, name: str) -> str:
         """The accuracies that an intervention ends at, in words; says so where it was not run."""
-        return self.changed[name].described(statistics) if name in self.changed else "(not run here)"
+        return self.changed[name].described() if name in self.changed else "(not run here)"
 
     def only(self, names: Sequence[str]) -> dict[str, Repeats]:
         """Those of the interventions that were run, in this order."""
@@ -49,15 +49,6 @@ class Beginnings:
         """Of each intervention: accuracy as evaluated, re-estimated, by a fresh probe; active channels."""
         kinds = "moving", "clean", "probe"
         return [(name, *map(group.described, kinds), group.active) for name, group in self.changed.items()]
-
-    @property
-    def gaps(self) -> dict[str, str]:
-        """Intervention that leaves the head a batch norm to its statistics gaps in points: '+7.9, +4.6'."""
-        return {
-            name: listed((100 * gap for gap in group.gaps), "+.1f")
-            for name, group in self.changed.items()
-            if batchnorm.best_statistics(group[0]) == "clean"
-        }
 
     @property
     def halves(self) -> list[Row]:

@@ -15,7 +15,7 @@ from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.text import percent, scientific
+from helpers.text import percent
 
 LOGGED, PUBLISHED = "as logged", "as published"
 CAREFUL, FROZEN = "careful rate", "norm frozen"
@@ -73,11 +73,6 @@ class Whole:
     def late(self) -> list[float]:
         """Validation accuracy after each pass at a lower rate."""
         return self.accuracy[len(self.early) :]
-
-    @property
-    def rate(self) -> str:
-        """The first rate."""
-        return scientific(self.run.stage2.learning_rate[0])
 
     @property
     def active(self) -> list[int]:

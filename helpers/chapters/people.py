@@ -67,11 +67,6 @@ class People:
         """Of them those that more than CLEAR of people label right."""
         return int((~self.correct & (self.agreed > CLEAR)).sum())
 
-    @property
-    def siding(self) -> Array:
-        """Of them, as indices, those on which most people say what the network says; the surest first."""
-        return people.siding(self.counts, self.labels, self.predicted)
-
 
 def stored(official: Array, predicted: Array) -> People | None:
     """The people beside predictions in class order; None where this machine has not what they said.

@@ -90,14 +90,19 @@ def confusion(run: Run) -> Figure:
     figure, axes = _heatmap(matrix, errors, names, fmt="d", cmap="Blues")
     for place in range(len(names)):
         axes.add_patch(Rectangle((place, place), 1, 1, color="#DDDDDD"))
-    pair = metrics.confused_pairs(matrix, names)[0]
-    found = f"{pair.first} and {pair.second} are most often taken for each other: "
-    found += f"{pair.errors:,} of {errors.sum():,} errors"
-    if not errors.any():
-        found = "No test image is taken for another class"
     described = f"Confusion matrix of {run.name}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
     runs = {run.name: run}
-    return style.finished(figure, found, described, cautions(runs), _matrix_note(runs))
+    return style.finished(figure, _most_confused(run), described, cautions(runs), _matrix_note(runs))
+
+
+def _most_confused(run: Run) -> str:
+    """The pair of classes that a run confuses most often, in words."""
+    matrix = run.matrix()
+    errors, pair = matrix.sum() - matrix.trace(), metrics.confused_pairs(matrix, run.classes)[0]
+    if not errors:
+        return "No test image is taken for another class"
+    which = f"{pair.first} and {pair.second} are most often taken for each other"
+    return f"{which}: {pair.errors:,} of {errors:,} errors"
 
 
 @styled
@@ -115,14 +120,10 @@ def largest_confusions(run: Run) -> Figure:
     axes.grid(False)
     axes.margins(x=0.08)
     axes.set_xlabel("test images")
-    found = f"{pair.first} and {pair.second} are most often taken for each other: "
-    found += f"{pair.errors:,} of {errors:,} errors"
-    if not errors:
-        found = "No test image is taken for another class"
     listed = "; ".join(f"{flow.true} taken for {flow.predicted} {flow.errors:,}" for flow in flows)
     of_all = f"The flows drawn hold {sum(flow.errors for flow in flows):,} of the {errors:,} errors"
     runs = {run.name: run}
-    return style.finished(figure, found, listed, of_all, cautions(runs), _matrix_note(runs))
+    return style.finished(figure, _most_confused(run), listed, of_all, cautions(runs), _matrix_note(runs))
 
 
 @styled
@@ -320,17 +321,13 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
 
 
 @styled
-def paired_outcomes(runs: Mapping[str, Run], views: tuple[str, str] = ("plain", "plain")) -> Figure:
-    """Test images that only one of two runs gets right, by class, with McNemar's exact test of their totals.
-
-    `views` of the two runs' predictions: to see what averaging over the flip does, give one run under
-    two names and views ('plain', 'tta').
-    """
+def paired_outcomes(runs: Mapping[str, Run]) -> Figure:
+    """Test images that only one of two runs gets right, by class, with McNemar's exact test of totals."""
     (first, before), (second, after) = _two_runs(runs)
     note, names, labels = cautions(runs), after.classes, after.labels("test")
     if not np.array_equal(labels, before.labels("test")):
         raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
-    old, new = before.correct("test", views[0]), after.correct("test", views[1])
+    old, new = before.correct("test"), after.correct("test")
     lost, gained = (np.bincount(labels[only], minlength=len(names)) for only in (old & ~new, new & ~old))
     shown = np.sort((lost + gained).argsort(kind="stable")[::-1][: style.MOST_CLASSES])
     figure, axes = style.panel(max(4.0, 1.2 + 0.24 * len(shown)), NARROW)

@@ -174,9 +174,10 @@ def rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def ends(order: Array, most: int = MOST_CLASSES) -> Array:
-    """An order (n,), or where it is longer than `most` its first and its last half of so many."""
-    return order if len(order) <= most else np.concatenate([order[: most // 2], order[-(most // 2) :]])
+def ends(order: Array) -> Array:
+    """An order (n,), or where it is longer than MOST_CLASSES its first and its last half of so many."""
+    half = MOST_CLASSES // 2
+    return order if len(order) <= MOST_CLASSES else np.concatenate([order[:half], order[-half:]])
 
 
 def classes_note(shown: Sequence[Any] | Array, names: Sequence[str], which: str) -> str:

@@ -190,7 +190,7 @@ def test_calibration_error_by_hand() -> None:
     probabilities, labels = np.vstack([sure, unsure]), np.concatenate([sure_labels, unsure_labels])
     assert metrics.calibration(probabilities, labels).error == pytest.approx(0.6 * 0.09)
     curve = metrics.reliability(probabilities, labels)
-    assert curve.count.sum() == 100 and len(curve.edges) == 16
+    assert curve.count.sum() == 100 and len(curve.count) == 15
     assert curve.accuracy[-1] == pytest.approx(0.9) and curve.confidence[-1] == pytest.approx(0.99)
     assert np.isnan(curve.accuracy[0])
 

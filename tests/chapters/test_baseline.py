@@ -81,17 +81,6 @@ def test_the_claim_is_judged_on_the_runs_with_two_stages(
     assert baseline.load(seeds=1, **PARAMETERS).judged == ("over 10 points", verdict)
 
 
-def test_the_hardest_class_comes_first(make_run: Callable[..., Run]) -> None:
-    matrix = [[200 * (a == b) for b in range(10)] for a in range(10)]
-    matrix[3][3], matrix[3][5] = 150, 50
-    matrix[8][8], matrix[8][0] = 190, 10
-    make_run(0.87, seed=42, **STAGED)
-    make_run(0.9, seed=0, n_unfreeze=0, content={"confusion_matrix": matrix})
-    classes = baseline.load(seeds=1, **PARAMETERS).classes
-    assert list(classes)[:3] == ["cat", "ship", "airplane"]
-    assert (classes["cat"].value, classes["ship"].value) == (0.75, 0.95)
-
-
 def test_the_cost_is_told_run_by_run(ch: baseline.Baseline) -> None:
     name, features, head, passes, faster = ch.costs[0]
     assert (name, features, head, passes) == ("seed 0", "100 s", "10 s", 3)
