@@ -55,7 +55,7 @@ def error_by_time(found: Frontier, target: float) -> Figure:
     for recipe, seconds in plain:
         axes.hlines(recipe.error, recipe.seconds, seconds, PALETTE[2], ":", lw=1, zorder=1)
     axes.set(xscale="log", yscale="log", xlabel="time, from the raw images on (seconds)")
-    axes.set(xlim=(axes.dataLim.x0 / 6, 3 * axes.dataLim.x1), ylim=axes.dataLim.intervaly * [0.9, 1.1])
+    axes.set(xlim=(axes.dataLim.x0 / 10, 3 * axes.dataLim.x1), ylim=axes.dataLim.intervaly * [0.9, 1.1])
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 6, 8)))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
