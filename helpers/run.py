@@ -57,8 +57,7 @@ def run(
     paths.writable(results_folder(experiment), "REPORT_RESULTS")
     waiting = f"{experiment.slug} is being run by another process: waiting for its record"
     with files.locked(cache.lock_of(folder), waiting):
-        stored = find(experiment, diagnosed=diagnosed)
-        if stored and not retrain:
+        if (stored := find(experiment, diagnosed=diagnosed)) and not retrain:
             return stored
         from helpers.engine import train  # the wall: Keras is imported only where something has to train
 

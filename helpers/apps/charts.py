@@ -160,10 +160,8 @@ def accuracy_by_cost(rows: pd.DataFrame, cost: str, colour: str) -> go.Figure:
     `rows`: of `table`, of one data set; those without accuracy or cost are left out.
     """
     drawn = rows.dropna(subset=["test accuracy", cost]).astype({cost: float})
-    share, kind = (
-        drawn["test accuracy"],
-        drawn["scale"].astype(str) + " scale, " + drawn["source"].astype(str),
-    )
+    share = drawn["test accuracy"]
+    kind = drawn["scale"].astype(str) + " scale, " + drawn["source"].astype(str)
     if colour != "scale":
         kind = f"{colour} " + drawn[colour].map(as_text).astype(str) + ", " + kind
     figure = px.scatter(

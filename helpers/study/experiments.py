@@ -270,6 +270,7 @@ FASHION_MNIST = "folder:fashion_mnist"
 # Of EfficientNet-Lite0 too (2026-11-29): the rules are those above, on all of CIFAR-10's images. Four passes
 # are 2,816 steps, about as many as 28 passes over the part of Fashion-MNIST, 2,240.
 LITE0: dict[str, Any] = {"backbone": "efficientnet_lite0", "epochs": 4}
+"""The other network, and its passes."""
 SETS: dict[str, dict[str, Any]] = {
     "sign digits": {"dataset": SIGN_DIGITS},
     "Fashion-MNIST": {"dataset": FASHION_MNIST},
