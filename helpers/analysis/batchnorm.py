@@ -168,7 +168,7 @@ def restored_over_failing_passes(run: Run) -> Restored:
     Raises ValueError for a run that was not diagnosed.
     """
     found = course(run)
-    failing = [found.epochs[epoch] for epoch in next(iter(groups.epochs_by_rate(run).values()))]
+    failing = found.epochs[1 : 1 + len(groups.at_first_rate(run))]
     return Restored(
         lost=found.start.reestimated.value - float(np.mean([each.moving.value for each in failing])),
         restored=float(np.mean([each.statistics_gap for each in failing])),

@@ -112,6 +112,12 @@ def epochs_by_rate(run: Run) -> dict[float, list[int]]:
     return found
 
 
+def at_first_rate(run: Run) -> list[float]:
+    """Validation accuracy after each epoch of stage 2 at its first rate."""
+    rates = run.stage2.learning_rate
+    return run.stage2.val_accuracy[: rates.count(rates[0])]
+
+
 def early_stop(losses: Sequence[float], patience: int) -> tuple[int, int]:
     """The last epoch under early stopping as Keras has it, and the one whose weights are kept; from 1.
 

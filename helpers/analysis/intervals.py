@@ -49,6 +49,13 @@ def proportion(share: float, n: int) -> Proportion:
     return Proportion(float(share), *wilson(round(share * n), n), n)
 
 
+def student(values: ArrayLike) -> tuple[float, float, float]:
+    """The mean of values (n,) and the ends of Student's interval of it."""
+    found = np.asarray(values, dtype=float)
+    half = stats.t.ppf((1 + LEVEL) / 2, len(found) - 1) * stats.sem(found)
+    return float(found.mean()), float(found.mean() - half), float(found.mean() + half)
+
+
 def mean_of_seeds(answers: ArrayLike) -> tuple[float, float, float]:
     """Mean of (seeds, images) values with the ends of an interval for other seeds and other images.
 

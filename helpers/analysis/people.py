@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-from helpers.analysis.intervals import LEVEL, Gain, Proportion, accuracy
+from helpers.analysis.intervals import Gain, Proportion, accuracy, student
 
 
 def chosen(counts: ArrayLike, classes: ArrayLike) -> NDArray[np.float64]:
@@ -27,18 +26,12 @@ def one_person(agreed: ArrayLike) -> Proportion:
 
     agreed: the share of people who chose it, (n,). The interval is for other images: of a mean, by Student.
     """
-    return Proportion(*_mean(agreed), n=np.size(agreed))
+    return Proportion(*student(agreed), n=np.size(agreed))
 
 
 def network_less_person(correct: ArrayLike, agreed: ArrayLike) -> Gain:
     """The network's accuracy less that of `one_person` on the same images, from its correctness (n,)."""
-    return Gain(*_mean(np.subtract(correct, agreed, dtype=float)), seeds=1)
-
-
-def _mean(values: ArrayLike) -> tuple[float, float, float]:
-    found = np.asarray(values, dtype=float)
-    half = stats.t.ppf((1 + LEVEL) / 2, len(found) - 1) * stats.sem(found)
-    return float(found.mean()), float(found.mean() - half), float(found.mean() + half)
+    return Gain(*student(np.subtract(correct, agreed, dtype=float)), seeds=1)
 
 
 @dataclass(frozen=True)

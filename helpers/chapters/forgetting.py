@@ -67,7 +67,7 @@ class Whole:
     @property
     def early(self) -> list[float]:
         """Validation accuracy after each pass at the first rate."""
-        return self.accuracy[: len(next(iter(groups.epochs_by_rate(self.run).values())))]
+        return groups.at_first_rate(self.run)
 
     @property
     def late(self) -> list[float]:

@@ -5,9 +5,7 @@ A rule that is changed later can be bent to a result. So each is kept as it was,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-import numpy as np
-from scipy import stats
+from typing import Any
 
 from helpers.analysis import groups, intervals
 from helpers.analysis.groups import Group
@@ -53,8 +51,7 @@ def seeds_alone(found: Mapping[str, Group]) -> Judgement:
     if len(both) < 2:
         return rules.hurts_slightly.judge(found)
     each = [groups.paired(plain[seed], mixed[seed]).difference for seed in both]
-    half = stats.t.ppf((1 + intervals.LEVEL) / 2, len(each) - 1) * stats.sem(each)
-    low, high = np.mean(each) - half, np.mean(each) + half
+    _, low, high = intervals.student(each)
     return Judgement(rules.grade(high < 0, low <= -0.006 <= high), "")
 
 
@@ -76,35 +73,32 @@ def newly_stored(found: Mapping[str, Group]) -> Judgement:
     return rules.storing_pays.judge({"baseline": computed})
 
 
-AT_ONE_RATE = "As now, at one learning rate, and on short runs where there are no whole ones."
+def _changed(name: str, date: str, reason: str, **before: Any) -> Change:
+    """A change of one claim, which had these other fields before."""
+    return Change(name, date, reason, replace(BY_ID[name], **before), (name,))
+
+
+def _fair_since(name: str, date: str, reason: str) -> Change:
+    """A claim that was judged at one learning rate."""
+    sentence = "As now, at one learning rate, and on short runs where there are no whole ones."
+    return _changed(name, date, reason, fair_rates=(), rule=Rule(sentence, BY_ID[name].rule.judge))
+
+
 CHANGES = (
-    Change(
-        "C16",
-        "2026-11-24",
-        "records say since then what stored features had cost",
-        replace(BY_ID["C16"], rule=newly_stored),
-        ("C16",),
-    ),
-    Change(
-        "C13",
-        "2026-11-24",
-        "several seeds had been run",
-        replace(BY_ID["C13"], rule=first_seed),
-        ("C13",),
-    ),
-    Change(
+    _changed("C16", "2026-11-24", "records say since then what stored features had cost", rule=newly_stored),
+    _changed("C13", "2026-11-24", "several seeds had been run", rule=first_seed),
+    _changed(
         "C2",
         "2026-11-25",
         "the study's log of its baseline has a second stage of the head; the new rule is older than its runs",
-        replace(BY_ID["C2"], rule=first_stage, experiments=ONLY_BASELINE),
-        ("C2",),
+        rule=first_stage,
+        experiments=ONLY_BASELINE,
     ),
-    Change(
+    _changed(
         "C6",
         "2026-11-25",
         "one interval for the chance in seeds and in test images, for all means over seeds",
-        replace(BY_ID["C6"], rule=seeds_alone),
-        ("C6",),
+        rule=seeds_alone,
     ),
     Change(
         "C4",
@@ -113,22 +107,8 @@ CHANGES = (
         BY_ID["C4b"],
         ("C4a", "C4b", "C4c"),
     ),
-    *(
-        Change(
-            name,
-            "2026-11-28",
-            "short runs at one low rate find nothing whatever is true",
-            replace(BY_ID[name], fair_rates=(), rule=Rule(AT_ONE_RATE, BY_ID[name].rule.judge)),
-            (name,),
-        )
-        for name in ("C11", "C17")
-    ),
-    Change(
-        "C9",
-        "2026-11-29",
-        "its short runs were at one low rate, as those of C11 and C17",
-        replace(BY_ID["C9"], fair_rates=(), rule=Rule(AT_ONE_RATE, BY_ID["C9"].rule.judge)),
-        ("C9",),
-    ),
+    _fair_since("C11", "2026-11-28", "short runs at one low rate find nothing whatever is true"),
+    _fair_since("C17", "2026-11-28", "short runs at one low rate find nothing whatever is true"),
+    _fair_since("C9", "2026-11-29", "its short runs were at one low rate, as those of C11 and C17"),
 )
 """In the order of their dates."""

@@ -16,9 +16,9 @@ from helpers.analysis import batchnorm, metrics
 from helpers.analysis.groups import (
     Group,
     at_best_rate,
+    at_first_rate,
     both_splits,
     early_stop,
-    epochs_by_rate,
     gain,
     mean_accuracy,
     rate_of_kept_weights,
@@ -37,15 +37,19 @@ STUDY_PATIENCE = 5
 
 
 class Judgement(NamedTuple):
-    """What a rule makes of the runs."""
+    """What a rule makes of the runs; `verdict.judge` adds the last two."""
 
     outcome: Outcome
     measured: str
-    """What was measured, in words."""
+    """What was measured, in words; or which experiments are still to be run."""
     brief: str = ""
     """The same in a few words, for a figure."""
     tests: int = 0
     """How many paired tests it took."""
+    runs: tuple[Run, ...] = ()
+    """The evidence."""
+    is_short: bool = False
+    """Whether it rests on short screening runs."""
 
 
 Judge = Callable[[Mapping[str, Group]], Judgement]
@@ -149,18 +153,13 @@ def overfits(groups: Mapping[str, Group]) -> Judgement:
 )
 def collapses(groups: Mapping[str, Group]) -> Judgement:
     """C4a."""
-    lowest = [min(_at_first_rate(run)) for run in groups["3e-4 as logged"]]
+    lowest = [min(at_first_rate(run)) for run in groups["3e-4 as logged"]]
     fell = [
         low < run.stage1_val_accuracy / 2 for low, run in zip(lowest, groups["3e-4 as logged"], strict=True)
     ]
-    plain = span(min(_at_first_rate(run)) for run in groups["3e-4 as published"])
+    plain = span(min(at_first_rate(run)) for run in groups["3e-4 as published"])
     text = f"lowest on validation {span(lowest)}; without augmentation, as the text has it, {plain}"
     return Judgement(grade(all(fell), any(fell)), text, span(lowest))
-
-
-def _at_first_rate(run: Run) -> list[float]:
-    """Validation accuracy after each pass of stage 2 at its first rate."""
-    return run.stage2.val_accuracy[: len(next(iter(epochs_by_rate(run).values())))]
 
 
 @rule(

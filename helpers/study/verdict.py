@@ -5,48 +5,30 @@ whatever its seed. A claim that lacks runs says which experiments are still to b
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from helpers.analysis.groups import Group, compared_runs, matching_runs
 from helpers.records.run import Run
 from helpers.study.claims import CLAIMS, Claim
 from helpers.study.experiments import SCREENING
-from helpers.study.rules import Judgement, Outcome
+from helpers.study.rules import Judgement
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the runs say of a claim."""
-
-    outcome: Outcome
-    measured: str
-    """What was measured, with its interval; or which experiments are still to be run."""
-    brief: str = ""
-    """What was measured, in a few words."""
-    runs: tuple[Run, ...] = ()
-    """The evidence."""
-    tests: int = 0
-    """How many paired tests it took."""
-    is_short: bool = False
-    """Whether it rests on short screening runs."""
-
-
-def judge(claim: Claim, runs: Group) -> Verdict:
+def judge(claim: Claim, runs: Group) -> Judgement:
     """The verdict on a claim; runs that do not bear on it are passed over."""
     groups = _groups(claim, runs, {}, claim.fair_rates)
     whole = {name for name in claim.experiments if groups[name]}
     if whole == claim.experiments.keys():
-        return _verdict(claim.rule.judge(groups), groups)
+        return _with_evidence(claim.rule.judge(groups), groups)
     short = _groups(claim, runs, SCREENING) if claim.screening else {}
     if short and all(short[name] for name in claim.experiments):
         judged = claim.rule.judge(short)
         if claim.fair_rates:
             judged = judged._replace(outcome="not tested fairly")
         note = f" (screening: {SCREENING['epochs']} epochs, products in {SCREENING['precision']})"
-        return _verdict(judged._replace(measured=judged.measured + note), short, is_short=True)
+        return _with_evidence(judged._replace(measured=judged.measured + note, is_short=True), short)
     missing = [name for name in claim.experiments if not (short or groups)[name]]
-    return Verdict("not yet run", f"still to be run: {', '.join(missing)}", "no run")
+    return Judgement("not yet run", f"still to be run: {', '.join(missing)}", "no run")
 
 
 def _groups(
@@ -65,11 +47,10 @@ def _groups(
     return found
 
 
-def _verdict(judged: Judgement, groups: Mapping[str, Group], is_short: bool = False) -> Verdict:
+def _with_evidence(judged: Judgement, groups: Mapping[str, Group]) -> Judgement:
     if judged.outcome == "not yet run":
-        return Verdict(judged.outcome, judged.measured, judged.brief)
-    evidence = tuple(compared_runs(groups))
-    return Verdict(judged.outcome, judged.measured, judged.brief, evidence, judged.tests, is_short)
+        return judged
+    return judged._replace(runs=tuple(compared_runs(groups)))
 
 
 def table(runs: Group) -> list[dict[str, str]]:
