@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -75,6 +77,14 @@ def reserve(path: Path) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise _refused(path, error) from error
+
+
+def crc32(rows: Iterable[Any]) -> int:
+    """CRC-32 of an array on the disk, row by row, so that Ctrl-C does not wait for the whole of it."""
+    value = 0
+    for row in rows:
+        value = zlib.crc32(row, value)
+    return value
 
 
 def _refused(path: Path, error: OSError) -> DiskError:

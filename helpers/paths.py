@@ -24,14 +24,7 @@ FIGURES = ROOT / "figures"
 RESULTS = ROOT / "results"
 MODELS = ROOT / "models"
 """Trained networks that ship, a folder each."""
-PLACES = (
-    "REPORT_BUILD",
-    "REPORT_CACHE",
-    "REPORT_RESULTS",
-    "CIFAR10_DIR",
-    "CIFAR10H_DIR",
-    "KERAS_HOME",
-)
+PLACES = ("REPORT_BUILD", "REPORT_CACHE", "REPORT_RESULTS", "CIFAR10_DIR", "CIFAR10H_DIR", "KERAS_HOME")
 """The environment variables that hold a path, besides those that name weights."""
 DEFAULT_BACKEND = "tensorflow"
 """What made the records and stored views whose names tell no backend."""
@@ -41,7 +34,7 @@ class CacheError(UserError):
     """Downloads or activations cannot be stored: no room, no permission, or nothing that is frozen."""
 
 
-def _stated(variable: str) -> Path | None:
+def stated(variable: str) -> Path | None:
     """The absolute path that an environment variable holds; None where it is not set, or empty."""
     value = os.environ.get(variable)
     return Path(os.path.expanduser(value)).absolute() if value else None
@@ -49,8 +42,8 @@ def _stated(variable: str) -> Path | None:
 
 def environment() -> dict[str, str]:
     """The environment for a child process in any folder: the same places, and this package."""
-    stated = [*PLACES, *map(weights_variable, get_args(Backbone))]
-    places = {name: str(path) for name in stated if (path := _stated(name))}
+    names = [*PLACES, *map(weights_variable, get_args(Backbone))]
+    places = {name: str(path) for name in names if (path := stated(name))}
     found = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **places, "PYTHONPATH": os.pathsep.join(found)}
 
@@ -61,7 +54,7 @@ def cache_folder() -> Path:
     Raises CacheError where neither is known: REPORT_CACHE is not set, and the user has no home folder.
     """
     try:
-        return _stated("REPORT_CACHE") or Path(platformdirs.user_cache_dir("transfer-report"))
+        return stated("REPORT_CACHE") or Path(platformdirs.user_cache_dir("transfer-report"))
     except RuntimeError as error:
         cure = "set HOME, or REPORT_CACHE, to a folder"
         raise CacheError(f"you have no home folder on this machine: {cure}") from error
@@ -69,7 +62,7 @@ def cache_folder() -> Path:
 
 def build_folder() -> Path:
     """Where notebooks are executed and the site is built: REPORT_BUILD, or build/ of this checkout."""
-    return _stated("REPORT_BUILD") or ROOT / "build"
+    return stated("REPORT_BUILD") or ROOT / "build"
 
 
 def cache_gigabytes() -> str:
@@ -77,29 +70,14 @@ def cache_gigabytes() -> str:
     return os.environ.get("REPORT_CACHE_GB", "")
 
 
-def cifar10_folder() -> Path | None:
-    """The folder of CIFAR-10's batches that CIFAR10_DIR states."""
-    return _stated("CIFAR10_DIR")
-
-
-def cifar10h_folder() -> Path | None:
-    """The folder of CIFAR-10H's counts that CIFAR10H_DIR states."""
-    return _stated("CIFAR10H_DIR")
-
-
 def weights_variable(backbone: str) -> str:
     """The variable that may name a file of a network's ImageNet weights: MOBILENETV2_WEIGHTS for one."""
     return f"{backbone.replace('_', '').upper()}_WEIGHTS"
 
 
-def weights_file(backbone: str) -> Path | None:
-    """The file of a network's ImageNet weights that its variable states."""
-    return _stated(weights_variable(backbone))
-
-
 def keras_home() -> Path:
     """Keras' own folder of downloads: KERAS_HOME, or ~/.keras; without a home a folder that is not there."""
-    return _stated("KERAS_HOME") or Path(os.path.expanduser("~/.keras"))
+    return stated("KERAS_HOME") or Path(os.path.expanduser("~/.keras"))
 
 
 def keras_backend() -> str:
@@ -117,7 +95,7 @@ def threads() -> int:
 
 def results_root() -> Path:
     """The folder of records: REPORT_RESULTS, or results/ of this checkout."""
-    return _stated("REPORT_RESULTS") or RESULTS
+    return stated("REPORT_RESULTS") or RESULTS
 
 
 def results_folder(experiment: Experiment) -> Path:

@@ -30,7 +30,7 @@ def locate() -> Path | None:
 
     A stated folder is a statement of intent: DataError where the file is not in it, or altered.
     """
-    if folder := paths.cifar10h_folder():
+    if folder := paths.stated("CIFAR10H_DIR"):
         read(folder / FILE)
         return folder / FILE
     cached = paths.cache_folder() / FILE

@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -283,14 +282,7 @@ def _is_sound(path: Path, shape: tuple[int, ...]) -> bool:
         noted = json.loads(path.with_suffix(".json").read_text())["crc32"]
     except (OSError, ValueError, EOFError, LookupError):
         return False
-    return stored.shape == shape and stored.dtype == np.uint8 and _crc(stored) == noted
-
-
-def _crc(rows: np.ndarray) -> int:
-    value = 0
-    for row in rows:
-        value = zlib.crc32(row.data, value)
-    return value
+    return stored.shape == shape and stored.dtype == np.uint8 and files.crc32(stored) == noted
 
 
 def _store(folder: Folder, path: Path, shape: tuple[int, ...]) -> None:
@@ -321,7 +313,7 @@ def _store(folder: Folder, path: Path, shape: tuple[int, ...]) -> None:
     rows.flush()
     files.write(
         {
-            path.with_suffix(".json"): json.dumps({"crc32": _crc(rows)}).encode(),
+            path.with_suffix(".json"): json.dumps({"crc32": files.crc32(rows)}).encode(),
             path.with_name("division.csv"): _division(folder),
         }
     )

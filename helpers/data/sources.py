@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.data import cifar10, folder, miniature
 from helpers.data.split import DataError, Dataset, Split, split_indices
-from helpers.experiment import FOLDER, Experiment
+from helpers.experiment import FOLDER, SIDE, Experiment
 
 Splits = list[Split]
 """The images to train on, to validate with and to test with."""
@@ -27,7 +27,7 @@ def _cifar10(data_dir: str | Path | None) -> Splits:
 
 
 class Source(NamedTuple):
-    """A data set that an experiment calls by a name, of images (32, 32, 3)."""
+    """A data set: one that an experiment calls by a name, of images (32, 32, 3), or a person's folder."""
 
     title: str
     """What it is called in a sentence."""
@@ -36,9 +36,11 @@ class Source(NamedTuple):
     sizes: tuple[int, ...]
     """Images to train on, to validate with and to test with."""
     fingerprint: str
-    """What identifies its contents; known without having them."""
+    """What identifies its contents; of one with a name it is known without having them."""
     read: Callable[[str | Path | None], Splits]
     """Its images; of a folder that was named, where it takes one. Raises DataError."""
+    division: str = ""
+    """How a person's own images were divided, in words."""
 
 
 SOURCES: dict[str, Source] = {
@@ -60,11 +62,25 @@ SOURCES: dict[str, Source] = {
 """By the name that `Experiment.dataset` gives; what is not here is a folder."""
 
 
+def _source(dataset: str, side: int = SIDE) -> Source:
+    """A dataset, at so many pixels a side where it is a folder. Raises what `folder.scan` does."""
+    if not dataset.startswith(FOLDER):
+        return SOURCES[dataset]
+    found = folder.scan(Path(dataset.removeprefix(FOLDER)))
+    labels = [found.labels(split) for split in folder.SPLITS]
+    sizes = tuple(map(len, labels))
+
+    def read(_: object) -> Splits:
+        """The pictures stay on the disk until they are used."""
+        parts = np.split(folder.images(found, side), np.cumsum(sizes)[:-1])
+        return [Split(images, own) for images, own in zip(parts, labels, strict=True)]
+
+    return Source(described(dataset), found.classes, sizes, found.fingerprint, read, found.division)
+
+
 def class_names(dataset: str) -> tuple[str, ...]:
     """The names of a dataset's classes, in the order of its labels. Raises what `folder.scan` does."""
-    if dataset.startswith(FOLDER):
-        return folder.scan(Path(dataset.removeprefix(FOLDER))).classes
-    return SOURCES[dataset].classes
+    return _source(dataset).classes
 
 
 def described(dataset: str) -> str:
@@ -76,12 +92,7 @@ def described(dataset: str) -> str:
 
 def sizes(experiment: Experiment) -> tuple[int, int, int]:
     """Training, validation and test images that an experiment uses."""
-    limits = experiment.limits
-    if place := experiment.folder:
-        found = folder.scan(place)
-        there = tuple(len(found.labels(split)) for split in folder.SPLITS)
-    else:
-        there = SOURCES[experiment.dataset].sizes
+    limits, there = experiment.limits, _source(experiment.dataset).sizes
     train, val, test = map(min, there, (limits.train, limits.val, limits.test))
     return train, val, test
 
@@ -92,36 +103,17 @@ def load(experiment: Experiment, data_dir: str | Path | None = None) -> Dataset:
     Raises DataError where the images that are wanted cannot be had or are not fit to be learned from: no
     others are ever put in their place.
     """
-    division = ""
-    if place := experiment.folder:
-        found = folder.scan(place)
-        whole, fingerprint = _of_folder(found, experiment.side), found.fingerprint
-        names, division = found.classes, found.division
-    else:
-        source = SOURCES[experiment.dataset]
-        whole, fingerprint, names = source.read(data_dir), source.fingerprint, source.classes
-    limits = experiment.limits
-    if len(names) > min(limits.train, limits.val, limits.test):
+    source, limits = _source(experiment.dataset, experiment.side), experiment.limits
+    whole, most = source.read(data_dir), (limits.train, limits.val, limits.test)
+    if len(source.classes) > min(most):
         raise DataError(
-            f"{experiment.dataset} has {len(names):,} classes, more than {experiment.scale} scale has images "
-            f"to validate with ({limits.val:,}): choose a larger scale"
+            f"{experiment.dataset} has {len(source.classes):,} classes, more than {experiment.scale} scale "
+            f"has images to validate with ({limits.val:,}): choose a larger scale"
         )
-    train, val, test = (
-        split.first(n) for split, n in zip(whole, (limits.train, limits.val, limits.test), strict=True)
-    )
-    return Dataset(train, val, test, fingerprint, names, division)
-
-
-def _of_folder(found: folder.Folder, side: int) -> Splits:
-    """The splits of a person's own images; the pictures stay on the disk until they are used."""
-    labels = [found.labels(split) for split in folder.SPLITS]
-    ends = np.cumsum([len(each) for each in labels])
-    parts = np.split(folder.images(found, side), ends[:-1])
-    return [Split(images, own) for images, own in zip(parts, labels, strict=True)]
+    train, val, test = (split.first(n) for split, n in zip(whole, most, strict=True))
+    return Dataset(train, val, test, source.fingerprint, source.classes, source.division)
 
 
 def data_fingerprint(experiment: Experiment) -> str:
     """What identifies the contents of the experiment's dataset; a folder's has to be read for it."""
-    if place := experiment.folder:
-        return folder.scan(place).fingerprint
-    return SOURCES[experiment.dataset].fingerprint
+    return _source(experiment.dataset).fingerprint

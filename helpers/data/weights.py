@@ -90,7 +90,8 @@ def configured_path(experiment: Experiment) -> Path | None:
     """
     if experiment.backbone_weights == "miniature":
         return miniature.WEIGHTS
-    path, said_by = paths.weights_file(experiment.backbone), paths.weights_variable(experiment.backbone)
+    said_by = paths.weights_variable(experiment.backbone)
+    path = paths.stated(said_by)
     if experiment.backbone_weights != "imagenet":
         path, said_by = Path(experiment.backbone_weights).expanduser(), "backbone_weights"
     if path and not path.is_file():

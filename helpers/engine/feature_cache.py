@@ -159,18 +159,10 @@ def _resume_point(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
         sound = rows.shape == shape and rows.dtype == np.float16 and 0 <= state["rows"] <= len(rows)
     except (OSError, ValueError, EOFError):
         sound = False
-    if sound and _crc(rows[: state["rows"]]) == state["crc32"]:
+    if sound and files.crc32(rows[: state["rows"]]) == state["crc32"]:
         return state["rows"], state["crc32"]
     path.with_suffix(".json").unlink(missing_ok=True)
     return 0, 0
-
-
-def _crc(rows: np.ndarray) -> int:
-    """CRC-32 of rows, read a stretch at a time so that memory stays small."""
-    value = 0
-    for low in range(0, len(rows), STRETCH):
-        value = zlib.crc32(np.ascontiguousarray(rows[low : low + STRETCH]).data, value)
-    return value
 
 
 _verified: set[Path] = set()

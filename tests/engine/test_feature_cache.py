@@ -17,7 +17,7 @@ import kills
 import numpy as np
 import pytest
 
-from helpers import cache, paths
+from helpers import cache, files, paths
 from helpers.cache import CacheError
 from helpers.data.split import Split
 from helpers.engine import augment, backbones, feature_cache, forward, model
@@ -229,7 +229,7 @@ def half_written_called_done(path: Path) -> None:
     """Rows that were never written, and a note that says all are there, with the sum of those that are."""
     rows = np.load(path, mmap_mode="r+")
     rows[feature_cache.STRETCH :] = 0
-    edit(rows=feature_cache.STRETCH, crc32=feature_cache._crc(rows[: feature_cache.STRETCH]))(path)
+    edit(rows=feature_cache.STRETCH, crc32=files.crc32(rows[: feature_cache.STRETCH]))(path)
 
 
 DAMAGES: dict[str, Damage] = {
