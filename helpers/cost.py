@@ -9,15 +9,21 @@ from helpers.experiment import Engine, Experiment
 STORED_PER_SECOND = 300
 TRAINED_PER_SECOND = 200
 """Images a second that two cores with AVX2 push through MobileNetV2 and train on, at n = 30 and 160 px."""
+TOLD = (
+    "dataset scale seed backbone backbone_weights n_unfreeze augmentation optimizer learning_rate batch_size"
+).split()
+"""Fields that a slug, a data set's name and a scale say: two runs may agree in all of these."""
 
 
 def estimate(experiment: Experiment, engine: Engine = "cached") -> str:
     """What a run will cost if nothing is stored yet, in a sentence."""
     stored, (train, *_) = _stored(experiment, engine), sources.sizes(experiment)
+    others = "".join(f", {name}={value}" for name, value in experiment.changes.items() if name not in TOLD)
+    trained = f" and {experiment.epochs_run} epochs of {train:,}" if experiment.epochs_run else ""
     return (
-        f"{experiment.slug} ({experiment.dataset}, {experiment.scale} scale) has no record yet. "
+        f"{experiment.slug} ({experiment.dataset}, {experiment.scale} scale{others}) has no record yet. "
         f"It takes {cost(experiment, engine)}: {stored:,} images through the frozen part (less what is "
-        f"stored already) and {experiment.epochs_run} epochs of {train:,}."
+        f"stored already){trained}."
     )
 
 

@@ -66,6 +66,8 @@ def test_without_stage_1_no_pooled_features_are_stored(store: Path) -> None:
     once = sizes.train + 2 * (sizes.val + sizes.test)
     assert f": {once:,} images through the frozen part" in cost.estimate(experiment)
     assert f": {2 * once:,} images" in cost.estimate(SMALL.replace(epochs=1))
+    assert "smoke scale, " in cost.estimate(experiment) and "stage1_epochs=0" in cost.estimate(experiment)
+    assert cost.estimate(SMALL.replace(n_unfreeze=0)).endswith("(less what is stored already).")
     run = door.run(experiment, progress=False)
     assert run.curves["stage1"] == {}
     assert len(run.curves["stage2"]["loss"]) == 1
