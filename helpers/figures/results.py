@@ -174,7 +174,7 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     for label, properties in style.line_styles(runs).items():
         answers = runs[label].probabilities("test"), runs[label].labels("test")
         bins, whole = metrics.reliability(*answers), metrics.calibration(*answers)
-        drawn, name = bins.count >= SMALLEST_BIN, f"{label}, ECE {100 * whole.error:.1f} points"
+        drawn, name = bins.count >= SMALLEST_BIN, f"{label}, calibration error {whole.error:.1%}"
         upper.plot(bins.confidence[drawn], bins.accuracy[drawn], label=name, **properties)
         lower.plot(bins.confidence[drawn], bins.count[drawn] / bins.count.sum(), **properties)
         surplus = whole.confidence - whole.accuracy
@@ -241,7 +241,7 @@ def error_intervals(
         fewer = sum(ratio < 1 for ratio in below.values())
         found = f"Fewer errors than published in {fewer} of {len(below)} rows"
         if fewer:
-            found += f"; in '{least}' {percent(below[least], 0)} of them"
+            found += f"; fewest in '{least}', {percent(below[least], 0)} of the published"
     return style.finished(figure, title or found, f"Test accuracy: {shares}", note)
 
 
