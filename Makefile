@@ -50,7 +50,7 @@ test-pythons: .uv/.$(UV_VERSION)  ## train the smallest run on every promised Py
 	    rm -rf "$$store"; \
 	done
 
-bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (25 min on idle cores)
+bench: .venv/.report  ## speed and memory against plain Keras, into results/bench.json (35 min on idle cores)
 	@$(RUN) bench
 
 long: .venv/.test  ## the tests that take minutes: two devices, twenty random kills, each resumed

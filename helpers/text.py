@@ -25,6 +25,14 @@ def beside(difference: float) -> str:
     return f"{abs(100 * difference):.1f} points {'below' if difference < 0 else 'above'}"
 
 
+def duration(seconds: float) -> str:
+    """A time in the unit that fits it, with two digits: '12 s', '3.4 min', '17 h', '9.3 days'."""
+    for most, unit, size in ((100, "s", 1), (6000, "min", 60), (180_000, "h", 3600)):
+        if seconds < most:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds / 86_400:,.3g} days"
+
+
 def listed(values: Iterable[float], form: str = ".1%") -> str:
     """Numbers one by one, in Python's format `form`: '92.4%, 93.0%'; counts in ',' are '1,280, 256'."""
     return ", ".join(format(value, form) for value in values)

@@ -1,17 +1,31 @@
 """What `make bench` measured, and what a run would take in plain Keras at those speeds."""
 
+import functools
+import heapq
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from helpers import paths
 from helpers.records import store
 from helpers.records.run import Run
 
+Array = np.ndarray[Any, Any]
 WAYS = {"plain": "plain Keras", "ours": "from the bank"}
 """The two ways that are compared, as the bench names them."""
+
+ALONG = {"images": "training images", "image_size": "side of an image", "n_unfreeze": "layers that train"}
+"""What costs were measured against, by the bench's names."""
+COSTS = {
+    "storing_seconds": "storing a view",
+    "epoch_seconds": "a pass over it",
+    "stored_bytes": "bytes of the view",
+}
+"""What was measured, by the bench's names."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +40,69 @@ class Comparison:
     """How many times faster it was asked to be."""
     plain_images_per_second: float
     ours_images_per_second: float
+    plain_seconds: Sequence[float]
+    """Of each pair; `ours_seconds` likewise, with an equal share of what is stored for all."""
+    ours_seconds: Sequence[float]
     reading_images_per_second: float | None = None
     """Of stored activations, without training; of an epoch alone, as are the next two."""
     n_unfreeze: int | None = None
     image_size: int | None = None
     experiments: int | None = None
-    """Of the sweep."""
+    """Of the sweep, as are the next three."""
+    storing_seconds: float | None = None
+    precision: str | None = None
+    """Of our products; plain Keras multiplies in float32."""
+    plain_bfloat16_seconds: float | None = None
+    """Of the sweep's first experiment in plain Keras, by its mixed_bfloat16."""
+
+    @property
+    def selecting(self) -> dict[str, Array]:
+        """Seconds until 1, 2, ... experiments of the sweep have ended, by way; ours with its store."""
+        stored = self.storing_seconds or 0.0
+        own = np.asarray(self.ours_seconds) - stored / len(self.ours_seconds)
+        return {"plain": np.cumsum(self.plain_seconds), "ours": stored + np.cumsum(own)}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What it took to store one view of some images, and to train on it once."""
+
+    along: str
+    """What this was measured against: 'images', 'image_size' (pixels) or 'n_unfreeze' (layers)."""
+    images: int
+    image_size: int
+    n_unfreeze: int
+    storing_seconds: float
+    epoch_seconds: float
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class Law:
+    """A power law through measured costs, by least squares of their logarithms."""
+
+    sizes: Sequence[float]
+    costs: Sequence[float]
+
+    @functools.cached_property
+    def _line(self) -> tuple[float, float]:
+        exponent, offset = np.polyfit(np.log(self.sizes), np.log(self.costs), 1)
+        return float(exponent), float(offset)
+
+    @property
+    def exponent(self) -> float:
+        """How a cost grows with a size: twice the size costs 2 ** exponent times as much."""
+        return self._line[0]
+
+    def at(self, size: float) -> float:
+        """The cost by the law, also beyond what was measured."""
+        exponent, offset = self._line
+        return float(np.exp(offset)) * size**exponent
+
+    @property
+    def furthest(self) -> float:
+        """The largest distance of a measured cost from the law, as a share of the law's."""
+        return max(abs(cost / self.at(size) - 1) for size, cost in zip(self.sizes, self.costs, strict=True))
 
 
 @dataclass(frozen=True)
@@ -43,6 +114,9 @@ class Bench:
     deeper: Comparison
     """An epoch of a deeper cut."""
     sweep: Comparison
+    """Many experiments, ours as the report's sweeps are run; `sweep_float32` with plain Keras' products."""
+    sweep_float32: Comparison
+    growth: Sequence[Cost]
     peak_gflops: float
     """Of this machine's largest matrix products."""
     features_gflops: float
@@ -54,6 +128,7 @@ class Bench:
     ours_memory_gb: float
     processor: str
     threads: int
+    date: str
 
     def plain_seconds(self, run: Run) -> float:
         """What a run would take in plain Keras.
@@ -77,14 +152,34 @@ class Bench:
             "`make bench` times two depths"
         )
 
+    def law(self, along: str, cost: str) -> Law:
+        """How a field of Cost grows along another: `law("images", "epoch_seconds")`."""
+        found = [each for each in self.growth if each.along == along]
+        return Law([getattr(each, along) for each in found], [getattr(each, cost) for each in found])
+
+
+def makespan(tasks: Sequence[float], workers: Sequence[float]) -> float:
+    """Seconds until workers of these speeds have done all the tasks, each taken by the first that is free.
+
+    tasks: seconds of each at speed 1. Graham's list scheduling (1966, Bell System Technical
+    Journal 45).
+    """
+    free = [(0.0, speed) for speed in workers]
+    heapq.heapify(free)
+    for seconds in tasks:
+        begun, speed = heapq.heappop(free)
+        heapq.heappush(free, (begun + seconds / speed, speed))
+    return max(ended for ended, _ in free)
+
 
 def read(path: Path | None = None) -> Bench:
     """The last result of `make bench`, or the one in a file."""
     found = json.loads((path or paths.RESULTS / store.BENCH).read_text())
     known = {**found, **found["arithmetic"], **found["environment"]}
     known |= {f"{way}_memory_gb": found["memory_gb"][name] for way, name in WAYS.items()}
-    for name in ("features", "epoch", "deeper", "sweep"):
+    for name in ("features", "epoch", "deeper", "sweep", "sweep_float32"):
         known[name] = Comparison(**_fields(Comparison, found[name]))
+    known["growth"] = [Cost(**each) for each in found["growth"]]
     return Bench(**_fields(Bench, known))
 
 

@@ -10,6 +10,7 @@ from helpers.chapters import (
     findings,
     finetune,
     forgetting,
+    growth,
     images,
     mixup,
     people,

@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers.analysis import batchnorm, groups
 from helpers.chapters import causes, forgetting
-from helpers.chapters.beginnings import Beginnings, Row
+from helpers.chapters.beginnings import Beginnings, Repeats, Row
 from helpers.chapters.causes import Followed, WithoutAdam
 from helpers.chapters.forgetting import FROZEN, LOGGED, PUBLISHED, Failure, Whole
 from helpers.records.run import Run
@@ -31,6 +31,12 @@ class Anatomy:
     def begun(self) -> Beginnings:
         """The run as logged, begun again."""
         return self.failure.begun
+
+    @property
+    def by_memory(self) -> dict[str, Repeats]:
+        """The interventions with averages of another length or none; else the failure and its remedy."""
+        lengths = "averages over 10 steps", "averages over 1,000 steps", "layer norm", "SGD, 2e-3"
+        return self.begun.only(lengths) or self.begun.only(["as logged", "batch norm frozen"])
 
     def _diagnosed(self, *ways: str) -> dict[str, Whole]:
         """'as logged, seed 42' to its run, of these ways to train; those that were diagnosed."""

@@ -140,6 +140,34 @@ class Beyond:
         before, after = (groups.mean_accuracy(self.seeds(each)).value for each in (self.start, self.best))
         return errors_left(before, after)
 
+    @property
+    def ladder(self) -> list[tuple[object, ...]]:
+        """A line of the table for each rung: its accuracy, its step over the one below, its minutes."""
+        steps, times = ["–", *self.rungs.steps().values()], self.rungs.times(60)
+        minutes = [f"{each:.1f}" for each in times]
+        return list(zip(self.rungs, self.rungs.accuracies(), steps, minutes, strict=True))
+
+    @property
+    def by_rate(self) -> list[tuple[object, ...]]:
+        """A line of the table for each rate of one pass: on the validation images, and against the first."""
+        against = ["–", *self.rates.against_first().values()]
+        return list(zip(self.rates, self.rates.accuracies("val"), against, strict=True))
+
+    @property
+    def recipes(self) -> list[tuple[object, ...]]:
+        """A line of the table for each point of the frontier, with the command that runs it."""
+        return [
+            (
+                each.name,
+                f"{each.seconds:,.0f}",
+                each.accuracy("val"),
+                each.accuracy(),
+                "yes" if each in self.frontier.leading else "",
+                f"`{each.experiment.command}`",
+            )
+            for each in self.frontier.recipes
+        ]
+
     def targets(self, seconds: Mapping[float, float], **aims: float) -> list[Line]:
         """Lines of the table of aims, as the functions of `targets` explain them; none unless `is_published`.
 

@@ -40,7 +40,8 @@ SWEEPS = ("precision", "depth", "batch", "regularizers", "views", "optimizer")
 TIMED = {
     "features": "pooled features against `predict`",
     "epoch": "an epoch of fine-tuning against `fit`",
-    "sweep": "twelve fine-tunes and one store, against twelve by `fit`",
+    "sweep": "{} fine-tunes and one store, in bfloat16, against {} by `fit`",
+    "sweep_float32": "the same in float32",
 }
 """What `make bench` compares with plain Keras, by its name there."""
 
@@ -103,6 +104,13 @@ class Finetune:
     def row(self) -> common.Row:
         """This chapter's fine-tune over its seeds."""
         return self.networks["this chapter's"]
+
+    @property
+    def by_network(self) -> list[tuple[object, ...]]:
+        """A line of the table for each of these networks: of each seed, the mean, and the gain."""
+        return [
+            (name, listed(row.accuracies), row.mean, row.gain or "–") for name, row in self.networks.items()
+        ]
 
     @property
     def logs(self) -> dict[str, Run]:
@@ -260,8 +268,18 @@ class Finetune:
         for name, words in TIMED.items():
             at: speed.Comparison = getattr(self.bench, name)
             both = listed((at.ours_images_per_second, at.plain_images_per_second), ".0f")
-            found.append((words, f"{at.ratio:.2f} ({at.low:.2f} to {at.high:.2f})", f"{at.target:g}", both))
+            times, hoped = (
+                f"{at.ratio:.2f} ({at.low:.2f} to {at.high:.2f})",
+                f"{at.target:g}" if at.target else "–",
+            )
+            found.append((words.format(at.experiments, at.experiments), times, hoped, both))
         return found
+
+    @property
+    def mixed(self) -> float:
+        """How many times as long plain Keras takes by its mixed_bfloat16 as in float32, in one fine-tune."""
+        at = self.bench.sweep
+        return (at.plain_bfloat16_seconds or 0.0) / at.plain_seconds[0]
 
     @property
     def expected_speed(self) -> float:

@@ -48,8 +48,10 @@ def accuracy(what: str, runs: Sequence[Run], goal: float, view: str = "plain") -
 def bench(timed: Bench, sweep: float, features: float, memory: float) -> list[Line]:
     """Times faster than plain Keras at a selection and at features, and peak memory, in gigabytes at most."""
     shared, ours, part = timed.sweep.ratio, timed.features.ratio, timed.features_gflops / timed.peak_gflops
-    selecting = f"{timed.sweep.experiments} experiments that share the frozen part, against Keras"
-    bound = f"bound by a single epoch, {timed.epoch.ratio:.1f} times as fast"
+    selecting = f"{timed.sweep.experiments} experiments that share the frozen part, ours in "
+    selecting += f"{timed.sweep.precision}, against Keras in float32"
+    bound = f"with ours in float32 {timed.sweep_float32.ratio:.1f} times, a single epoch "
+    bound += f"{timed.epoch.ratio:.1f} times"
     peak = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * features / ours:.0%}"
     used, more = timed.ours_memory_gb, f"{timed.ours_memory_gb - memory:.1f} GB more"
     return [

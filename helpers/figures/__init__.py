@@ -11,6 +11,7 @@ from helpers.figures.batchnorm import weight_drift as weight_drift
 from helpers.figures.curves import learning_curves as learning_curves
 from helpers.figures.diagrams import network_layout as network_layout
 from helpers.figures.frontier import error_by_time as error_by_time
+from helpers.figures.growth import cost_growth as cost_growth
 from helpers.figures.images import augmentation_sheet as augmentation_sheet
 from helpers.figures.images import confident_errors as confident_errors
 from helpers.figures.images import contact_sheet as contact_sheet

@@ -13,11 +13,21 @@ import numpy as np
 import pytest
 
 from helpers.analysis import speed
-from helpers.apps import bench
+from helpers.apps import bench, compare
 from helpers.experiment import Experiment
 
 DEEPER = kills.small().replace(n_unfreeze=66, precision="bfloat16")
-SMALL = bench.Sizes(features=64, epoch=64, sweep=32, sweep_epochs=1, sweep_experiments=1, pairs=2, matrix=64)
+SMALL = compare.Sizes(
+    features=64,
+    epoch=64,
+    sweep=32,
+    sweep_epochs=1,
+    sweep_experiments=1,
+    growth=32,
+    growth_images=(24, 48),
+    pairs=2,
+    matrix=64,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +39,11 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [*bench.TARGETS, "deeper"])
+@pytest.mark.parametrize("name", [*compare.TARGETS, "deeper", "sweep_float32"])
 def test_a_ratio_lies_within_its_pairs(result: dict[str, dict[str, float]], name: str) -> None:
     compared = result[name]
     assert 0 < compared["low"] <= compared["ratio"] <= compared["high"]
-    assert compared["target"] == bench.TARGETS.get(name)
+    assert compared["target"] == compare.TARGETS.get(name)
 
 
 @pytest.mark.long
@@ -51,8 +61,21 @@ def test_peak_memory_is_not_inherited() -> None:
     assert int(said) < large.nbytes < bench.peak_memory()
 
 
+def test_a_bench_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def child(function: str, *_: object, moved: str) -> dict[str, int]:
+        asked.append((function, moved))
+        return {"it": 7}
+
+    monkeypatch.setattr(bench, "_in_child", child)
+    for _ in range(2):
+        assert bench._kept(tmp_path / "today" / "part.json", "part", moved="REPORT_CACHE") == {"it": 7}
+    assert asked == [("part", "REPORT_CACHE")]
+
+
 def test_the_sweep_counts_the_building_of_the_bank() -> None:
-    pairs = bench.Pairs(plain=[10.0, 10.0], ours=[4.0, 6.0])
+    pairs = compare.Pairs(plain=[10.0, 10.0], ours=[4.0, 6.0])
     assert pairs.summary("sweep", 100)["ratio"] == 2.0
     assert [pairs.summary("sweep", 100)[name] for name in ("low", "high")] == [10 / 6, 2.5]
 
@@ -77,7 +100,7 @@ def test_plain_keras_is_charged_for_features_once_and_for_every_pass() -> None:
 def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What plain Keras trains, and ours above the cut, hold as many weights, and train the same ones."""
     kills.use(tmp_path, monkeypatch)
-    work = bench._Work(kills.small())
+    work = compare.Work(kills.small())
     plain, ours = work.plain(work.experiment), work.above_cut(work.experiment)
     shapes = [
         sorted(tuple(weight.shape) for weight in network.trainable_weights) for network in (plain, ours)
@@ -85,6 +108,24 @@ def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert shapes[0] == shapes[1]
     images = work.part(8).images.astype(np.float32)
     assert plain.predict(images, verbose=0).shape == (8, 10)
+
+
+def test_nothing_is_traced_while_the_clock_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the last batch of a pass either, which is smaller than the others."""
+    kills.use(tmp_path, monkeypatch)
+    work = compare.Work(kills.small())
+    above = work.above_cut(work.experiment)
+    rows = np.zeros((72, *above.input_shape[1:]), np.float16)
+    work.trace(above, rows, 32)
+    traced, call = [], type(above).call
+
+    def counted(*given: Any, **how: Any) -> Any:
+        traced.append(how)
+        return call(*given, **how)
+
+    monkeypatch.setattr(type(above), "call", counted)
+    work.ours(above, rows, 32)
+    assert not traced
 
 
 def test_multiply_adds_of_mobilenetv2() -> None:

@@ -188,7 +188,10 @@ def test_adam_and_adamw_end_alike_or_not(make: Make) -> None:
 def test_speeds_are_those_of_the_bench(make: Make) -> None:
     chapter = load()
     at = chapter.bench.epoch
-    assert len(chapter.speeds) == 3
+    assert len(chapter.speeds) == 4 and chapter.speeds[3][2] == "–"  # nothing was hoped for in float32
+    assert chapter.speeds[2][0].startswith(f"{chapter.bench.sweep.experiments} fine-tunes")
+    sweep = replace(chapter.bench.sweep, plain_seconds=[10.0, 20.0], plain_bfloat16_seconds=15.0)
+    assert replace(chapter, bench=replace(chapter.bench, sweep=sweep)).mixed == 1.5
     assert chapter.speeds[1][1] == f"{at.ratio:.2f} ({at.low:.2f} to {at.high:.2f})"
     bench = replace(chapter.bench, whole_million=300.0, above_cut_million=100.0)
     assert replace(chapter, bench=bench).expected_speed == pytest.approx(5 / 3)

@@ -96,6 +96,7 @@ FROM_ARRAYS: dict[str, Callable[[str], style.Figure]] = {
     "error_by_agreement": lambda dataset: people.error_by_agreement(
         asked.bands(TAKEN == LABELS, asked.chosen(SAID, LABELS), [0.0, 0.5]), dataset
     ),
+    "cost_growth": lambda dataset: figures.cost_growth(speed.read(), 2000, dataset),
     "sided_images": lambda dataset: people.sided_images(PIXELS, LABELS, TAKEN, SAID, dataset),
 }
 

@@ -53,7 +53,7 @@ def texts(cell: nbformat.NotebookNode) -> str:
 
 def test_the_series_is_complete() -> None:
     first = "01_data 02_baseline 03_forgetting 04_finetune 05_mixup 06_tta 07_beyond 08_verdict".split()
-    assert [path.stem for path in NOTEBOOKS] == [*first, "09_elsewhere", "10_batchnorm"]
+    assert [path.stem for path in NOTEBOOKS] == [*first, "09_elsewhere", "10_batchnorm", "11_growth"]
 
 
 @each
@@ -204,6 +204,7 @@ ANSWERED: dict[str, int] = {
     "08_verdict": 1200,
     "09_elsewhere": 900,
     "10_batchnorm": 1500,
+    "11_growth": 700,
 }
 """Notebooks that open with their answer, by name: the most words that each may have."""
 FIRST_WORDS = 120

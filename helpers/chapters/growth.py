@@ -1,0 +1,136 @@
+"""Chapter 11: what time and memory grow with, and what a million images and a hundred workers would ask."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.analysis import speed
+from helpers.data import sources
+from helpers.experiment import Experiment
+from helpers.study import experiments
+from helpers.text import duration
+
+SHARDS = (1, 10, 100)
+"""Parts that the work is divided into, for each worker."""
+SLOW, SLOWED = 0.1, 0.5
+"""In the simulation: the share of workers that are slow, and their speed beside the others'."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The study's protocol on this page's images, and on more of them; by what `make bench` measured."""
+
+    experiment: Experiment
+    own: int
+    """Training images of this page's data."""
+    bench: speed.Bench
+    images: int
+    """How many more are asked for."""
+    workers: int
+    gigabytes_per_second: float
+    """What a shared store gives to all workers together."""
+
+    # ------------------------------------------------------------------------ the laws
+
+    def law(self, along: str, cost: str) -> speed.Law:
+        """How one of speed.COSTS grows along one of speed.ALONG."""
+        return self.bench.law(along, cost)
+
+    @property
+    def laws(self) -> list[tuple[str, ...]]:
+        """A line of the table for each of speed.ALONG: what twice as much costs, and how far they lie off."""
+        found = []
+        for along, words in speed.ALONG.items():
+            laws = [self.law(along, cost) for cost in speed.COSTS]
+            sizes = laws[0].sizes
+            measured = f"{words}, {min(sizes):,} to {max(sizes):,}"
+            off = max(law.furthest for law in laws)
+            found.append((measured, *(f"{2**law.exponent:.1f}" for law in laws), f"{off:.0%}"))
+        return found
+
+    @property
+    def more(self) -> float:
+        """How many times as long a pass over ten times the images takes."""
+        return 10 ** self.law("images", "epoch_seconds").exponent
+
+    # ------------------------------------------------------------------------ more images
+
+    def seconds(self, cost: str, images: int) -> float:
+        """Storing all of the protocol's views ("storing_seconds"), or its passes ("epoch_seconds")."""
+        each = self.law("images", cost).at(images)
+        return each * (self.experiment.views if cost == "storing_seconds" else self.experiment.epochs)
+
+    def duration(self, cost: str, images: int) -> str:
+        """The same in words."""
+        return duration(self.seconds(cost, images))
+
+    def stored_gigabytes(self, images: int) -> float:
+        """All of the protocol's views, on disk."""
+        return self.experiment.views * self.law("images", "stored_bytes").at(images) / 1e9
+
+    def pictures_gigabytes(self, images: int) -> float:
+        """The images themselves as the network takes them, three bytes a pixel."""
+        return images * 3 * self.experiment.image_size**2 / 1e9
+
+    @property
+    def beside(self) -> list[tuple[str, ...]]:
+        """A line of the table for each cost: of this page's images, and of more."""
+        both = self.own, self.images
+        views, passes = self.experiment.views, self.experiment.epochs
+        size = self.experiment.image_size
+        lines = {
+            f"storing {views} views": [self.duration("storing_seconds", n) for n in both],
+            f"{passes} passes": [self.duration("epoch_seconds", n) for n in both],
+            f"{views} stored views": [f"{self.stored_gigabytes(n):,.2g} GB" for n in both],
+            f"pictures of {size} px": [f"{self.pictures_gigabytes(n):,.2g} GB" for n in both],
+        }
+        return [(what, *told) for what, told in lines.items()]
+
+    # ------------------------------------------------------------------------ many workers
+
+    @property
+    def sharded(self) -> dict[int, float]:
+        """Simulated seconds of storing all views by the workers, by shards for each worker.
+
+        A shard takes its share of the time by the law, times a deviation drawn from the bench's pairs. Every
+        tenth worker has half the speed. The same draws serve every division.
+        """
+        timed = np.asarray(self.bench.features.ours_seconds)
+        speeds = np.ones(self.workers)
+        speeds[: round(SLOW * self.workers)] = SLOWED
+        found = {}
+        for shards in SHARDS:
+            count = shards * self.workers
+            drawn = np.random.default_rng(0).choice(timed / timed.mean(), count)
+            tasks = self.seconds("storing_seconds", self.images) / count * drawn
+            found[shards] = speed.makespan(list(tasks), list(speeds))
+        return found
+
+    @property
+    def shards(self) -> list[tuple[int, str, str, str]]:
+        """A line of the table for each division: shards a worker, images in each, time, beside the best."""
+        shared = self.workers * (1 - SLOW * (1 - SLOWED))
+        least = self.seconds("storing_seconds", self.images) / shared
+        views = self.experiment.views * self.images
+        return [
+            (each, f"{views / each / self.workers:,.0f}", duration(took), f"{took / least:.2f}")
+            for each, took in self.sharded.items()
+        ]
+
+    @property
+    def wanted(self) -> float:
+        """Gigabytes a second that the workers read together, each training an experiment of its own."""
+        law = {cost: self.law("images", cost).at(self.images) for cost in ("stored_bytes", "epoch_seconds")}
+        return self.workers * law["stored_bytes"] / law["epoch_seconds"] / 1e9
+
+    @property
+    def fed(self) -> int:
+        """The most workers that the store can feed, of those that there are."""
+        return min(self.workers, int(self.workers * self.gigabytes_per_second / self.wanted))
+
+
+def load(*, dataset: str, scale: str, images: int, workers: int, gigabytes_per_second: float) -> Growth:
+    """What the bench says of this page's images and of more; nothing is trained."""
+    experiment = experiments.for_notebook(experiments.HEADLINE, dataset=dataset, scale=scale)
+    own, *_ = sources.sizes(experiment)
+    return Growth(experiment, own, speed.read(), images, workers, gigabytes_per_second)

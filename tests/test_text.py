@@ -1,0 +1,20 @@
+"""Numbers as text."""
+
+import pytest
+
+from helpers import text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (4.94, "4.9 s"),
+        (99, "99 s"),
+        (100, "1.7 min"),
+        (6000, "1.7 h"),
+        (172_000, "48 h"),
+        (259_200, "3 days"),
+    ],
+)
+def test_a_time_has_the_unit_that_fits_it(seconds: float, words: str) -> None:
+    assert text.duration(seconds) == words
