@@ -112,7 +112,7 @@ def accuracy_by_half(runs: Mapping[str, Run]) -> Figure:
 
     A panel a run, whose record must hold the halves.
     """
-    figure = Figure(figsize=(WIDTH, 1.5 + 1.6 * len(runs)))
+    figure = Figure(figsize=(NARROW, 1.8 + 1.6 * len(runs)))
     panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     properties = style.line_styles(HALVES)
     for axes, (label, run) in zip(panels, runs.items(), strict=True):
@@ -198,7 +198,7 @@ def accuracy_by_rate(groups: Mapping[float, Sequence[Run]]) -> Figure:
     rates = sorted(groups)
     labels = {**batchnorm.STATISTICS, "probe": "fresh linear probe on the features"}
     labels = {kind: labels[kind] for kind in ("moving", "clean", "probe")}
-    figure, axes = style.panel(3.8)
+    figure, axes = style.panel(4.2, NARROW)
     for aside, (kind, properties) in zip((0.93, 1, 1.07), style.line_styles(labels).items(), strict=True):
         found = [(rate, run) for rate in rates for run in groups[rate]]
         values = [accuracy(run, statistics=kind).value for _, run in found]
@@ -209,7 +209,7 @@ def accuracy_by_rate(groups: Mapping[float, Sequence[Run]]) -> Figure:
     axes.set_xticks(rates, [text.scientific(rate) for rate in rates], minor=False)
     axes.minorticks_off()
     style.percent_axis(axes.yaxis, "validation accuracy")
-    style.legend_above(axes, columns=2)
+    style.legend_above(axes, columns=1)
     gaps = {rate: [batchnorm.statistics_gap(run) for run in groups[rate]] for rate in rates}
     worst = max(rates, key=lambda rate: max(gaps[rate]))
     hidden = text.span((100 * gap for gap in gaps[worst]), ".0f")
@@ -231,7 +231,7 @@ def _norm_moves(run: Run) -> bool:
 def active_channels(groups: Mapping[str, Sequence[Run]]) -> Figure:
     """How many channels of the features still vary, by epoch; a colour a group, a line a seed."""
     properties = style.line_styles(groups)
-    figure, axes = style.panel(3.6)
+    figure, axes = style.panel(3.9, NARROW)
     found = []
     for name, runs in groups.items():
         counts = [[epoch.active for epoch in run.diagnosis] for run in runs]
@@ -242,7 +242,7 @@ def active_channels(groups: Mapping[str, Sequence[Run]]) -> Figure:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style.legend_above(axes, columns=3)
+    style.legend_above(axes, columns=2)
     every = _by_seed(groups)
     first = next(iter(every.values())).diagnosis[0].active
     ends = {
@@ -268,18 +268,17 @@ def weight_drift(runs: Mapping[str, Run]) -> Figure:
     before stage 2, block by block; 1 means the same up to rotation and scale.
     """
     properties = style.line_styles(runs)
-    figure = Figure(figsize=(WIDTH, 6.4))
-    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
-    for label, run in runs.items():
-        drift, cka = run.diagnosis[-1].drift, run.diagnosis[-1].cka
-        above.plot(list(drift), list(drift.values()), label=label, **properties[label])
-        below.plot(list(cka), list(cka.values()), **properties[label])
-    above.set(yscale="log", ylabel="relative change of the kernel")
-    below.set(ylabel="CKA with before (0 to 1)", ylim=(0, 1.05))
-    for axes in (above, below):
-        axes.tick_params(axis="x", rotation=40)
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right")
+    parts = {label: (run.diagnosis[-1].drift, run.diagnosis[-1].cka) for label, run in runs.items()}
+    kernels, blocks = map(list, next(iter(parts.values())))
+    figure = Figure(figsize=(NARROW, 2 + 0.22 * (len(kernels) + len(blocks))))
+    above, below = figure.subplots(2, 1, height_ratios=(len(kernels), len(blocks)))
+    for label, both in parts.items():
+        for axes, part in zip((above, below), both, strict=True):
+            axes.plot(list(part.values()), range(len(part)), label=label, **properties[label])
+    above.set(xscale="log", xlabel="relative change of the kernel")
+    below.set(xlabel="CKA with before (0 to 1)", xlim=(0, 1.05))
+    style.rows(above, kernels)
+    style.rows(below, blocks)
     style.legend_above(above)
     last = {label: list(run.diagnosis[-1].cka.items())[-1] for label, run in runs.items()}
     found = "; ".join(f"{label} {abs(value):.2f}" for label, (_, value) in last.items())
@@ -302,21 +301,21 @@ def lag_or_swing(runs: Mapping[str, Run]) -> Figure:
     The runs were diagnosed with "steps".
     """
     properties = style.line_styles(runs)
-    figure = Figure(figsize=(WIDTH, 3.6))
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(NARROW, 5.2))
+    above, below = figure.subplots(2, 1)
     for name, run in runs.items():
-        for axes, found in ((left, averages.lost(run)), (right, averages.moved(run))):
+        for axes, found in ((above, averages.lost(run)), (below, averages.moved(run))):
             axes.plot(list(found), list(found.values()), label=name, **properties[name])
-    left.set(xscale="log", xlabel="memory of the average (steps)")
-    style.percent_axis(left.yaxis, "")
-    left.set_ylabel("accuracy lost (points)")
-    right.set(xscale="log", yscale="log", xlabel="steps between two batches")
-    right.set_ylabel("means apart (std. deviations)")
-    right.yaxis.set_major_formatter("{x:g}")
-    left.set_ylim(bottom=min(0, left.get_ylim()[0]))
-    for axes in (left, right):
+    above.set(xscale="log", xlabel="memory of the average (steps)")
+    style.percent_axis(above.yaxis, "")
+    above.set_ylabel("accuracy lost (points)")
+    below.set(xscale="log", yscale="log", xlabel="steps between two batches")
+    below.set_ylabel("means apart (std. deviations)")
+    below.yaxis.set_major_formatter("{x:g}")
+    above.set_ylim(bottom=min(0, above.get_ylim()[0]))
+    for axes in (above, below):
         axes.xaxis.set_major_formatter("{x:,.0f}")
-    style.legend_above(left, columns=3)
+    style.legend_above(above, columns=3)
     read = {averages.reading(run) for run in runs.values()}
     loss, way = (
         {steps: float(np.mean([each[steps] for each in found])) for steps in found[0]}

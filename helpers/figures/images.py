@@ -7,25 +7,25 @@ import numpy as np
 
 from helpers.data.sources import class_names
 from helpers.figures import style
-from helpers.figures.style import WIDTH, Array, Figure, dataset_note, styled
+from helpers.figures.style import NARROW, Array, Figure, dataset_note, styled
 from helpers.text import percent
 
-ERRORS = 18
-"""Images of a sheet of errors, at most; six a row."""
+ERRORS, ACROSS = 16, 4
+"""Images of a sheet of errors, at most, and how many a row: as many as a phone shows."""
 
 
 @styled
 def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
-    """The first images of each class, a row a class: as many as the rarest class has, at most ten.
+    """The first images of each class, a row a class: as many as the rarest class has, at most seven.
 
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` as in an Experiment.
     """
     classes, counts = np.unique(labels, return_counts=True)
-    columns, names = min(10, counts.min()), class_names(dataset)
+    columns, names = min(7, counts.min()), class_names(dataset)
     apart = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), style.MOST_CLASSES)).round())
     classes = classes[apart.astype(int)]
     picks = np.stack([np.flatnonzero(labels == label)[:columns] for label in classes])
-    figure, axes = style.panel(0.6 + 0.8 * WIDTH * len(classes) / columns)
+    figure, axes = style.panel(0.6 + 0.8 * NARROW * len(classes) / columns, NARROW)
     _, y = style.image_grid(axes, images[picks])
     shown = [names[label] for label in classes]
     axes.set_yticks(y, shown)
@@ -42,7 +42,7 @@ def augmentation_sheet(originals: Array, views: Array, dataset: str, title: str 
     `originals` (n, side, side, 3) and `views` (n, v, side, side, 3), both in [0, 255].
     """
     tiles = np.concatenate([originals[:, None], views], axis=1)
-    figure, axes = style.panel(0.9 + 0.95 * WIDTH * tiles.shape[0] / tiles.shape[1])
+    figure, axes = style.panel(0.9 + 0.95 * NARROW * tiles.shape[0] / tiles.shape[1], NARROW)
     x, _ = style.image_grid(axes, tiles)
     axes.set_xticks(x, ["original", *(f"view {number}" for number in range(views.shape[1]))])
     axes.xaxis.tick_top()
@@ -58,7 +58,7 @@ def network_view(images: Array, resized: Array, dataset: str) -> Figure:
     `images` (n, side, side, 3), `resized` (n, larger, larger, 3), both in [0, 255].
     """
     sides = images.shape[1], resized.shape[1]
-    figure = Figure(figsize=(WIDTH, 0.7 + 1.9 * WIDTH / len(images)))
+    figure = Figure(figsize=(NARROW, 0.7 + 1.9 * NARROW / len(images)))
     for axes, tiles, side in zip(figure.subplots(2, 1), (images, resized), sides, strict=True):
         _, y = style.image_grid(axes, tiles[None])
         axes.set_yticks(y, [f"{side} px"])
@@ -100,13 +100,13 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
 
 
 def sheet(images: Array, captions: Sequence[str]) -> Figure:
-    """Images (n, side, side, 3) in [0, 255], each below its caption, six a row."""
-    rows = max(1, -(-len(images) // 6))
-    figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * rows))
-    places = figure.subplots(rows, 6, squeeze=False).flat
+    """Images (n, side, side, 3) in [0, 255], each below its caption."""
+    rows = max(1, -(-len(images) // ACROSS))
+    figure = Figure(figsize=(NARROW, 0.8 + 1.5 * rows))
+    places = figure.subplots(rows, ACROSS, squeeze=False).flat
     for axes, picture, caption in itertools.zip_longest(places, images, captions):
         axes.set_axis_off()
         if picture is not None:
             axes.imshow(picture.astype(np.uint8), interpolation="nearest")
-            axes.set_title(caption, fontsize=8.5)
+            axes.set_title(caption, fontsize=8)
     return figure

@@ -9,7 +9,7 @@ from helpers.analysis.people import Band
 from helpers.data.sources import class_names
 from helpers.figures import images as sheets
 from helpers.figures import style
-from helpers.figures.style import PALETTE, Array, Figure, columns, dataset_note, styled
+from helpers.figures.style import NARROW, PALETTE, Array, Figure, columns, dataset_note, styled
 from helpers.text import percent
 
 
@@ -19,7 +19,7 @@ def error_by_agreement(bands: Sequence[Band], dataset: str) -> Figure:
 
     A row a band, in the order given.
     """
-    figure, axes = style.panel(1.4 + 0.5 * len(bands))
+    figure, axes = style.panel(1.6 + 0.5 * len(bands), NARROW)
     middle, high, low = (1 - share for share in columns([each.right for each in bands], "value low high"))
     rows = np.arange(len(bands))
     style.intervals(axes, middle, low, high, rows - 0.1, color=PALETTE[0], marker="o", label="the network")
@@ -29,7 +29,7 @@ def error_by_agreement(bands: Sequence[Band], dataset: str) -> Figure:
     style.rows(axes, [f"{name}\n{each.right.n:,} images" for name, each in zip(names, bands, strict=True)])
     axes.set_ylabel("people who choose the label")
     style.percent_axis(axes.xaxis, "error, 95% interval")
-    style.legend_above(axes)
+    style.legend_above(axes, columns=1)
     found = f"The network errs on {percent(middle[0])} where {names[0]} choose the label"
     found += f", on {percent(middle[-1])} where {names[-1]} do"
     described = "; ".join(

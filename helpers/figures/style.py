@@ -213,5 +213,6 @@ def image_grid(axes: Axes, tiles: Array) -> tuple[Array, Array]:
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set(xticks=[], yticks=[])
+    axes.tick_params(length=0)
     centres = np.arange(max(rows, columns)) * step + side / 2
     return centres[:columns], centres[:rows]

@@ -374,10 +374,10 @@ def test_drawing_changes_nothing_for_the_next_one(runs: Runs) -> None:
     assert dict(mpl.rcParams) == before
 
 
-def test_a_figure_is_700_pixels_wide_at_twice_the_density_and_describes_itself() -> None:
+def test_a_figure_of_images_fits_a_phone_at_twice_the_density_and_describes_itself() -> None:
     figure = FROM_ARRAYS["contact_sheet"]("cifar10")
     with Image.open(io.BytesIO(style.png(figure))) as image:
-        assert image.width == 1400
+        assert image.width == 880
         assert image.info["Description"] == figure.alt_text
 
 
