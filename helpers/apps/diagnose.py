@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,7 +13,7 @@ from helpers.apps import network
 from helpers.data import folder as own
 from helpers.data.split import Split
 from helpers.engine import reestimate
-from helpers.engine.examine import answers, examine
+from helpers.engine.examine import examine
 from helpers.errors import UserError
 from helpers.figures import batchnorm, style
 
@@ -74,12 +73,9 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     pictures, others = parts(found, side)
     print(f"asking {path.name} about {len(others.labels):,} pictures, several times over", flush=True)
     known, judged = (given(each, pixels, channels) for each in (pictures, others))
-    otherwise: dict[str, np.ndarray] = {
-        each: answers(model, given(others, each, channels).images) == others.labels
-        for each in get_args(Pixels)
-        if each != pixels
-    }
-    examination = replace(examine(model, path.name, known, judged), otherwise=otherwise)
+    kinds = [each for each in get_args(Pixels) if each != pixels]
+    otherwise = ((each, given(others, each, channels).images) for each in kinds)
+    examination = examine(model, path.name, known, judged, otherwise)
     figure = paths.build_folder() / f"{path.stem}-diagnosis.png"
     paths.writable(figure.parent, "REPORT_BUILD")
     files.write({figure: style.png(batchnorm.examination(examination))})

@@ -128,7 +128,7 @@ def run(
 
     workers: local processes to train in, which share the processor's cores.
     scheduler: address of a Dask scheduler to train on instead, such as 'tcp://host:8786'.
-    output: any fsspec URL; every record is copied into that folder as well (`fetch` reads it from there).
+    output: any fsspec URL; every record is copied into that folder as well.
     screening: records made now keep classes in the place of probabilities (see `run`).
     Raises SweepError at the end, with each failed experiment and its reason, once all the others are done.
     """
@@ -265,15 +265,6 @@ def publish(found: Run, url: str) -> Run:
     for path in (found.path.with_suffix(".npz"), found.path):
         files.pipe_file(f"{folder}/{path.name}", path.read_bytes())
     return found
-
-
-def fetch(url: str, folder: Path) -> tuple[list[Run], list[tuple[Path, str]]]:
-    """Copy the records at any fsspec URL into a folder, made if missing, and read it: Runs and problems."""
-    files, place = _imported("fsspec").url_to_fs(url)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in files.glob(f"{place}/*.npz") + files.glob(f"{place}/*.json"):
-        files.get_file(name, str(folder / Path(name).name))
-    return store.read_folder(folder)
 
 
 def _imported(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,6 +15,7 @@ from helpers.engine.diagnosis import probe_answers
 from helpers.engine.reestimate import (
     BATCH,
     Array,
+    Call,
     Statistics,
     batch_statistics,
     calling,
@@ -24,13 +26,16 @@ from helpers.engine.reestimate import (
 )
 
 
-def examine(model: keras.Model, name: str, known: Split, judged: Split) -> Examination:
+def examine(
+    model: keras.Model, name: str, known: Split, judged: Split, otherwise: Iterable[tuple[str, Array]] = ()
+) -> Examination:
     """Measure a model that gives (n, classes), and leave it as it is.
 
     known: images, as the model takes them, and labels that statistics are estimated from and the probe is
     fitted to. judged: others, which the accuracies are of. Statistics are re-estimated for the norms that
     training moves; for all of them where it moves none. The probe is a logistic regression on what the last
     dense layer sees with these statistics; it is left out where there is no dense layer.
+    otherwise: the judged images with other numbers for their pixels, and what these are called.
     """
     moved = norms(model, known.images)
     fresh = estimated(model, known.images, frozen=True)
@@ -49,7 +54,8 @@ def examine(model: keras.Model, name: str, known: Split, judged: Split) -> Exami
             given["probe"] = probe_answers(seen, known.labels, tested)
     correct = {kind: classes == judged.labels for kind, classes in given.items()}
     gaps = tuple(_gap(norm, statistics) for norm, statistics in fresh.items())
-    return Examination(name, correct, gaps, len(moved))
+    others = {pixels: answers(model, images) == judged.labels for pixels, images in otherwise}
+    return Examination(name, correct, gaps, len(moved), others)
 
 
 def _gap(norm: keras.layers.BatchNormalization, fresh: Statistics) -> NormGap:
@@ -67,10 +73,13 @@ def answers(model: keras.Model, images: Array) -> Array:
 def _last_dense(model: keras.Model, images: Array) -> keras.layers.Layer | None:
     """The dense layer that an image meets last."""
     met: list[keras.layers.Layer] = []
-    with ExitStack() as stack:
-        for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.Dense):
-                stack.enter_context(calling(layer, _noting(layer, lambda inputs, met_by: met.append(met_by))))
+
+    def noted(layer: keras.layers.Layer, call: Call, *inputs: Any, **how: Any) -> Any:
+        met.append(layer)
+        return call(*inputs, **how)
+
+    dense = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dense)]
+    with calling(dense, noted):
         model(images[:1], training=False)
     return met[-1] if met else None
 
@@ -78,17 +87,11 @@ def _last_dense(model: keras.Model, images: Array) -> keras.layers.Layer | None:
 def _inputs(model: keras.Model, dense: keras.layers.Layer, images: Array) -> Array:
     """What a dense layer sees of images: (n, features)."""
     seen: list[Array] = []
-    with calling(dense, _noting(dense, lambda inputs, _: seen.append(keras.ops.convert_to_numpy(inputs)))):
+
+    def noted(_: keras.layers.Layer, call: Call, inputs: Any, **how: Any) -> Any:
+        seen.append(keras.ops.convert_to_numpy(inputs))
+        return call(inputs, **how)
+
+    with calling([dense], noted):
         answers(model, images)
     return np.concatenate(seen)
-
-
-def _noting(layer: keras.layers.Layer, note: Any) -> Any:
-    """A layer's own call, which tells `note` its inputs first."""
-    call = layer.call
-
-    def noted(inputs: Any, *more: Any, **named: Any) -> Any:
-        note(inputs, layer)
-        return call(inputs, *more, **named)
-
-    return noted

@@ -12,7 +12,8 @@ section 3) say why, and how many suffice. PyTorch's `update_bn` and fvcore's `Pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import keras
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Norm: TypeAlias = keras.layers.BatchNormalization
+Call = Callable[..., Any]
 Statistics = tuple[Array, Array]
 """Mean and variance of each channel, (c,) each."""
 BATCH = 64
@@ -73,21 +75,13 @@ def norms(model: keras.Model, images: Array, *, frozen: bool = False) -> list[No
     """
     met: dict[Norm, bool] = {}
 
-    def watched(norm: Norm) -> Callable[..., Any]:
-        call = norm.call
-
-        def noted(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-            met[norm] = met.get(norm, False) or bool(training and norm.trainable)
-            return call(inputs, training=training, mask=mask)
-
-        return noted
+    def noted(norm: Norm, call: Call, inputs: Any, training: bool | None = None, **how: Any) -> Any:
+        met[norm] = met.get(norm, False) or bool(training and norm.trainable)
+        return call(inputs, training=training, **how)
 
     every = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    with ExitStack() as stack:
-        for norm in every:
-            stack.enter_context(calling(norm, watched(norm)))
-        with keras.StatelessScope():
-            model(images[:1], training=True)
+    with calling(every, noted), keras.StatelessScope():
+        model(images[:1], training=True)
     return [norm for norm, trains in met.items() if trains or frozen]
 
 
@@ -100,22 +94,16 @@ def batch_statistics(
     seen: told of each norm and its inputs; then the norm's moving statistics are this batch's alone.
     """
 
-    def trained(norm: Norm) -> Callable[..., Any]:
-        call = norm.call
-
-        def called(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-            answer = call(inputs, training=True, mask=mask)
-            seen(norm, inputs)
-            return answer
-
-        return called
+    def trained(norm: Norm, call: Call, inputs: Any, training: bool | None = None, **how: Any) -> Any:
+        answer = call(inputs, training=True, **how)
+        seen(norm, inputs)
+        return answer
 
     before = [(norm, moving(norm), norm.momentum, norm.trainable) for norm in norms]
     try:
-        with ExitStack() as stack:
-            for norm in norms:
-                norm.momentum, norm.trainable = 0.0, True
-                stack.enter_context(calling(norm, trained(norm)))
+        for norm in norms:
+            norm.momentum, norm.trainable = 0.0, True
+        with calling(norms, trained):
             yield
     finally:
         for norm, statistics, momentum, trainable in before:
@@ -124,13 +112,18 @@ def batch_statistics(
 
 
 @contextmanager
-def calling(layer: keras.layers.Layer, call: Callable[..., Any]) -> Iterator[None]:
-    """Put `call` in the place of a layer's own; Keras looks it up whenever the model is called."""
-    layer.call = call
+def calling(layers: Sequence[keras.layers.Layer], instead: Callable[..., Any]) -> Iterator[None]:
+    """Let `instead(layer, its own call, inputs, ...)` answer for layers.
+
+    Keras looks a layer's call up whenever the model is called.
+    """
+    for layer in layers:
+        layer.call = partial(instead, layer, layer.call)
     try:
         yield
     finally:
-        del layer.call
+        for layer in layers:
+            del layer.call
 
 
 class Reestimation(keras.callbacks.Callback):

@@ -77,11 +77,7 @@ def kept_epoch(losses: Sequence[float]) -> int:
 
     As in Keras' EarlyStopping a loss that is NaN is never lower, nor is any lower than a first one that is.
     """
-    kept = 0
-    for epoch, loss in enumerate(losses):
-        if loss < losses[kept]:
-            kept = epoch
-    return kept
+    return min(range(len(losses)), key=lambda epoch: losses[epoch], default=0)
 
 
 def is_over(stage: Stage, losses: Sequence[float]) -> bool:
