@@ -60,6 +60,12 @@ def paired(
     return intervals.paired(first.correct(split, views[0]), second.correct(split, views[1]))
 
 
+def pairs(first: Group, second: Group) -> list[tuple[Run, Run]]:
+    """Two experiments' runs of the seeds that both have, the lowest first."""
+    one, two = ({run.seed: run for run in group} for group in (first, second))
+    return [(one[seed], two[seed]) for seed in sorted(one.keys() & two.keys())]
+
+
 def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain")) -> Gain:
     """What the second experiment's runs gain over the first's on the test images, by seed.
 
@@ -67,16 +73,12 @@ def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain"
     interval is the paired bootstrap's over the images; for more it is over seeds and images, as
     `intervals.mean_of_seeds` says.
     """
-    by_seed = [{run.seed: run for run in group} for group in (first, second)]
-    both = sorted(by_seed[0].keys() & by_seed[1].keys())
-    pairs = [(by_seed[0][seed], by_seed[1][seed]) for seed in both] or [(first[0], second[0])]
-    if len(pairs) == 1:
-        test = paired(*pairs[0], views=views)
+    both = pairs(first, second)
+    if len(both) < 2:
+        test = paired(*(both or [(first[0], second[0])])[0], views=views)
         return Gain(test.difference, test.low, test.high, len(both))
-    before, after = (
-        [pair[place].correct("test", view) for pair in pairs] for place, view in enumerate(views)
-    )
-    return Gain(*intervals.mean_of_seeds(np.subtract(after, before, dtype=float)), len(pairs))
+    before, after = ([pair[place].correct("test", view) for pair in both] for place, view in enumerate(views))
+    return Gain(*intervals.mean_of_seeds(np.subtract(after, before, dtype=float)), len(both))
 
 
 def accuracy(run: Run, split: str = "test", view: str = "plain") -> Proportion:

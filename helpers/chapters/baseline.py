@@ -111,27 +111,19 @@ class Baseline:
         return found
 
 
-def load(*, dataset: str, scale: str, seeds: int, stage1_epochs: int, **parameters: Any) -> Baseline:
+def load(*, seeds: int, **given: Any) -> Baseline:
     """The runs with seeds 0, 1, 2 and so on, some with a second stage, and the study's logs.
 
     Those with a second stage have SEEDS, as many as there are. What is not stored is trained.
 
-    `parameters` are fields of the Experiment. Raises ExperimentError where there is nothing to train.
+    `given` are fields of the Experiment. Raises ExperimentError where there is nothing to train.
     """
-    common.refuse_below(1, seeds=seeds, stage1_epochs=stage1_epochs)
-    experiment = experiments.for_notebook(
-        experiments.BASELINE, dataset=dataset, scale=scale, stage1_epochs=stage1_epochs, **parameters
-    )
-    staged = experiments.for_notebook(
-        experiments.BASELINE_TWO_STAGES,
-        dataset=dataset,
-        scale=scale,
-        stage1_epochs=stage1_epochs,
-        **parameters,
-    )
-    logs = LOGS if experiment.is_study_data else ()
+    common.refuse_below(1, seeds=seeds, stage1_epochs=given["stage1_epochs"])
+    bases = experiments.BASELINE, experiments.BASELINE_TWO_STAGES
+    once, twice = (experiments.for_notebook(base, **given) for base in bases)
+    logs = LOGS if once.is_study_data else ()
     return Baseline(
-        runs={f"seed {seed}": run.run(experiment.replace(seed=seed)) for seed in range(seeds)},
-        staged={f"seed {seed}": run.run(staged.replace(seed=seed)) for seed in experiments.SEEDS[:seeds]},
+        runs={f"seed {seed}": run.run(once.replace(seed=seed)) for seed in range(seeds)},
+        staged={f"seed {seed}": run.run(twice.replace(seed=seed)) for seed in experiments.SEEDS[:seeds]},
         logs={name: store.read(published.PUBLISHED_LOGS / f"{name}.json") for name in logs},
     )

@@ -8,7 +8,7 @@ from helpers import run
 from helpers.analysis import groups, metrics
 from helpers.analysis.intervals import Gain, Proportion
 from helpers.experiment import Experiment, ExperimentError
-from helpers.records.run import Run
+from helpers.records.run import Run, caution
 from helpers.study.experiments import SEEDS
 
 
@@ -43,6 +43,11 @@ class Row:
     def gain(self) -> Gain | None:
         """Over the reference; None for the reference itself."""
         return None if self.runs is self.reference else groups.gain(self.reference, self.runs)
+
+
+def published(gain: float, *runs: Run) -> float | None:
+    """A gain that the study published; None beside other runs than full ones of its images."""
+    return None if any(map(caution, runs)) else gain
 
 
 def refuse_below(low: int, **parameters: int) -> None:

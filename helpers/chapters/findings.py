@@ -120,17 +120,14 @@ def _claims(runs: Group) -> str:
 
 def _beyond(runs: Group) -> str:
     """What the same network reaches when it is trained otherwise, over the seeds that both have."""
-    start, best = (
-        {run.seed: run for run in groups.matching_runs(runs, each)}
-        for each in (experiments.HEADLINE, experiments.BEST)
-    )
-    seeds = [seed for seed in SEEDS if seed in start and seed in best]
-    if not seeds:
+    known = [run for run in runs if run.seed in SEEDS]
+    found = (groups.matching_runs(known, each) for each in (experiments.HEADLINE, experiments.BEST))
+    if not (both := groups.pairs(*found)):
         raise _Missing("table` and `python -m helpers sweep best")
-    before, after = (groups.mean_accuracy([of[seed] for seed in seeds]).value for of in (start, best))
-    fastest = min((best[seed] for seed in seeds), key=lambda run: run.seconds)
-    left = errors_left(before, after)
-    repeated = ("one seed", "fastest of two seeds", "fastest of three seeds")[len(seeds) - 1]
+    start, best = zip(*both, strict=True)
+    left = errors_left(groups.mean_accuracy(start).value, groups.mean_accuracy(best).value)
+    fastest = min(best, key=lambda run: run.seconds)
+    repeated = ("one seed", "fastest of two seeds", "fastest of three seeds")[len(both) - 1]
     return (
         f"Trained otherwise, the same backbone makes {'only ' if left < 1 else ''}{left:.0%} of the errors "
         f"of the study's protocol, in {fastest.seconds / 60:.0f} minutes {_device(fastest)} ({repeated})."

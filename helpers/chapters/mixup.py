@@ -56,8 +56,7 @@ class Mixup:
     @property
     def published(self) -> float | None:
         """The study's difference; None beside other runs than those that its claim is about."""
-        about = all(each.is_study_data and each.scale == "full" for each in self.runs.values())
-        return PUBLISHED if about else None
+        return common.published(PUBLISHED, *self.runs.values())
 
     @property
     def gaps(self) -> list[float]:

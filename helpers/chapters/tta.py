@@ -74,8 +74,8 @@ class Averaging:
 
     @property
     def published(self) -> float | None:
-        """What the study says that averaging gains; None beside other images than its own."""
-        return PUBLISHED if self.tuned.is_study_data else None
+        """What the study says that averaging gains; None beside other runs than its claim is about."""
+        return common.published(PUBLISHED, self.tuned)
 
     @property
     def errors(self) -> tuple[float, float]:

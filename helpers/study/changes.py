@@ -46,12 +46,10 @@ def first_stage(found: Mapping[str, Group]) -> Judgement:
 @rules.rule("As now, with an interval over the differences of the seeds alone.")
 def seeds_alone(found: Mapping[str, Group]) -> Judgement:
     """C6, by Student's interval of the mean."""
-    plain, mixed = ({run.seed: run for run in found[name]} for name in ("headline", "headline + mixup"))
-    both = sorted(plain.keys() & mixed.keys())
+    both = groups.pairs(found["headline"], found["headline + mixup"])
     if len(both) < 2:
         return rules.hurts_slightly.judge(found)
-    each = [groups.paired(plain[seed], mixed[seed]).difference for seed in both]
-    _, low, high = intervals.student(each)
+    _, low, high = intervals.student([groups.paired(*pair).difference for pair in both])
     return Judgement(rules.grade(high < 0, low <= -0.006 <= high), "")
 
 

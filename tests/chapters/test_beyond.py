@@ -105,10 +105,10 @@ def test_every_aim_has_a_line_with_a_second_backbone_or_without(
     lines = load().targets({0.9: 1000, 0.99: 5000}, **AIMS)
     assert len(lines) == 2 + len(AIMS)
     assert [line[2] for line in lines[2:5]] == ["not yet run"] * 3
-    lite = experiments.BEYOND.replace(backbone="efficientnet_lite0")
-    record(make_run, lite, 0.9, val=0.8)
+    other = experiments.OTHER_NETWORK
+    record(make_run, other.replace(learning_rate=1e-4), 0.9)
     for seed in experiments.SEEDS:
-        record(make_run, lite.replace(learning_rate=1e-4, seed=seed), 0.88, val=0.9)
+        record(make_run, other.replace(seed=seed), 0.88)
         record(make_run, BEST.replace(seed=seed), 0.8)
     lines = load().targets({0.9: 1000}, **AIMS)
     assert [line[2].split()[0] for line in lines[1:4]] == ["80.0%", "80.0%", "88.0%"]
