@@ -15,19 +15,7 @@ from pathlib import Path
 import filelock
 
 from helpers.experiment import Diagnosed, Experiment
-from helpers.paths import CacheError, cache_folder, cache_gigabytes, writable
-
-DEFAULT_BOUND_GB = 40.0
-"""Size that the stored activations may reach, unless REPORT_CACHE_GB says otherwise."""
-
-
-def bound() -> int:
-    """Bytes that the stored activations may take in all."""
-    stated = cache_gigabytes() or str(DEFAULT_BOUND_GB)
-    try:
-        return int(float(stated) * 1e9)
-    except ValueError as error:
-        raise CacheError(f"REPORT_CACHE_GB={stated!r} is not a number of gigabytes") from error
+from helpers.paths import CacheError, cache_bound, cache_folder, writable
 
 
 def views() -> list[Path]:
@@ -58,13 +46,13 @@ def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
     writable(folder, "REPORT_CACHE")
     stored = views()
     kept = sum(taken(path) for path in stored if path in keep)
-    if needed + kept > bound():
+    if needed + kept > cache_bound():
         raise CacheError(
             f"the views wanted take {(needed + kept) / 1e9:.2f} GB and REPORT_CACHE_GB allows "
-            f"{bound() / 1e9:g}; raise it, or ask for fewer views"
+            f"{cache_bound() / 1e9:g}; raise it, or ask for fewer views"
         )
     removable = [path for path in stored if path not in keep]
-    excess = needed + sum(map(taken, stored)) - bound()
+    excess = needed + sum(map(taken, stored)) - cache_bound()
     free = shutil.disk_usage(folder).free
     if needed > 0.95 * free + max(0, excess):
         raise CacheError(
@@ -100,7 +88,7 @@ def listing() -> str:
             f"  {path.stat().st_size / 1e6:8.1f} MB  used {age:6.1f} h ago  {path.parent.name}/{path.name}"
         )
     total = sum(path.stat().st_size for path in views())
-    lines.append(f"  {total / 1e9:.2f} GB of stored activations; the bound is {bound() / 1e9:g} GB")
+    lines.append(f"  {total / 1e9:.2f} GB of stored activations; the bound is {cache_bound() / 1e9:g} GB")
     own = list((cache_folder() / "folders").glob("*/*.npy"))
     size = sum(path.stat().st_size for path in own)
     lines.append(f"  {size / 1e9:.2f} GB of your own pictures, at the size of a network, in {len(own)} files")

@@ -65,9 +65,13 @@ def build_folder() -> Path:
     return stated("REPORT_BUILD") or ROOT / "build"
 
 
-def cache_gigabytes() -> str:
-    """REPORT_CACHE_GB as it is set: how much the stored activations may take; empty where it is not."""
-    return os.environ.get("REPORT_CACHE_GB", "")
+def cache_bound() -> int:
+    """Bytes that the stored activations may take in all: REPORT_CACHE_GB, or 40 GB."""
+    value = os.environ.get("REPORT_CACHE_GB") or "40"
+    try:
+        return int(float(value) * 1e9)
+    except ValueError as error:
+        raise CacheError(f"REPORT_CACHE_GB={value!r} is not a number of gigabytes") from error
 
 
 def weights_variable(backbone: str) -> str:

@@ -41,6 +41,7 @@ from helpers.experiment import (
     is_study_data,
     nearest,
 )
+from helpers.machine import machine
 from helpers.publish import notebooks
 from helpers.publish.console import Console
 from helpers.records import published, store
@@ -214,7 +215,7 @@ def describe(pages: Path, scale: str, dataset: str, minutes: float, committed: S
 
     `committed`: the notebooks that were not executed.
     """
-    facts = environment()
+    facts = machine()
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     line = (
         f"Executed on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC at {scale} scale on "
@@ -246,20 +247,6 @@ def _notice(scale: str, dataset: str) -> str:
         f"{scale.capitalize()} scale: at most {limits.train:,} training images and {limits.epochs} epochs, "
     )
     return f"{said}to show that it runs. The published numbers are those of full scale on CIFAR-10."
-
-
-def environment() -> dict[str, Any]:
-    """What `engine.environment` says, asked of another process.
-
-    It imports TensorFlow, whose start-up lines no setting keeps back: they stay in that process, so that the
-    last line a reader sees is the page to open.
-    """
-    ask = "import json; from helpers.engine.environment import environment; print(json.dumps(environment()))"
-    command = [sys.executable, "-c", ask]
-    done = subprocess.run(command, capture_output=True, text=True, env=paths.environment())
-    if done.returncode:
-        raise ReportError(f"Keras could not be asked for its backend:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def site(pages: Path, builder: str = "html") -> Path:
