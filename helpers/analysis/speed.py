@@ -121,7 +121,11 @@ class Bench:
     """Of this machine's largest matrix products."""
     features_gflops: float
     training_gflops: float
+    profile: Mapping[str, float]
+    """Of pooled features: shares of the time by kind of operation, 0 to 1."""
     whole_million: float
+    depthwise_million: float
+    """Of the whole, in depthwise convolutions."""
     above_cut_million: float
     plain_memory_gb: float
     """Peak of an epoch of `fit`; `ours_memory_gb` of a run of one epoch."""

@@ -98,11 +98,14 @@ def write(result: dict[str, Any], path: Path | None = None) -> Path:
 # ---------------------------------------------------------------------------- how near to the limit
 
 
-def multiply_adds(network: Any) -> int:
-    """Multiply-adds of the convolutions of a Keras model for one image, a pass forward."""
+DEPTHWISE, CONVOLUTIONS = keras.layers.DepthwiseConv2D, (keras.layers.DepthwiseConv2D, keras.layers.Conv2D)
+
+
+def multiply_adds(network: Any, kinds: Any = CONVOLUTIONS) -> int:
+    """Multiply-adds of a Keras model's convolutions, or of one kind, for one image, a pass forward."""
     total = 0
     for layer in network.layers:
-        if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
+        if isinstance(layer, kinds):
             total += int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3]))
     return total
 
@@ -126,6 +129,7 @@ def _arithmetic(experiment: Experiment, result: dict[str, Any]) -> dict[str, Any
     forward, training = result["features"], result["epoch"]
     return {
         "whole_million": whole / 1e6,
+        "depthwise_million": multiply_adds(network, DEPTHWISE) / 1e6,
         "above_cut_million": above / 1e6,
         "features_gflops": 2e-9 * whole * forward["ours_images_per_second"],
         "plain_features_gflops": 2e-9 * whole * forward["plain_images_per_second"],

@@ -42,7 +42,7 @@ PRECISIONS = {"sweep": "bfloat16", "sweep_float32": "float32"}
 GROWTH = {"image_size": (96, 128, 160, 192), "n_unfreeze": (10, 20, 30, 66, 80)}
 """What costs are measured against, beside the number of images."""
 
-PARTS = ("features", "epoch", "deeper", "sweep", "growth")
+PARTS = ("features", "profile", "epoch", "deeper", "sweep", "growth")
 """What is measured, each part in a process of its own."""
 
 
@@ -93,6 +93,8 @@ def measured(name: str, experiment: Experiment, deeper: Experiment, sizes: Sizes
     work = Work(experiment)
     if name == "sweep":
         return {each: _told(each, summary) for each, summary in _sweep(work, sizes).items()}
+    if name == "profile":
+        return {name: forward.profile(model.pixels_to(work.network, backbones.POOLED))}
     if name == "growth":
         return {name: _growth(work, sizes)}
     timed = (

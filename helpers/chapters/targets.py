@@ -52,7 +52,10 @@ def bench(timed: Bench, sweep: float, features: float, memory: float) -> list[Li
     selecting += f"{timed.sweep.precision}, against Keras in float32"
     bound = f"with ours in float32 {timed.sweep_float32.ratio:.1f} times, a single epoch "
     bound += f"{timed.epoch.ratio:.1f} times"
-    peak = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * features / ours:.0%}"
+    peak = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * features / ours:.0%}; "
+    peak += f"resizing takes {timed.profile['resizing']:.0%} of the time, and depthwise convolutions "
+    peak += f"{timed.profile['depthwise convolution']:.0%} for "
+    peak += f"{timed.depthwise_million / timed.whole_million:.0%} of the arithmetic"
     used, more = timed.ours_memory_gb, f"{timed.ours_memory_gb - memory:.1f} GB more"
     return [
         _line(selecting, f"{sweep:g} times", f"{shared:.1f} times", shared >= sweep, bound),

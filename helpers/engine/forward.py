@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +81,12 @@ def for_experiment(
     return Prefix(network, cut, weights, data, side)
 
 
+KINDS = {
+    "Convolution": "convolution",
+    "GroupConvolution": "depthwise convolution",
+    "Interpolate": "resizing",
+}
+"""What OpenVINO's operations are called here."""
 Compute = Callable[[Iterator[tuple[int, np.ndarray]], np.ndarray, Callable[[int], object]], None]
 """Pushes requests (first row, inputs) through the prefix into float16 rows, and counts what is done."""
 
@@ -131,8 +137,27 @@ def _keras(network: keras.Model) -> Compute:
     return compute
 
 
-def _compiled(network: keras.Model) -> Any:
-    """The network as OpenVINO compiles it, in float32; whatever fails here, Keras can do the work."""
+def profile(network: keras.Model) -> dict[str, float]:
+    """Shares of OpenVINO's time by kind of operation, the largest first: 'depthwise convolution' and so on.
+
+    Takes random pixels, one request after another. Raises what OpenVINO raises where it does not work.
+    """
+    request = _compiled(network, PERF_COUNT=True).create_infer_request()
+    pixels = np.random.default_rng(0).integers(0, 256, (REQUEST, *network.input_shape[1:]))
+    spent: Counter[str] = Counter()
+    for turn in range(4):
+        request.infer([pixels.astype(np.float32)])
+        for step in request.profiling_info:
+            kind = KINDS.get(step.node_type, "the rest")
+            spent[kind] += step.real_time.total_seconds() if turn else 0  # the first is slower
+    return {kind: seconds / spent.total() for kind, seconds in spent.most_common()}
+
+
+def _compiled(network: keras.Model, **properties: Any) -> Any:
+    """The network as OpenVINO compiles it, in float32; whatever fails here, Keras can do the work.
+
+    properties: more of OpenVINO's own.
+    """
     # Here, because either may be missing, or fail as it is imported: then Keras does the work.
     import openvino
     import tensorflow as tf
@@ -152,6 +177,7 @@ def _compiled(network: keras.Model) -> Any:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": paths.threads(),  # 0: all of them
+            **properties,
         },
     )
 

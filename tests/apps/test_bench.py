@@ -128,12 +128,21 @@ def test_nothing_is_traced_while_the_clock_runs(tmp_path: Path, monkeypatch: pyt
     assert not traced
 
 
+def test_the_profile_shares_out_all_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kills.use(tmp_path, monkeypatch)
+    spent = compare.measured("profile", kills.small(), DEEPER, SMALL)["profile"]
+    assert sum(spent.values()) == pytest.approx(1)
+    assert all(spent[kind] > 0 for kind in ("convolution", "depthwise convolution", "resizing"))
+    assert spent["the rest"] < 0.2
+
+
 def test_multiply_adds_of_mobilenetv2() -> None:
     """Sandler et al. 2018, table 4: 300 million at 224 pixels with the classifier, which is 1.3 of them."""
     import keras
 
     network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(224, 224, 3))
     assert bench.multiply_adds(network) / 1e6 == pytest.approx(299, abs=3)
+    assert 0.05 < bench.multiply_adds(network, bench.DEPTHWISE) / bench.multiply_adds(network) < 0.1
 
 
 @pytest.mark.long

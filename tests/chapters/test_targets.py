@@ -68,7 +68,9 @@ def test_the_flip_is_averaged_in_where_it_is_asked_for(make_run: Make) -> None:
 
 
 def test_speeds_and_memory_are_those_of_the_bench() -> None:
-    bench = replace(BENCH, peak_gflops=200.0, features_gflops=100.0, ours_memory_gb=2.5)
+    spent = {"resizing": 0.1, "depthwise convolution": 0.25}
+    bench = replace(BENCH, peak_gflops=200.0, features_gflops=100.0, ours_memory_gb=2.5, profile=spent)
+    bench = replace(bench, whole_million=100.0, depthwise_million=5.0)
     for name in ("sweep", "sweep_float32", "features", "epoch"):
         bench = replace(bench, **{name: replace(getattr(bench, name), ratio=2.0)})
     assert [line[2:] for line in targets.bench(bench, 2, 2, 2.5)] == [
@@ -78,6 +80,11 @@ def test_speeds_and_memory_are_those_of_the_bench() -> None:
     ]
     assert [line[1:] for line in targets.bench(bench, 5, 3, 2)] == [
         ("5 times", "2.0 times: missed", "with ours in float32 2.0 times, a single epoch 2.0 times"),
-        ("3 times", "2.0 times: missed", "ours runs at 50% of the machine's peak, the aim takes 75%"),
+        (
+            "3 times",
+            "2.0 times: missed",
+            "ours runs at 50% of the machine's peak, the aim takes 75%; resizing takes 10% of the time, "
+            "and depthwise convolutions 25% for 5% of the arithmetic",
+        ),
         ("2 GB", "2.5 GB: missed", "0.5 GB more"),
     ]
