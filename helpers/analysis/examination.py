@@ -132,8 +132,8 @@ class Examination:
             "norm.",
             "last layer": "Check that the folders, in alphabetical order, are the network's classes. If they "
             "are, train the last layer alone for a few epochs.",
-            "nothing": "Look elsewhere: at the learning rate, the number of epochs, and whether these "
-            "pictures are like those that it was trained on.",
+            "nothing": "If that is too low, look elsewhere: at the learning rate, the number of epochs, and "
+            "whether these pictures are like those that it was trained on.",
         }[self.finding]
 
     def report(self) -> str:
