@@ -38,13 +38,10 @@ def head(shipped: Shipped) -> str:
         ("gives", f"the probabilities (n, {len(run.classes)}) of {', '.join(run.classes)}"),
         ("record", f"[{run.path.name}]({run.path.name}), of this very file"),
     ]
-    name = f"# {shipped.name}: a network for {sources.described(run.dataset)}, {percent(_best(run).value)}"
+    right = percent(run.correct("test", "tta").mean())
+    name = f"# {shipped.name}: a network for {sources.described(run.dataset)}, {right}"
     origin = f"Written by `python -m helpers ship {shipped.name}` from the record: do not edit."
     return f"{name}\n\n{origin}\n\n{markdown.rows(' | '.join(['fact', 'value']), facts).data}"
-
-
-def _best(run: Run) -> intervals.Proportion:
-    return intervals.accuracy(run.correct("test", "tta"))
 
 
 def accuracies(run: Run) -> str:

@@ -190,13 +190,7 @@ def _lite(file: Path) -> Callable[[np.ndarray], np.ndarray]:
 def report(source: Classifier, measured: list[Measured], refused: Mapping[str, str]) -> str:
     """What was written, as Markdown: what the files take and give, what each lost, and what is missing."""
     lines = [
-        (
-            each.name,
-            f"{each.megabytes:.1f}",
-            each.accuracy,
-            f"{each.agreement:.1%}",
-            f"{each.largest:.1e}",
-        )
+        (each.name, f"{each.megabytes:.1f}", each.accuracy, f"{each.agreement:.1%}", f"{each.largest:.1e}")
         for each in measured
     ]
     first = measured[0]

@@ -55,7 +55,7 @@ def pack(experiment: Experiment, file: Path) -> Run:
     with files.whole(file) as draft:
         network.save(trained, draft)
         arrays = answers(network.load(draft), sources.load(experiment))
-        if not made or _agreement(made, arrays["val_plain"]) < SAME:
+        if not made or np.mean(made.predictions("val") == arrays["val_plain"].argmax(axis=1)) < SAME:
             raise ShippingError(
                 f"{experiment.slug}: no record here is of the trained weights; train it again"
             )
@@ -70,17 +70,10 @@ def answers(model: keras.Model, images: Dataset) -> dict[str, np.ndarray]:
     found = {}
     for split in ("val", "test"):
         part = getattr(images, split)
+        order = np.argsort(part.labels, kind="stable")
         for view, pixels in zip(VIEWS, (part.images, part.images[:, :, ::-1]), strict=True):
-            found[f"{split}_{view}"] = network.classify(model, pixels, flip=False)[_order(part.labels)]
+            found[f"{split}_{view}"] = network.classify(model, pixels, flip=False)[order]
     return found
-
-
-def _order(labels: np.ndarray) -> np.ndarray:
-    return np.argsort(labels, kind="stable")
-
-
-def _agreement(made: Run, answered: np.ndarray) -> float:
-    return float(np.mean(made.predictions("val") == answered.argmax(axis=1)))
 
 
 def _content(made: Run, arrays: Mapping[str, np.ndarray], fingerprint: str) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What several chapters share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,13 +61,15 @@ def refuse_below(low: int, **parameters: int) -> None:
             raise ExperimentError(f"{name}={value!r} is outside what this chapter can show: {low} or more")
 
 
-def by_seed(*experiments: Experiment) -> dict[int, list[Run]]:
+def by_seed(
+    *experiments: Experiment, find: Callable[[Experiment], Run | None] = run.find
+) -> dict[int, list[Run]]:
     """The stored runs of experiments, by seed: first their own, then SEEDS. Nothing is trained.
 
     A seed is left out where one of the experiments has no record of it.
     """
     seeds = dict.fromkeys([*(each.seed for each in experiments), *SEEDS])
-    found = {seed: [run.find(each.replace(seed=seed)) for each in experiments] for seed in seeds}
+    found = {seed: [find(each.replace(seed=seed)) for each in experiments] for seed in seeds}
     stored = {seed: [each for each in runs if each] for seed, runs in found.items()}
     return {seed: runs for seed, runs in stored.items() if len(runs) == len(experiments)}
 

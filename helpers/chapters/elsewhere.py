@@ -8,12 +8,13 @@ from helpers import paths, run
 from helpers.analysis import batchnorm, groups, intervals
 from helpers.analysis.batchnorm import Course, EpochResult
 from helpers.analysis.intervals import Gain
+from helpers.chapters import common
 from helpers.data import cifar10, sources
 from helpers.experiment import Experiment, is_study_data
 from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.study.experiments import ELSEWHERE, FINGERPRINTS, SEEDS, SETS
+from helpers.study.experiments import ELSEWHERE, FINGERPRINTS, SETS
 
 UNTUNED, CAREFUL, MOVING, FROZEN, RECIPE = ELSEWHERE
 FALL = 0.02
@@ -147,13 +148,8 @@ def load(*, dataset: str, scale: str, seed: int) -> list[Elsewhere]:
 
 def _stored(changes: Mapping[str, Any]) -> dict[str, list[Run]]:
     """The stored runs of one of SETS by the way to train, of the seeds for which no way is missing."""
-    runs: dict[str, list[Run]] = {way: [] for way in ELSEWHERE}
-    for seed in SEEDS:
-        asked = [each.replace(seed=seed, **changes) for each in ELSEWHERE.values()]
-        places = [paths.results_folder(asked[0])]
-        prints = {"data": FINGERPRINTS.get(asked[0].dataset, cifar10.FINGERPRINT)}
-        found = [one for each in asked if (one := store.find(each, places, prints))]
-        if len(found) == len(asked):
-            for one, of_way in zip(found, runs.values(), strict=True):
-                of_way.append(one)
-    return runs
+    asked = [each.replace(**changes) for each in ELSEWHERE.values()]
+    places = [paths.results_folder(asked[0])]
+    prints = {"data": FINGERPRINTS.get(asked[0].dataset, cifar10.FINGERPRINT)}
+    found = common.by_seed(*asked, find=lambda each: store.find(each, places, prints)).values()
+    return {way: [runs[place] for runs in found] for place, way in enumerate(ELSEWHERE)}

@@ -54,8 +54,7 @@ def find_or_download(data_dir: str | Path | None = None) -> Path:
 
     Raises DataError where there is none to find and none to fetch.
     """
-    folder = locate(data_dir)
-    return folder if folder else download(paths.writable_cache())
+    return locate(data_dir) or download(paths.writable_cache())
 
 
 def download(destination: Path) -> Path:

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from helpers.analysis.batchnorm import ACTIVE_VARIANCE, count_active_channels, count_kept_channels
 from helpers.analysis.metrics import smoothed_cross_entropy
-from helpers.data.split import Dataset, Split
+from helpers.data.split import Dataset
 from helpers.engine import augment, backbones, feature_cache, forward
 from helpers.engine.averages import Averages
 from helpers.engine.fit import predict
@@ -43,13 +43,11 @@ def of(
     experiment: Experiment, trained: keras.Model, images: Dataset, prefix: forward.Prefix, progress: bool
 ) -> Diagnosis:
     """The diagnosis of a network whose stage 2 is about to begin; stores the few views that it needs more."""
-    count = min(SAMPLE, len(images.train.labels))
-    first = Split(images.train.images[:count], images.train.labels[:count])
     augmented = augment.draw("standard", 0, len(images.val.labels), images.val.side)
     wanted = {
         "val": feature_cache.plain("val", images.val),
         "val_augmented": feature_cache.ViewSpec("val-standard-0", images.val, augmented),
-        "train_clean": feature_cache.plain("train-first", first),
+        "train_clean": feature_cache.plain("train-first", images.train.first(SAMPLE)),
     }
     stored = feature_cache.open_views(prefix, list(wanted.values()), progress)
     inputs = {

@@ -112,10 +112,6 @@ def _is_complete(prefix: Prefix, item: ViewSpec) -> bool:
     return path.exists() and _state(path).get("rows") == len(item.split.labels)
 
 
-def _note(path: Path, **state: Any) -> None:
-    files.write({path.with_suffix(".json"): json.dumps(state).encode()})
-
-
 def seconds(prefix: Prefix, wanted: list[ViewSpec]) -> dict[str, float]:
     """What building each stored view, and those below it, took in whichever process: file to seconds."""
     files = [_file(prefix, item) for item in wanted]
@@ -146,7 +142,8 @@ def _build(prefix: Prefix, item: ViewSpec, compute: Compute, progress: bool) -> 
                 rows.flush()
                 crc = zlib.crc32(rows[low:high].data, crc)
                 elapsed = spent + time.perf_counter() - begun
-                _note(path, rows=high, crc32=crc, seconds=elapsed)
+                note = {"rows": high, "crc32": crc, "seconds": elapsed}
+                files.write({path.with_suffix(".json"): json.dumps(note).encode()})
 
 
 def _resume_point(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:

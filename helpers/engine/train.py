@@ -163,14 +163,10 @@ def _loaded(job: Job) -> _Work:
     experiment, found = job.experiment, job.found
     images = sources.load(experiment, job.data_dir)
     network = backbones.backbone(experiment)
-    cached = experiment.epochs_run and (job.engine == "cached" or not experiment.n_unfreeze)
-    prefix = (
-        forward.for_experiment(
-            network, experiment.n_unfreeze, found["weights"], found["data"], experiment.side
-        )
-        if cached
-        else None
-    )
+    prefix = None
+    if experiment.epochs_run and (job.engine == "cached" or not experiment.n_unfreeze):
+        where = found["weights"], found["data"], experiment.side
+        prefix = forward.for_experiment(network, experiment.n_unfreeze, *where)
     every = np.eye(len(images.classes), dtype=np.float32)
     one_hot = {name: every[getattr(images, name).labels] for name in ("train", "val", "test")}
     balanced = experiment.folder and experiment.class_weights == "balanced"
@@ -222,10 +218,7 @@ def _fine_tune(work: _Work, top: keras.Model) -> tuple[keras.Model, dict[str, Ro
 
 
 def _record(
-    work: _Work,
-    done: Mapping[str, Progress],
-    outputs: Mapping[str, np.ndarray],
-    timing: Mapping[str, float],
+    work: _Work, done: Mapping[str, Progress], outputs: Mapping[str, np.ndarray], timing: Mapping[str, float]
 ) -> Run:
     """Write what the run left: rows put into class order, metrics computed from what is stored."""
     job, experiment, arrays = work.job, work.job.experiment, {}

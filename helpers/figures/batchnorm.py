@@ -152,12 +152,8 @@ def interventions(groups: Mapping[str, Sequence[Run]]) -> Figure:
             for number, (kind, fill) in enumerate(marks.items()):
                 if kind in run.diagnosis[-1].accuracy["val"]:
                     middle, low, high = style.columns([accuracy(run, statistics=kind)], "value low high")
-                    properties: dict[str, Any] = {
-                        "color": PALETTE[number],
-                        "marker": MARKERS[number],
-                        "mfc": fill,
-                    }
-                    style.intervals(axes, middle, low, high, [row + offset], **properties)
+                    look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "mfc": fill}
+                    style.intervals(axes, middle, low, high, [row + offset], **look)
         axes.plot([mean(runs, epoch=0)] * 2, [row - 0.4, row + 0.4], color=GREY, linestyle=":")
     style.rows(axes, list(groups))
     style.percent_axis(axes.xaxis, "validation accuracy")

@@ -77,11 +77,8 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,) and `probabilities` (n, classes), of the same
     images in the same order. Where all are right, the least sure answers.
     """
-    predicted, confidence, names = (
-        probabilities.argmax(axis=1),
-        probabilities.max(axis=1),
-        class_names(dataset),
-    )
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    names = class_names(dataset)
     wrong = np.flatnonzero(predicted != labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:ERRORS]
     if not len(wrong):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
@@ -18,7 +17,7 @@ from helpers.analysis import intervals, metrics
 from helpers.analysis.groups import Group, best_rate, gain, paired
 from helpers.analysis.intervals import Gain, PairedTest, describe_difference
 from helpers.figures import style
-from helpers.figures.style import GREY, NARROW, PALETTE, Array, Figure, cautions, columns, styled
+from helpers.figures.style import GREY, NARROW, PALETTE, Figure, cautions, columns, styled
 from helpers.records import published
 from helpers.records.run import Run
 from helpers.text import percent, scientific, span
@@ -32,10 +31,16 @@ DIVERGED = 2
 
 
 def _two_runs(runs: Mapping[str, Run]) -> tuple[tuple[str, Run], tuple[str, Run]]:
-    """The only two runs, each with its name. Raises ValueError where there are more or fewer."""
+    """The only two runs, each with its name.
+
+    Raises ValueError where there are more or fewer, or where they were tested on different images.
+    """
     if len(runs) != 2:
         raise ValueError(f"this figure compares two runs and was given {len(runs)}: {', '.join(runs)}")
     first, second = runs.items()
+    if (first[1].matrix() - second[1].matrix()).sum(axis=1).any():
+        names = " and ".join(map(repr, runs))
+        raise ValueError(f"{names} were tested on different images: class counts differ")
     return first, second
 
 
@@ -71,15 +76,6 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     return style.finished(figure, found, f"Accuracy by class: {described}", some, note, _matrix_note(runs))
 
 
-def _heatmap(numbers: Array, colours: Array, names: Sequence[str], **kwargs: Any) -> tuple[Figure, Axes]:
-    figure, axes = style.panel(5.2)
-    ticks = {"xticklabels": names, "yticklabels": names}
-    sns.heatmap(colours, annot=numbers, ax=axes, cbar=False, linewidths=0.5, **ticks, **kwargs)
-    axes.set(xlabel="predicted class (cells: test images)", ylabel="true class")
-    axes.tick_params(axis="x", rotation=40)
-    return figure, axes
-
-
 @styled
 def confusion(run: Run) -> Figure:
     """The confusion matrix in images, its errors coloured; of many classes the largest confusions alone."""
@@ -87,7 +83,11 @@ def confusion(run: Run) -> Figure:
     if len(names) > style.MOST_CLASSES:
         return largest_confusions(run)
     errors = matrix * ~np.eye(len(names), dtype=bool)
-    figure, axes = _heatmap(matrix, errors, names, fmt="d", cmap="Blues")
+    figure, axes = style.panel(5.2)
+    looks = {"xticklabels": names, "yticklabels": names, "cbar": False, "linewidths": 0.5, "cmap": "Blues"}
+    sns.heatmap(errors, annot=matrix, fmt="d", ax=axes, **looks)
+    axes.set(xlabel="predicted class (cells: test images)", ylabel="true class")
+    axes.tick_params(axis="x", rotation=40)
     for place in range(len(names)):
         axes.add_patch(Rectangle((place, place), 1, 1, color="#DDDDDD"))
     described = f"Confusion matrix of {run.name}: {np.trace(matrix):,} of {matrix.sum():,} test images right"
@@ -130,13 +130,10 @@ def largest_confusions(run: Run) -> Figure:
 def changed_confusions(runs: Mapping[str, Run]) -> Figure:
     """The ten largest flows of two runs together, from a true class to the one that it was taken for.
 
-    A row a flow, in test images: hollow the first run, filled the second. Raises ValueError for runs that
-    were tested on different images.
+    A row a flow, in test images: hollow the first run, filled the second.
     """
     (first, before), (second, after) = _two_runs(runs)
     note, names, matrices = cautions(runs), after.classes, (before.matrix(), after.matrix())
-    if (matrices[1] - matrices[0]).sum(axis=1).any():
-        raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
     flows = metrics.largest_flows(sum(matrices), names, most=10)
     places = [(names.index(flow.true), names.index(flow.predicted)) for flow in flows]
     old, new = ([int(matrix[place]) for place in places] for matrix in matrices)
@@ -325,8 +322,6 @@ def paired_outcomes(runs: Mapping[str, Run]) -> Figure:
     """Test images that only one of two runs gets right, by class, with McNemar's exact test of totals."""
     (first, before), (second, after) = _two_runs(runs)
     note, names, labels = cautions(runs), after.classes, after.labels("test")
-    if not np.array_equal(labels, before.labels("test")):
-        raise ValueError(f"{first!r} and {second!r} were tested on different images: class counts differ")
     old, new = before.correct("test"), after.correct("test")
     lost, gained = (np.bincount(labels[only], minlength=len(names)) for only in (old & ~new, new & ~old))
     shown = np.sort((lost + gained).argsort(kind="stable")[::-1][: style.MOST_CLASSES])

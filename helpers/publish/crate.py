@@ -26,6 +26,7 @@ def written() -> str:
     Raises RecordError where one of them is damaged.
     """
     runs = store.read_whole(paths.RESULTS)
+    (released,) = re.findall(r"^date-released: (\S+)", (paths.ROOT / "CITATION.cff").read_text("utf-8"), re.M)
     parts = [
         _entity(path, f"{what} of the run {run.name}, seed {run.seed}")
         for run in sorted(runs, key=lambda run: run.path.name)
@@ -46,17 +47,12 @@ def written() -> str:
         "name": "Transfer learning on CIFAR-10, run again: the records",
         "description": f"{len(runs)} runs that test the claims of the study {STUDY!r}. "
         "How to read and to cite them: README.md and CITATION.cff.",
-        "datePublished": _released(),
+        "datePublished": released,
         "license": {"@id": MIT},
         "hasPart": [{"@id": each["@id"]} for each in parts],
     }
     graph = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [crate, root, *parts]}
     return json.dumps(graph, indent=1) + "\n"
-
-
-def _released() -> str:
-    (line,) = re.findall(r"^date-released: (\S+)", (paths.ROOT / "CITATION.cff").read_text("utf-8"), re.M)
-    return line
 
 
 def _entity(path: Path, name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import html
 import re
 import shutil
@@ -87,13 +88,8 @@ def parameters(path: Path) -> dict[str, dict[str, Any]]:
             default = ast.literal_eval(written)
         except (ValueError, SyntaxError):
             raise NotebookError(f"{path}: write {name} as a plain value, and not as {written}") from None
-        kind = type(default).__name__
-        found[name] = {
-            "default": default,
-            "written": written.strip("\"'"),
-            "type": kind,
-            "help": entry["help"],
-        }
+        kind, plain = type(default).__name__, written.strip("\"'")
+        found[name] = {"default": default, "written": plain, "type": kind, "help": entry["help"]}
     return found
 
 
@@ -116,10 +112,8 @@ def checked(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(path: Path, name: str, value: Any, wanted: type) -> Any:
     read = value
     if isinstance(value, str) and wanted is not str:
-        try:
+        with contextlib.suppress(ValueError, SyntaxError):
             read = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            read = value
     if wanted is float and isinstance(read, int) and not isinstance(read, bool):
         read = float(read)
     if type(read) is not wanted:

@@ -153,6 +153,11 @@ def anatomy(scale: str, seed: int) -> tuple[list[int], list[str], list[float]]:
     return [seed], list(INTERVENTIONS)[:4], list(FAILURE_RATES[::2])
 
 
+def _seeded(*experiments: Experiment) -> list[Experiment]:
+    """All of the experiments with the first of SEEDS, then with the next."""
+    return [each.replace(seed=seed) for seed in SEEDS for each in experiments]
+
+
 WITHOUT_NORM = Experiment(head_norm="none", learning_rate=3e-4, schedule="cosine", epochs=5)
 """The rate that failed, with no batch norm in the head; few epochs, which end at a rate of zero."""
 IN_BFLOAT16 = WITHOUT_NORM.replace(precision="bfloat16")
@@ -199,16 +204,14 @@ LONGER = BEYOND.replace(n_unfreeze=80, views=8, epochs=12)
 BEST = LONGER.replace(learning_rate=1e-4)
 """At a rate that fits so many more steps; of the long runs the best on validation."""
 RECIPES: dict[str, list[Experiment]] = {
-    "table": [row.replace(seed=seed) for seed in SEEDS for row in TABLE.values()],
-    "prevented": [FROZEN_NORM.replace(seed=seed) for seed in SEEDS],
-    "prevented-rates": [
-        FROZEN_NORM.replace(seed=seed, learning_rate=rate) for seed in SEEDS for rate in FROZEN_NORM_RATES
-    ],
-    "averages": [LAG_OR_SWING.replace(seed=seed) for seed in SEEDS],
-    "baseline-stages": [BASELINE_TWO_STAGES.replace(seed=seed) for seed in SEEDS],
-    "not-misled": [NOT_MISLED.replace(seed=seed) for seed in SEEDS],
-    "half-frozen": [each.replace(seed=seed) for seed in SEEDS for each in HALF_FROZEN.values()],
-    "frozen-late": [FROZEN_LATE.replace(seed=seed) for seed in SEEDS],
+    "table": _seeded(*TABLE.values()),
+    "prevented": _seeded(FROZEN_NORM),
+    "prevented-rates": _seeded(*(FROZEN_NORM.replace(learning_rate=rate) for rate in FROZEN_NORM_RATES)),
+    "averages": _seeded(LAG_OR_SWING),
+    "baseline-stages": _seeded(BASELINE_TWO_STAGES),
+    "not-misled": _seeded(NOT_MISLED),
+    "half-frozen": _seeded(*HALF_FROZEN.values()),
+    "frozen-late": _seeded(FROZEN_LATE),
     "ladder": list(LADDER.values()),
     # The optimizer and the rate of all the recipes, against its neighbours.
     "rates": [
@@ -224,21 +227,16 @@ RECIPES: dict[str, list[Experiment]] = {
         quick_pass(epochs=epochs, image_size=size)
         for epochs, size in ((1, 96), (1, 104), (1, 112), (2, 128), (3, 128), (4, 144))
     ],
-    "fast-seeds": [recipe.replace(seed=seed) for recipe in (FAST, IN_STUDY_TIME) for seed in SEEDS],
-    "faster-seeds": [
-        *(recipe.replace(seed=seed) for recipe in (QUICKEST, THREE_PASSES) for seed in SEEDS),
-        IN_STUDY_TIME.replace(seed=2),
-    ],
-    "other-network": [OTHER_NETWORK.replace(seed=seed) for seed in SEEDS],
+    "fast-seeds": _seeded(FAST) + _seeded(IN_STUDY_TIME),
+    "faster-seeds": [*_seeded(QUICKEST), *_seeded(THREE_PASSES), IN_STUDY_TIME.replace(seed=2)],
+    "other-network": _seeded(OTHER_NETWORK),
     "best": [LONGER, BEST],
     # Written before its runs (2026-11-25). Rule: the best network is the mean of SEEDS, whatever each gives.
-    "best-seeds": [BEST.replace(seed=seed) for seed in SEEDS],
+    "best-seeds": _seeded(BEST),
     # Written before its runs (2026-11-25): the headline and its mixup row with a new view in every pass, as
     # the study drew them. Rule: C12 is judged on the gap of training to validation accuracy in the kept epoch
     # of these; C6 on their paired difference over the seeds, one interval for seeds and images.
-    "new-views": [
-        row.replace(seed=seed, views=28) for seed in SEEDS for row in (HEADLINE, TABLE["headline + mixup"])
-    ],
+    "new-views": _seeded(*(row.replace(views=28) for row in (HEADLINE, TABLE["headline + mixup"]))),
 }
 """Experiments by name, to run as SWEEPS are; their records keep every probability."""
 
@@ -280,7 +278,7 @@ SETS: dict[str, dict[str, Any]] = {
 FINGERPRINTS = {SIGN_DIGITS: "35cad789e5442f16", FASHION_MNIST: "ac9b35cdbe761e00"}
 """Of the contents of folders, which their records carry: the keys of both are the same."""
 RECIPES |= {
-    name: [each.replace(seed=seed, **SETS[asked]) for seed in SEEDS for each in ELSEWHERE.values()]
+    name: _seeded(*(each.replace(**SETS[asked]) for each in ELSEWHERE.values()))
     for name, asked in zip(("elsewhere", "elsewhere-fashion", "elsewhere-lite0"), SETS, strict=True)
 }
 
@@ -338,15 +336,8 @@ SWEEPS: dict[str, list[Experiment]] = {
         REGULARIZERS[name]
         for name in "all/augmentation/label smoothing/dropout/weight decay/batch 64 (not 128)".split("/")
     ),
-    "anatomy": [
-        each
-        for seed in SEEDS
-        for each in (
-            *(intervention(name, seed) for name in INTERVENTIONS),
-            *(at_rate(rate, seed) for rate in FAILURE_RATES),
-        )
-    ],
-    "sgd": [at_rate(rate, seed, optimizer="sgd") for seed in SEEDS for rate in HARMLESS_SGD],
+    "anatomy": _seeded(*map(intervention, INTERVENTIONS), *map(at_rate, FAILURE_RATES)),
+    "sgd": _seeded(*(at_rate(rate, optimizer="sgd") for rate in HARMLESS_SGD)),
     # The last has a fresh view in every epoch.
     "views": [screening(views=views) for views in (1, 2, 4, SCREENING["epochs"])],
 }
@@ -355,13 +346,9 @@ WHOLE_AND_DIAGNOSED = "prevented", "prevented-rates", "not-misled", "half-frozen
 DIAGNOSED: dict[str, Diagnosed] = {
     each.key: True
     for each in (
-        *(LOGGED.replace(seed=seed) for seed in SEEDS),
+        *_seeded(LOGGED),
         *(each for name in WHOLE_AND_DIAGNOSED for each in RECIPES[name]),
-        *(
-            ELSEWHERE["3e-4, norm moving"].replace(seed=seed, **changes)
-            for seed in SEEDS
-            for changes in SETS.values()
-        ),
+        *_seeded(*(ELSEWHERE["3e-4, norm moving"].replace(**changes) for changes in SETS.values())),
         *(each for name in ("anatomy", "sgd") for each in SWEEPS[name]),
     )
 } | {each.key: "steps" for each in RECIPES["averages"]}

@@ -153,10 +153,9 @@ def overfits(groups: Mapping[str, Group]) -> Judgement:
 )
 def collapses(groups: Mapping[str, Group]) -> Judgement:
     """C4a."""
-    lowest = [min(at_first_rate(run)) for run in groups["3e-4 as logged"]]
-    fell = [
-        low < run.stage1_val_accuracy / 2 for low, run in zip(lowest, groups["3e-4 as logged"], strict=True)
-    ]
+    logged = groups["3e-4 as logged"]
+    lowest = [min(at_first_rate(run)) for run in logged]
+    fell = [low < run.stage1_val_accuracy / 2 for low, run in zip(lowest, logged, strict=True)]
     plain = span(min(at_first_rate(run)) for run in groups["3e-4 as published"])
     text = f"lowest on validation {span(lowest)}; without augmentation, as the text has it, {plain}"
     return Judgement(grade(all(fell), any(fell)), text, span(lowest))
@@ -174,11 +173,9 @@ def stays_failed(groups: Mapping[str, Group]) -> Judgement:
         f"{name}: test {mean_accuracy(group)}, {losses[name]} against the baseline"
         for name, group in versions.items()
     )
-    kept = [
-        run.stage2.val_accuracy[early_stop(run.stage2.val_loss, STUDY_PATIENCE)[1] - 1]
-        for run in groups["3e-4 as logged"]
-    ]
-    seeds = ", ".join(str(run.seed) for run in groups["3e-4 as logged"])
+    curves = {run.seed: run.stage2 for run in groups["3e-4 as logged"]}
+    kept = [each.val_accuracy[early_stop(each.val_loss, STUDY_PATIENCE)[1] - 1] for each in curves.values()]
+    seeds = ", ".join(map(str, curves))
     text += f"; stopped as the study stops, the latter keeps {listed(kept)} on validation (seeds {seeds})"
     plain = mean_accuracy(groups["3e-4 as published"])
     outcome = grade(plain.value <= 0.20, any(loss.high < 0 for loss in losses.values()))
