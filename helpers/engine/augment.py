@@ -79,11 +79,6 @@ def draw(kind: str, number: int, n: int, side: int, mixup_alpha: float = 0.2) ->
     return View(matrices, partners, np.maximum(share, 1 - share).astype(np.float32))
 
 
-def flipped(n: int, side: int) -> View:
-    """Every image mirrored left to right: what flip test-time augmentation sees."""
-    return draw("flip", 1, n, side)
-
-
 def warp(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Resample images (m, side, side, 3) bilinearly, once, repeating the border outside: float32."""
     if np.array_equal(matrices, _rows(_identity(len(matrices)))):

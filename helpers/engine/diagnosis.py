@@ -110,6 +110,7 @@ class Diagnosis:
         labels = self.inputs["train_clean"][1]
         inputs = {"train": (train, labels), **self.inputs}
         pooled = {name: self._pooled(rows, true) for name, (rows, true) in inputs.items()}
+        probed = probe_answers(pooled["train_clean"], labels, pooled["val"])
         norm = self._norm
         statistics = _kinds(norm, pooled) if norm else {}
         accuracy: dict[str, dict[str, float]] = {}
@@ -126,7 +127,7 @@ class Diagnosis:
             "statistics": {name: _distances(norm, each) for name, each in pooled.items()} if norm else {},
             "alive": count_active_channels(pooled["val"]),
             "kept": count_kept_channels(pooled["val"], self.variances_before),
-            "probe": probe(pooled["train_clean"], labels, pooled["val"], self.inputs["val"][1]),
+            "probe": float(np.mean(probed == self.inputs["val"][1])),
             "drift": {
                 name: self._drift(name, kernel) for name, kernel in backbones.kernels(self.trained).items()
             },
@@ -226,13 +227,8 @@ def linear_cka(one: Array, other: Array) -> float:
     return float(np.sum(one * other) / norms) if norms > 0 else 0.0
 
 
-def probe(features: Array, labels: Array, tested: Array, true: Array) -> float:
-    """Accuracy on `tested` (m, c) of a logistic regression fitted to standardized `features` (n, c)."""
-    return float(np.mean(probe_answers(features, labels, tested) == true))
-
-
 def probe_answers(features: Array, labels: Array, tested: Array) -> Array:
-    """The classes (m,) that this probe gives `tested` (m, c)."""
+    """The classes (m,) that a logistic regression on standardized `features` (n, c) gives `tested` (m, c)."""
     fitted = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_STRENGTH, max_iter=500))
     # Its many small products wait for one another's threads ten times longer than they take.
     with threadpool_limits(1, user_api="blas"):

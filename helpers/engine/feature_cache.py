@@ -66,8 +66,8 @@ def plain(name: str, split: Split) -> ViewSpec:
 
 
 def mirrored(name: str, split: Split) -> ViewSpec:
-    """The images of a split flipped left to right."""
-    return ViewSpec(f"{name}-flipped", split, augment.flipped(len(split.labels), split.side))
+    """The images of a split flipped left to right: what flip test-time augmentation sees."""
+    return ViewSpec(f"{name}-flipped", split, augment.draw("flip", 1, len(split.labels), split.side))
 
 
 def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) -> list[np.ndarray]:

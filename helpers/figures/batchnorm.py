@@ -151,7 +151,7 @@ def interventions(groups: Mapping[str, Sequence[Run]]) -> Figure:
         for offset, run in zip(np.linspace(-0.3, 0.3, len(runs) + 2)[1:-1], runs, strict=True):
             for number, (kind, fill) in enumerate(marks.items()):
                 if kind in run.diagnosis[-1].accuracy["val"]:
-                    middle, low, high = style.columns([accuracy(run, statistics=kind)], "value low high")
+                    middle, low, high = style.columns([accuracy(run, statistics=kind)])
                     look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number], "mfc": fill}
                     style.intervals(axes, middle, low, high, [row + offset], **look)
         axes.plot([mean(runs, epoch=0)] * 2, [row - 0.4, row + 0.4], color=GREY, linestyle=":")
@@ -345,7 +345,7 @@ def examination(found: Examination) -> Figure:
     figure = Figure(figsize=(WIDTH, 6.0 if found.norms else 2.2))
     panels = figure.subplots(3 if found.norms else 1, 1, squeeze=False)[:, 0]
     kinds = [kind for kind in KINDS if kind in found.correct]
-    middle, low, high = style.columns([found.accuracy(kind) for kind in kinds], "value low high")
+    middle, low, high = style.columns([found.accuracy(kind) for kind in kinds])
     style.intervals(panels[0], middle, low, high, range(len(kinds)), marker="o", color=PALETTE[0])
     style.rows(panels[0], [KINDS[kind] for kind in kinds])
     style.percent_axis(panels[0].xaxis, "accuracy, with 95% interval")

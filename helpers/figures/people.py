@@ -20,7 +20,7 @@ def error_by_agreement(bands: Sequence[Band], dataset: str) -> Figure:
     A row a band, in the order given.
     """
     figure, axes = style.panel(1.6 + 0.5 * len(bands), NARROW)
-    middle, high, low = (1 - share for share in columns([each.right for each in bands], "value low high"))
+    middle, high, low = (1 - share for share in columns([each.right for each in bands]))
     rows = np.arange(len(bands))
     style.intervals(axes, middle, low, high, rows - 0.1, color=PALETTE[0], marker="o", label="the network")
     person = [1 - each.person for each in bands]

@@ -62,7 +62,7 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     figure, axes = style.panel(max(4.2, 1.2 + 0.24 * len(order)), NARROW)
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
         rows = metrics.class_accuracy(runs[label].matrix())
-        middle, low, high = columns([rows[c] for c in order], "value low high")
+        middle, low, high = columns([rows[c] for c in order])
         style.intervals(
             axes, middle, low, high, np.arange(len(order)) + shift, label=label, **properties[label]
         )
@@ -215,7 +215,7 @@ def error_intervals(
     labels, below = {}, {}
     for row, (name, group) in enumerate(runs.items()):
         measured = [intervals.proportion(run.test_accuracy, run.size("test")) for run in group]
-        middle, high, low = (1 - share for share in columns(measured, "value low high"))
+        middle, high, low = (1 - share for share in columns(measured))
         rows = row + np.linspace(-0.3, 0.3, len(group) + 2)[1:-1]
         style.intervals(axes, middle, low, high, rows, color=PALETTE[0], marker="o")
         labels[name] = percent(1 - middle.mean())
@@ -289,7 +289,7 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
         rates = sorted(runs)
         beside = np.multiply(rates, shift)
         right = [intervals.accuracy(runs[rate].correct("test")) for rate in rates]
-        middle, low, high = columns(right, "value low high")
+        middle, low, high = columns(right)
         lost = middle <= DIVERGED / len(runs[rates[0]].classes)
         reach = np.where(lost, np.nan, [middle - low, high - middle])
         seen = np.where(lost, np.nan, middle)

@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter
 
+from helpers.analysis.intervals import Proportion
 from helpers.data import sources
 from helpers.experiment import is_study_data
 from helpers.records.run import Run, caution
@@ -53,9 +54,9 @@ def cautions(runs: Mapping[str, Run]) -> str:
     return ". ".join(f"{', '.join(whose)}: {text}" for text, whose in labels.items() if text)
 
 
-def columns(results: Sequence[Any], names: str) -> list[Array]:
-    """An array (n,) for each of the named attributes of n results: 'value low high' of a Proportion."""
-    return [np.array([getattr(result, name) for result in results]) for name in names.split()]
+def columns(shares: Sequence[Proportion]) -> Array:
+    """The values of n shares, and the lower and the upper ends of their intervals: (3, n)."""
+    return np.array([(share.value, share.low, share.high) for share in shares]).T
 
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")

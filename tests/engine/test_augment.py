@@ -69,7 +69,7 @@ def test_no_augmentation_is_the_image_itself() -> None:
 
 def test_a_flip_is_exact() -> None:
     mirrored = IMAGES[:, :, ::-1]
-    np.testing.assert_array_equal(augment.flipped(N, SIDE).images(IMAGES, ROWS), mirrored)
+    np.testing.assert_array_equal(augment.draw("flip", 1, N, SIDE).images(IMAGES, ROWS), mirrored)
     np.testing.assert_array_equal(augment.draw("flip", 0, N, side=SIDE).images(IMAGES, ROWS), IMAGES)
     np.testing.assert_array_equal(augment.draw("flip", 1, N, side=SIDE).images(IMAGES, ROWS), mirrored)
 
