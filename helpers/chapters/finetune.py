@@ -268,10 +268,8 @@ class Finetune:
         for name, words in TIMED.items():
             at: speed.Comparison = getattr(self.bench, name)
             both = listed((at.ours_images_per_second, at.plain_images_per_second), ".0f")
-            times, hoped = (
-                f"{at.ratio:.2f} ({at.low:.2f} to {at.high:.2f})",
-                f"{at.target:g}" if at.target else "–",
-            )
+            times = f"{at.ratio:.2f} ({at.low:.2f} to {at.high:.2f})"
+            hoped = f"{at.target:g}" if at.target else "–"
             found.append((words.format(at.experiments, at.experiments), times, hoped, both))
         return found
 
