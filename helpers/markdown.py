@@ -186,7 +186,6 @@ def at_stake(notebook: str, dataset: str) -> Markdown:
     if not is_study_data(dataset):
         shown = "Miniature" if dataset == "miniature" else "Own images"
         return say(f"**{shown}.** The study's claims are about CIFAR-10: nothing on this page bears on them.")
-    found = [claim for claim in claims.CLAIMS if claim.notebook == notebook]
     since = {
         name: f" *Changed on {change.date}: [chapter 8](08_verdict.ipynb).*"
         for change in CHANGES
@@ -194,6 +193,7 @@ def at_stake(notebook: str, dataset: str) -> Markdown:
     }
     lines = [
         (claim.id, claim.statement, claim.published, claim.rule.sentence + since.get(claim.id, ""))
-        for claim in found
+        for claim in claims.CLAIMS
+        if claim.notebook == notebook
     ]
     return rows("id | claim | published | how it is decided", lines)

@@ -97,14 +97,12 @@ def threads() -> int:
     return int(value)
 
 
-def results_root() -> Path:
-    """The folder of records: REPORT_RESULTS, or results/ of this checkout."""
-    return stated("REPORT_RESULTS") or RESULTS
-
-
 def results_folder(experiment: Experiment) -> Path:
-    """Where an experiment's record goes: the root at full scale on CIFAR-10, else a folder below it."""
-    root = results_root()
+    """Where an experiment's record goes: REPORT_RESULTS, or results/ of this checkout; or a folder below it.
+
+    The records at full scale on CIFAR-10 lie in it directly.
+    """
+    root = stated("REPORT_RESULTS") or RESULTS
     if not experiment.is_study_data:
         return root / ("folder" if experiment.folder else experiment.dataset) / experiment.scale
     return root if experiment.scale == "full" else root / experiment.scale

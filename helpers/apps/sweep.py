@@ -126,10 +126,7 @@ def run(
 ) -> list[Run]:
     """The Runs of the experiments, in order: those stored, and those trained now, one process at a time.
 
-    workers: local processes to train in, which share the processor's cores.
-    scheduler: address of a Dask scheduler to train on instead, such as 'tcp://host:8786'.
-    output: any fsspec URL; every record is copied into that folder as well.
-    screening: records made now keep classes in the place of probabilities (see `run`).
+    The options are the command's (`cli.sweep`), and `screening` is that of `run`.
     Raises SweepError at the end, with each failed experiment and its reason, once all the others are done.
     """
     if workers < 1 or (scheduler and workers > 1):

@@ -39,11 +39,9 @@ def locate() -> Path | None:
 
 def find_or_download() -> Path:
     """The file of the counts, downloaded (0.8 MB) where it is not here. Raises DataError where that fails."""
-    return locate() or _download(paths.writable_cache())
-
-
-def _download(folder: Path) -> Path:
-    fetch = pooch.HTTPDownloader(timeout=CONNECT_TIMEOUT)
+    if found := locate():
+        return found
+    folder, fetch = paths.writable_cache(), pooch.HTTPDownloader(timeout=CONNECT_TIMEOUT)
     try:
         return Path(pooch.retrieve(URL, f"sha256:{SHA256}", fname=FILE, path=folder, downloader=fetch))
     except (OSError, ValueError) as error:

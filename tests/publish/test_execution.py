@@ -209,9 +209,8 @@ def test_a_kernel_has_this_package_and_the_places_of_the_process_that_started_it
         monkeypatch.setenv(name, str(value))
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
-    tell = (
-        "import os\nfrom helpers import paths\nos.chdir('/')\nprint(paths.ROOT)\nprint(paths.results_root())"
-    )
+    tell = "import os\nfrom helpers import paths\nos.chdir('/')\nprint(paths.ROOT)\n"
+    tell += "print(paths.stated('REPORT_RESULTS'))"
     assert said(tmp_path / "01_it.ipynb", tell) == [str(paths.ROOT), str(tmp_path / "mine")]
     assert dict(os.environ) == before
 
