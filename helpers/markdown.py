@@ -47,8 +47,8 @@ class Scrapped(Markdown):
 
 
 def say(text: str) -> Markdown:
-    """The text as the Markdown output of a notebook's cell."""
-    return Markdown(text)
+    """The text as the Markdown output of a notebook's cell; of no text a comment, which does not show."""
+    return Markdown(text or "<!-- -->")
 
 
 def answer(run: Run | Experiment, result: str, size: str, caveat: str) -> Markdown:

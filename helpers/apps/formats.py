@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-import tensorflow as tf
 
 from helpers import markdown, paths, progress
 from helpers.analysis import intervals
@@ -26,6 +25,8 @@ from helpers.data.split import Split
 from helpers.engine import keras
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError
+
+import tensorflow as tf  # isort: skip  # not before helpers.engine, which imports it silently
 
 CALIBRATION = 200
 """Training images, at most, that show int8 between which values the activations lie."""

@@ -22,6 +22,8 @@ from helpers.records import published
 from helpers.records.run import Run
 from helpers.text import percent, scientific, span
 
+LONG = 30
+"""Letters of a row's name beside which a legend fits only where it ends with its axes."""
 SMALLEST_BIN = 10
 """Images that a bin of the reliability curve must hold to be drawn."""
 SIDE_BY_SIDE = (0.86, 1.0, 1.16)
@@ -142,11 +144,13 @@ def changed_confusions(runs: Mapping[str, Run]) -> Figure:
     axes.hlines(rows, old, new, color=GREY, linewidth=1.2)
     axes.plot(old, rows, "o", color=PALETTE[1], mfc="white", mew=1.8, label=first)
     axes.plot(new, rows, "o", color=PALETTE[0], label=second)
-    style.rows(axes, [f"{flow.true} taken for {flow.predicted}" for flow in flows])
+    confused = [f"{flow.true} taken for {flow.predicted}" for flow in flows]
+    style.rows(axes, confused)
     axes.grid(False, axis="y")
     axes.set_xlim(left=0)
     axes.set_xlabel("test images")
-    style.legend_above(axes, columns=1)  # beside the rows' names two would not fit
+    wide = max(map(len, confused), default=0) > LONG
+    style.legend_above(axes, columns=1, right=wide)  # two columns would not fit
     errors = [int(matrix.sum() - matrix.trace()) for matrix in matrices]
     found = f"{second} makes {errors[1]:,} errors, {first} {errors[0]:,}"
     listed = "; ".join(

@@ -11,7 +11,7 @@ import html
 import io
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.figure
 import numpy as np
@@ -162,11 +162,14 @@ def percent_axis(axis: Axis, label: str) -> None:
     axis.set_label_text(f"{label} (%)")
 
 
-def legend_above(axes: Axes, handles: Sequence[Any] | None = None, columns: int = 4) -> None:
-    """A legend between title and axes, of the labelled artists or of `handles`."""
+def legend_above(
+    axes: Axes, handles: Sequence[Any] | None = None, columns: int = 4, right: bool = False
+) -> None:
+    """A legend between title and axes, of labelled artists or of `handles`; right: both end together."""
     handles = handles or axes.get_legend_handles_labels()[0]
     columns = min(columns, len(handles))
-    axes.legend(handles=handles, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    loc: Literal["lower left", "lower right"] = "lower right" if right else "lower left"
+    axes.legend(handles=handles, ncols=columns, loc=loc, bbox_to_anchor=(int(right), 1), borderaxespad=0.2)
 
 
 def rows(axes: Axes, names: Sequence[str]) -> None:
