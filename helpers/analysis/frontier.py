@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from helpers.analysis import groups
@@ -80,12 +80,18 @@ class Frontier:
 
     def in_plain_keras(self) -> list[tuple[Recipe, float]]:
         """The leading recipes and the study's, with their seconds there, if the bench timed such epochs."""
+        return self._there(self.bench.plain_seconds) if self.bench else []
+
+    def in_pytorch(self) -> list[tuple[Recipe, float]]:
+        """The same in PyTorch."""
+        return self._there(self.bench.pytorch_seconds) if self.bench else []
+
+    def _there(self, seconds: Callable[[Run], float]) -> list[tuple[Recipe, float]]:
         found = []
         for recipe in self.recipes:
-            wanted = recipe in self.leading or not recipe.experiment.changes  # the study's are the defaults
-            with contextlib.suppress(LookupError):
-                if self.bench and wanted:
-                    found.append((recipe, self.bench.plain_seconds(recipe.fastest)))
+            if recipe in self.leading or not recipe.experiment.changes:  # the study's are the defaults
+                with contextlib.suppress(LookupError):
+                    found.append((recipe, seconds(recipe.fastest)))
         return found
 
     def from_scratch(self) -> list[tuple[float, float]]:

@@ -18,6 +18,8 @@ Array = np.ndarray[Any, Any]
 WAYS = {"plain": "plain Keras", "ours": "from the bank"}
 """The two ways that are compared, as the bench names them."""
 
+EPOCHS = ("epoch", "deeper")
+"""Comparisons of an epoch."""
 ALONG = {"images": "training images", "image_size": "side of an image", "n_unfreeze": "layers that train"}
 """What costs were measured against, by the bench's names."""
 COSTS = {
@@ -133,6 +135,8 @@ class Bench:
     processor: str
     threads: int
     date: str
+    pytorch: Mapping[str, Any] | None = None
+    """Images a second in PyTorch, of "epoch" and "deeper", and its "version"; None where it was not timed."""
 
     def plain_seconds(self, run: Run) -> float:
         """What a run would take in plain Keras.
@@ -141,6 +145,13 @@ class Bench:
         every image, and its head takes as long as it took. Evaluation and augmentation are left out. Raises
         LookupError where no epoch of the run's depth and image size was timed.
         """
+        return self._seconds(run, {name: getattr(self, name).plain_images_per_second for name in EPOCHS})
+
+    def pytorch_seconds(self, run: Run) -> float:
+        """The same with the passes of stage 2 in PyTorch. Raises LookupError likewise."""
+        return self._seconds(run, self.pytorch or {})
+
+    def _seconds(self, run: Run, speeds: Mapping[str, float]) -> float:
         before = 0.0
         if len(run.stage1):
             images = run.train_images + run.size("val") + run.size("test")
@@ -148,11 +159,12 @@ class Bench:
         if not len(run.stage2):
             return before
         size = run.experiment.n_unfreeze, run.experiment.image_size
-        for timed in (self.epoch, self.deeper):
-            if size == (timed.n_unfreeze, timed.image_size):
-                return before + len(run.stage2) * run.train_images / timed.plain_images_per_second
+        for name in EPOCHS:
+            timed = getattr(self, name)
+            if size == (timed.n_unfreeze, timed.image_size) and name in speeds:
+                return before + len(run.stage2) * run.train_images / speeds[name]
         raise LookupError(
-            f"the bench timed no epoch of plain Keras with n_unfreeze={size[0]} and image_size={size[1]}; "
+            f"the bench timed no such epoch with n_unfreeze={size[0]} and image_size={size[1]}; "
             "`make bench` times two depths"
         )
 

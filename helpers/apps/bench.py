@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,15 @@ def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None
     place = paths.cache_folder() / "bench" / today
     given = asdict(experiment), asdict(deeper), asdict(sizes)
     for name in PARTS:
-        result |= _kept(place / f"{name}.json", "part", name, *given, moved="REPORT_CACHE")
+        result |= _kept(place / f"{name}.json", "bench.part", name, *given, moved="REPORT_CACHE")
+    if find_spec("torchvision"):
+        shapes = dict(zip(("epoch", "deeper"), given, strict=False))
+        size = sizes.epoch, sizes.pairs
+        result["pytorch"] = _kept(
+            place / "pytorch.json", "pytorch.measured", shapes, *size, moved="REPORT_CACHE"
+        )
     peaks = {
-        way: _kept(place / f"{way}.json", "one_epoch", way, given[0], moved="REPORT_RESULTS") / 1e9
+        way: _kept(place / f"{way}.json", "bench.one_epoch", way, given[0], moved="REPORT_RESULTS") / 1e9
         for way in WAYS
     }
     result["memory_gb"] = {way: _said(f"memory, {way}", peak, "GB") for way, peak in peaks.items()}
@@ -66,14 +73,15 @@ def _kept(path: Path, function: str, *given: Any, moved: str) -> Any:
 
 
 def _in_child(function: str, *given: Any, moved: str) -> Any:
-    """What a function of this module returns in a process of its own, in which one place is an empty folder.
+    """What a function of this room returns in a process of its own, in which one place is an empty folder.
 
     So everything that is timed is computed, memory is measured from nothing, and nothing is left behind.
     """
     code = (
-        "import json, sys\n"
-        "from helpers.apps import bench\n"
-        "found = getattr(bench, sys.argv[1])(*json.loads(sys.argv[2]))\n"
+        "import importlib, json, sys\n"
+        "module, name = sys.argv[1].split('.')\n"
+        "function = getattr(importlib.import_module(f'helpers.apps.{module}'), name)\n"
+        "found = function(*json.loads(sys.argv[2]))\n"
         "open(sys.argv[3], 'w').write(json.dumps(found))\n"
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -15,9 +15,15 @@ LEAST_APART = 0.055
 LEAST_ERROR = 1e-4
 """Where a recipe without an error is drawn, as the axis has no zero."""
 LOOKS = dict(
-    zip(("the study,\non a GPU", "the same in\nplain Keras", "from scratch,\nat best"), "Dsv", strict=True)
+    zip(
+        ("the study,\non a GPU", "the same in\nplain Keras", "from scratch,\nat best", "in PyTorch"),
+        "Dsv^",
+        strict=True,
+    )
 )
 """What stands beside the recipes to its marker."""
+BELOW = "in PyTorch"
+"""What is named below its marker, as plain Keras is named above one beside it."""
 
 
 @styled
@@ -27,12 +33,18 @@ def error_by_time(found: Frontier, target: float) -> Figure:
     target: the test accuracy, 0 to 1, whose time the title tells. The line joins the leading recipes.
     """
     figure, axes = style.panel(5.2, NARROW)
-    plain, log = found.in_plain_keras(), [found.log] if found.log else []
+    plain, torch = found.in_plain_keras(), found.in_pytorch()
+    log = [found.log] if found.log else []
     study = [(run.seconds, 1 - run.test_accuracy) for run in log]
     beside = dict(
         zip(
             LOOKS,
-            (study, [(seconds, each.error) for each, seconds in plain], found.from_scratch()),
+            (
+                study,
+                [(seconds, each.error) for each, seconds in plain],
+                found.from_scratch(),
+                [(seconds, each.error) for each, seconds in torch],
+            ),
             strict=True,
         )
     )
@@ -51,8 +63,9 @@ def error_by_time(found: Frontier, target: float) -> Figure:
         for place in points:
             axes.plot(*place, LOOKS[name], color=colour, mfc="white")
         if points:
-            axes.annotate(name, points[-1], (0, 6), color=colour, ha="center", va="bottom", **label)
-    for recipe, seconds in plain:
+            place, end = ((0, -6), "top") if name == BELOW else ((0, 6), "bottom")
+            axes.annotate(name, points[-1], place, color=colour, ha="center", va=end, **label)
+    for recipe, seconds in [*plain, *torch]:
         axes.hlines(recipe.error, recipe.seconds, seconds, PALETTE[2], ":", lw=1, zorder=1)
     axes.set(xscale="log", yscale="log", xlabel="time, from the raw images on (seconds)")
     axes.set(xlim=(axes.dataLim.x0 / 10, 3 * axes.dataLim.x1), ylim=axes.dataLim.intervaly * [0.9, 1.1])
@@ -79,8 +92,8 @@ def _title(found: Frontier, target: float) -> str:
 
 def _notes(found: Frontier) -> list[str]:
     run = found.recipes[0].fastest
-    computed = "Computed: plain Keras, from the bench's speeds; from scratch, from airbench's operations and "
-    computed += "this machine's float32 peak"
+    computed = "Computed: plain Keras and PyTorch, from the bench's speeds; from scratch, from airbench's "
+    computed += "operations and this machine's float32 peak"
     return [
         cautions({each.fastest.id: each.fastest for each in found.recipes}),
         f"Line: no quicker recipe is as good on validation images. Hollow: all others. "

@@ -86,13 +86,18 @@ def test_plain_keras_and_the_peak_stand_beside_runs_of_the_benchs_machine_alone(
     found = of(protocol, one, small, shallow)
     plain = {each.fastest.id: seconds for each, seconds in found.in_plain_keras()}
     assert plain == {each.id: BENCH.plain_seconds(each) for each in (one, protocol)}
+    torch = {each.fastest.id: seconds for each, seconds in found.in_pytorch()}
+    assert torch == {each.id: BENCH.pytorch_seconds(each) for each in (one, protocol)}
+    assert of(protocol, one, bench=replace(BENCH, pytorch=None)).in_pytorch() == []
     assert found.from_scratch() == [
         (pytest.approx(1450), pytest.approx(0.0599)),
         (15500, pytest.approx(0.04)),
     ]
     for bench in (replace(BENCH, processor="Another CPU"), replace(BENCH, threads=1)):
         other = of(protocol, one, bench=bench)
-        assert other.bench is None and other.in_plain_keras() == other.from_scratch() == []
+        assert (
+            other.bench is None and other.in_plain_keras() == other.in_pytorch() == other.from_scratch() == []
+        )
 
 
 def test_a_recipe_is_named_by_its_passes_and_a_size_of_its_own(make_run: Make) -> None:

@@ -95,6 +95,10 @@ def test_plain_keras_is_charged_for_features_once_and_for_every_pass() -> None:
     assert timed.plain_seconds(made.run_without_files(Experiment(n_unfreeze=0))) == stored
     with pytest.raises(LookupError, match="n_unfreeze=30 and image_size=128; `make bench`"):
         timed.plain_seconds(made.run_without_files(Experiment(image_size=128)))
+    timed = dataclasses.replace(timed, pytorch={"epoch": 250.0})
+    assert timed.pytorch_seconds(start) == stored + 360
+    with pytest.raises(LookupError, match="n_unfreeze=66"):
+        timed.pytorch_seconds(deep)
 
 
 def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

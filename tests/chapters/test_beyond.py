@@ -88,6 +88,9 @@ def test_the_frontier_holds_every_record_and_the_study_beside_published_runs(
         and len(ch.frontier.recipes) == len(LADDER) + 1
         and ch.frontier.log is ch.log
     )
+    assert ch.slower.endswith(" in PyTorch") and " in plain Keras, " in ch.slower
+    monkeypatch.setattr(speed, "read", lambda: dataclasses.replace(bench, pytorch=None))
+    assert load().slower.endswith(" in plain Keras")
     assert {each.id for each in ch.records} >= {fast.id, *(rung.id for rung in ladder.values())}
     for name, each in list(LADDER.items())[:3]:
         record(make_run, experiments.for_notebook(each, dataset="miniature", scale="smoke"))
@@ -96,7 +99,7 @@ def test_the_frontier_holds_every_record_and_the_study_beside_published_runs(
     assert list(small.rungs) == list(LADDER)[: beyond.SMOKE_RUNGS] and not small.reaches_depth
     assert not small.is_published and not small.rates and small.targets({0.9: 400}, **AIMS) == []
     assert len(small.frontier.recipes) == len(small.rungs)
-    assert small.frontier.log is None and small.frontier.bench is None
+    assert small.frontier.log is None and small.frontier.bench is None and small.slower == ""
 
 
 def test_every_aim_has_a_line_with_a_second_backbone_or_without(
