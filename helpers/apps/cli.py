@@ -232,7 +232,7 @@ def run_notebook(
     output: Path | None = None,
     in_place: bool = False,
 ) -> None:
-    """Run one notebook with parameters, which are checked first; without any, list those that it has.
+    """Run one notebook with parameters, which are checked first; without any option, list those that it has.
 
     Args:
         name: A notebook's number, name or path: 04, 04_finetune.
@@ -244,7 +244,7 @@ def run_notebook(
     path = notebooks.find(name)
     if in_place and parameters:
         raise ExperimentError("--in-place keeps a notebook's own parameters: leave out -p, or --in-place")
-    if not parameters and not in_place:
+    if not (parameters or in_place or output):
         for parameter, facts in (known := notebooks.parameters(path)).items():
             print(f"  {parameter}: {facts['type']} = {facts['written']}\n      {facts['help']}")
         example = " ".join(f"-p {parameter} {known[parameter]['written']}" for parameter in list(known)[:2])

@@ -171,6 +171,12 @@ def test_a_value_that_no_experiment_takes_is_refused_before_anything_runs(
     assert not output.exists()
 
 
+def test_a_notebook_that_is_given_a_place_runs_with_its_own_parameters(tmp_path: Path) -> None:
+    run_notebook("11", [], output=tmp_path / "eleven.ipynb")
+    cells = nbformat.read(tmp_path / "eleven.ipynb", as_version=4).cells
+    assert any(cell.get("outputs") for cell in cells if "answer" in cell.metadata.tags)
+
+
 def test_without_parameters_a_chapter_is_explained_and_not_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
