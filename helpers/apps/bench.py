@@ -66,7 +66,9 @@ def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None
 
 def _kept(path: Path, function: str, *given: Any, moved: str) -> Any:
     """What `_in_child` returns, or what it returned before the bench was stopped."""
-    if not path.exists():
+    if path.exists():
+        print(f"{path.stem}: measured before the bench was stopped", flush=True)
+    else:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write({path: json.dumps(_in_child(function, *given, moved=moved)).encode()})
     return json.loads(path.read_text())

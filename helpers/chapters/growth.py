@@ -32,16 +32,12 @@ class Growth:
 
     # ------------------------------------------------------------------------ the laws
 
-    def law(self, along: str, cost: str) -> speed.Law:
-        """How one of speed.COSTS grows along one of speed.ALONG."""
-        return self.bench.law(along, cost)
-
     @property
     def laws(self) -> list[tuple[str, ...]]:
         """A line of the table for each of speed.ALONG: what twice as much costs, and how far they lie off."""
         found = []
         for along, words in speed.ALONG.items():
-            laws = [self.law(along, cost) for cost in speed.COSTS]
+            laws = [self.bench.law(along, cost) for cost in speed.COSTS]
             sizes = laws[0].sizes
             measured = f"{words}, {min(sizes):,} to {max(sizes):,}"
             off = max(law.furthest for law in laws)
@@ -51,13 +47,13 @@ class Growth:
     @property
     def more(self) -> float:
         """How many times as long a pass over ten times the images takes."""
-        return 10 ** self.law("images", "epoch_seconds").exponent
+        return 10 ** self.bench.law("images", "epoch_seconds").exponent
 
     # ------------------------------------------------------------------------ more images
 
     def seconds(self, cost: str, images: int) -> float:
         """Storing all of the protocol's views ("storing_seconds"), or its passes ("epoch_seconds")."""
-        each = self.law("images", cost).at(images)
+        each = self.bench.law("images", cost).at(images)
         return each * (self.experiment.views if cost == "storing_seconds" else self.experiment.epochs)
 
     def duration(self, cost: str, images: int) -> str:
@@ -66,7 +62,7 @@ class Growth:
 
     def stored_gigabytes(self, images: int) -> float:
         """All of the protocol's views, on disk."""
-        return self.experiment.views * self.law("images", "stored_bytes").at(images) / 1e9
+        return self.experiment.views * self.bench.law("images", "stored_bytes").at(images) / 1e9
 
     def pictures_gigabytes(self, images: int) -> float:
         """The images themselves as the network takes them, three bytes a pixel."""
@@ -120,7 +116,9 @@ class Growth:
     @property
     def wanted(self) -> float:
         """Gigabytes a second that the workers read together, each training an experiment of its own."""
-        law = {cost: self.law("images", cost).at(self.images) for cost in ("stored_bytes", "epoch_seconds")}
+        law = {
+            cost: self.bench.law("images", cost).at(self.images) for cost in ("stored_bytes", "epoch_seconds")
+        }
         return self.workers * law["stored_bytes"] / law["epoch_seconds"] / 1e9
 
     @property
