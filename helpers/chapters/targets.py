@@ -50,8 +50,9 @@ def bench(timed: Bench, sweep: float, features: float, memory: float) -> list[Li
     shared, ours, part = timed.sweep.ratio, timed.features.ratio, timed.features_gflops / timed.peak_gflops
     selecting = f"{timed.sweep.experiments} experiments that share the frozen part, ours in "
     selecting += f"{timed.sweep.precision}, against Keras in float32"
-    bound = f"with ours in float32 {timed.sweep_float32.ratio:.1f} times, a single epoch "
-    bound += f"{timed.epoch.ratio:.1f} times"
+    stored = (timed.sweep.storing_seconds or 0.0) / sum(timed.sweep.ours_seconds)
+    bound = f"storing takes {stored:.0%} of ours, the rest is training; with ours in float32, too, "
+    bound += f"{timed.sweep_float32.ratio:.1f} times"
     peak = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * features / ours:.0%}; "
     peak += f"resizing takes {timed.profile['resizing']:.0%} of the time, and depthwise convolutions "
     peak += f"{timed.profile['depthwise convolution']:.0%} for "
