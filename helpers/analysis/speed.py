@@ -17,7 +17,6 @@ from helpers.records.run import Run
 Array = np.ndarray[Any, Any]
 WAYS = {"plain": "plain Keras", "ours": "from the bank"}
 """The two ways that are compared, as the bench names them."""
-
 EPOCHS = ("epoch", "deeper")
 """Comparisons of an epoch."""
 ALONG = {"images": "training images", "image_size": "side of an image", "n_unfreeze": "layers that train"}
@@ -49,20 +48,24 @@ class Comparison:
     """Of stored activations, without training; of an epoch alone, as are the next two."""
     n_unfreeze: int | None = None
     image_size: int | None = None
-    experiments: int | None = None
-    """Of the sweep, as are the next three."""
-    storing_seconds: float | None = None
-    precision: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Comparison):
+    """Many experiments that share what is stored: a pair each."""
+
+    experiments: int
+    storing_seconds: float
+    precision: str
     """Of our products; plain Keras multiplies in float32."""
-    plain_bfloat16_seconds: float | None = None
-    """Of the sweep's first experiment in plain Keras, by its mixed_bfloat16."""
+    plain_bfloat16_seconds: float
+    """Of the first experiment in plain Keras, by its mixed_bfloat16."""
 
     @property
     def selecting(self) -> dict[str, Array]:
-        """Seconds until 1, 2, ... experiments of the sweep have ended, by way; ours with its store."""
-        stored = self.storing_seconds or 0.0
-        own = np.asarray(self.ours_seconds) - stored / len(self.ours_seconds)
-        return {"plain": np.cumsum(self.plain_seconds), "ours": stored + np.cumsum(own)}
+        """Seconds until 1, 2, ... experiments have ended, by way; ours with its store."""
+        own = np.asarray(self.ours_seconds) - self.storing_seconds / len(self.ours_seconds)
+        return {"plain": np.cumsum(self.plain_seconds), "ours": self.storing_seconds + np.cumsum(own)}
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,9 @@ class Bench:
     epoch: Comparison
     deeper: Comparison
     """An epoch of a deeper cut."""
-    sweep: Comparison
-    """Many experiments, ours as the report's sweeps are run; `sweep_float32` with plain Keras' products."""
-    sweep_float32: Comparison
+    sweep: Sweep
+    """Ours as the report's sweeps are run; `sweep_float32` with plain Keras' products."""
+    sweep_float32: Sweep
     growth: Sequence[Cost]
     peak_gflops: float
     """Of this machine's largest matrix products."""
@@ -193,8 +196,10 @@ def read(path: Path | None = None) -> Bench:
     found = json.loads((path or paths.RESULTS / store.BENCH).read_text())
     known = {**found, **found["arithmetic"], **found["environment"]}
     known |= {f"{way}_memory_gb": found["memory_gb"][name] for way, name in WAYS.items()}
-    for name in ("features", "epoch", "deeper", "sweep", "sweep_float32"):
+    for name in ("features", *EPOCHS):
         known[name] = Comparison(**_fields(Comparison, found[name]))
+    for name in ("sweep", "sweep_float32"):
+        known[name] = Sweep(**_fields(Sweep, found[name]))
     known["growth"] = [Cost(**each) for each in found["growth"]]
     return Bench(**_fields(Bench, known))
 

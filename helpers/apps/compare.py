@@ -41,7 +41,6 @@ PRECISIONS = {"sweep": "bfloat16", "sweep_float32": "float32"}
 """Of our products in the sweep: that of the report's own sweeps, and plain Keras'."""
 GROWTH = {"image_size": (96, 128, 160, 192), "n_unfreeze": (10, 20, 30, 66, 80)}
 """What costs are measured against, beside the number of images."""
-
 PARTS = ("features", "profile", "epoch", "deeper", "sweep", "growth")
 """What is measured, each part in a process of its own."""
 
@@ -90,19 +89,19 @@ class Pairs:
 
 def measured(name: str, experiment: Experiment, deeper: Experiment, sizes: Sizes) -> dict[str, Any]:
     """What is measured under a name of PARTS, by the names that results/bench.json has it."""
-    work = Work(experiment)
-    if name == "sweep":
-        return {each: _told(each, summary) for each, summary in _sweep(work, sizes).items()}
     if name == "profile":
-        return {name: forward.profile(model.pixels_to(work.network, backbones.POOLED))}
+        pixels_to_pooled = model.pixels_to(backbones.backbone(experiment), backbones.POOLED)
+        return {name: forward.profile(pixels_to_pooled)}
+    work = Work(experiment)
     if name == "growth":
         return {name: _growth(work, sizes)}
-    timed = (
-        _features(work, sizes)
-        if name == "features"
-        else _epoch(name, work, sizes, deeper if name == "deeper" else experiment)
-    )
-    return {name: _told(name, timed)}
+    if name == "sweep":
+        found = _sweep(work, sizes)
+    elif name == "features":
+        found = {name: _features(work, sizes)}
+    else:
+        found = {name: _epoch(name, work, sizes, {"epoch": experiment, "deeper": deeper}[name])}
+    return {each: _told(each, summary) for each, summary in found.items()}
 
 
 # ---------------------------------------------------------------------------- the two ways
@@ -118,10 +117,9 @@ class Work:
         self.network = backbones.backbone(experiment)
         self.targets = np.eye(10, dtype=np.float32)[self.images.train.labels]
 
-    def part(self, images: int) -> Any:
+    def part(self, images: int) -> Split:
         """The first training images as a split of their own."""
-        train = self.images.train
-        return Split(train.images[:images], train.labels[:images])
+        return self.images.train.first(images)
 
     def plain(self, experiment: Experiment) -> Any:
         """The whole network as Keras' guide to transfer learning builds it, compiled."""
@@ -188,18 +186,14 @@ def _epoch(name: str, work: Work, sizes: Sizes, experiment: Experiment) -> dict[
 
     Plain Keras multiplies in float32 whatever the experiment's precision.
     """
-    n, batch = sizes.epoch, experiment.batch_size
-    images = work.part(n).images.astype(np.float32)
-    plain, ours = work.plain(experiment), work.above_cut(experiment)
+    n = sizes.epoch
     rows = work.stored(experiment.n_unfreeze, n, 0)
-    plain.fit(images[:batch], work.targets[:batch], batch_size=batch, verbose=0)
-    work.trace(ours, rows, batch)
+    plain, ours = _plain(work, experiment, n), _ours(work, experiment, rows)
     pairs = Pairs([], [])
-    options = {"batch_size": batch, "verbose": 0}
     for _ in range(sizes.pairs):
-        pairs.plain.append(seconds(plain.fit, images, work.targets[:n], **options))
-        pairs.ours.append(seconds(work.ours, ours, rows, batch))
-    reading = seconds(work.read, rows, batch)
+        pairs.plain.append(plain(1))
+        pairs.ours.append(ours(rows))
+    reading = seconds(work.read, rows, experiment.batch_size)
     size = {"n_unfreeze": experiment.n_unfreeze, "image_size": experiment.image_size}
     return pairs.summary(name, n, reading_images_per_second=n / reading, **size)
 
@@ -217,34 +211,34 @@ def _sweep(work: Work, sizes: Sizes) -> dict[str, dict[str, Any]]:
     plain: list[float] = []
     ours: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     for experiment in sweep:
-        plain.append(_plain_fit(work, experiment, n, epochs))
+        plain.append(_plain(work, experiment, n)(epochs))
         for name, precision in PRECISIONS.items():
-            seconds = _from_views(work, experiment.replace(precision=precision), views)
-            ours[name].append(seconds + storing / len(sweep))
+            trained = map(_ours(work, experiment.replace(precision=precision), views[0]), views)
+            ours[name].append(sum(trained) + storing / len(sweep))
         told = ", ".join(f"{ours[name][-1]:.1f} s in {precision}" for name, precision in PRECISIONS.items())
         print(f"  {experiment.slug}: {plain[-1]:.1f} s against {told}", flush=True)
     with _mixed_bfloat16():
-        lower = _plain_fit(work, sweep[0], n, epochs)
+        lower = _plain(work, sweep[0], n)(epochs)
     size = {"storing_seconds": storing, "experiments": len(sweep), "plain_bfloat16_seconds": lower}
     return {
-        name: Pairs(plain, seconds).summary(name, n * epochs, precision=PRECISIONS[name], **size)
-        for name, seconds in ours.items()
+        name: Pairs(plain, each).summary(name, n * epochs, precision=PRECISIONS[name], **size)
+        for name, each in ours.items()
     }
 
 
-def _plain_fit(work: Work, experiment: Experiment, images: int, epochs: int) -> float:
-    """Seconds of a `fit` of the whole network, whose trace is made before."""
+def _plain(work: Work, experiment: Experiment, images: int) -> Callable[[int], float]:
+    """Seconds of so many epochs of a `fit` of the whole network, whose trace is made before."""
     batch, network = experiment.batch_size, work.plain(experiment)
     pixels, targets = work.part(images).images.astype(np.float32), work.targets[:images]
     network.fit(pixels[:batch], targets[:batch], batch_size=batch, verbose=0)
-    return seconds(network.fit, pixels, targets, batch_size=batch, epochs=epochs, verbose=0)
+    return lambda epochs: seconds(network.fit, pixels, targets, batch_size=batch, epochs=epochs, verbose=0)
 
 
-def _from_views(work: Work, experiment: Experiment, views: list[np.ndarray]) -> float:
-    """Seconds of a pass over each of the stored views."""
+def _ours(work: Work, experiment: Experiment, rows: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Seconds of a pass over a stored view, of as many rows as these; its trace is made before."""
     above, batch = work.above_cut(experiment), experiment.batch_size
-    work.trace(above, views[0], batch)
-    return sum(seconds(work.ours, above, view, batch) for view in views)
+    work.trace(above, rows, batch)
+    return lambda view: seconds(work.ours, above, view, batch)
 
 
 @contextmanager
@@ -278,7 +272,7 @@ def _cost(along: str, experiment: Experiment, images: int, work: Work, view: int
     begun = time.perf_counter()
     rows = work.stored(experiment.n_unfreeze, images, view)
     storing = time.perf_counter() - begun
-    epoch = _from_views(work, experiment, [rows])
+    epoch = _ours(work, experiment, rows)(rows)
     print(f"  {along}: {images} images, {experiment.image_size} px, {experiment.n_unfreeze} layers: ", end="")
     print(f"{storing:.1f} s to store {rows.nbytes / 1e9:.2f} GB, {epoch:.1f} s an epoch", flush=True)
     size = {"image_size": experiment.image_size, "n_unfreeze": experiment.n_unfreeze}

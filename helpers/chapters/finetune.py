@@ -40,7 +40,7 @@ SWEEPS = ("precision", "depth", "batch", "regularizers", "views", "optimizer")
 TIMED = {
     "features": "pooled features against `predict`",
     "epoch": "an epoch of fine-tuning against `fit`",
-    "sweep": "{} fine-tunes and one store, in bfloat16, against {} by `fit`",
+    "sweep": "{0} fine-tunes and one store, in bfloat16, against {0} by `fit`",
     "sweep_float32": "the same in float32",
 }
 """What `make bench` compares with plain Keras, by its name there."""
@@ -270,14 +270,14 @@ class Finetune:
             both = listed((at.ours_images_per_second, at.plain_images_per_second), ".0f")
             times = f"{at.ratio:.2f} ({at.low:.2f} to {at.high:.2f})"
             hoped = f"{at.target:g}" if at.target else "–"
-            found.append((words.format(at.experiments, at.experiments), times, hoped, both))
+            found.append((words.format(self.bench.sweep.experiments), times, hoped, both))
         return found
 
     @property
     def mixed(self) -> float:
         """How many times as long plain Keras takes by its mixed_bfloat16 as in float32, in one fine-tune."""
         at = self.bench.sweep
-        return (at.plain_bfloat16_seconds or 0.0) / at.plain_seconds[0]
+        return at.plain_bfloat16_seconds / at.plain_seconds[0]
 
     @property
     def expected_speed(self) -> float:

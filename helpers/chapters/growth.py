@@ -85,28 +85,31 @@ class Growth:
     # ------------------------------------------------------------------------ many workers
 
     @property
+    def speeds(self) -> list[float]:
+        """Of each worker, 1 being the bench's machine; some are slow."""
+        slow = round(SLOW * self.workers)
+        return [SLOWED] * slow + [1.0] * (self.workers - slow)
+
+    @property
     def sharded(self) -> dict[int, float]:
         """Simulated seconds of storing all views by the workers, by shards for each worker.
 
-        A shard takes its share of the time by the law, times a deviation drawn from the bench's pairs. Every
-        tenth worker has half the speed. The same draws serve every division.
+        A shard takes its share of the time by the law, times a deviation drawn from the bench's pairs. The
+        same draws serve every division.
         """
         timed = np.asarray(self.bench.features.ours_seconds)
-        speeds = np.ones(self.workers)
-        speeds[: round(SLOW * self.workers)] = SLOWED
         found = {}
         for shards in SHARDS:
             count = shards * self.workers
             drawn = np.random.default_rng(0).choice(timed / timed.mean(), count)
             tasks = self.seconds("storing_seconds", self.images) / count * drawn
-            found[shards] = speed.makespan(list(tasks), list(speeds))
+            found[shards] = speed.makespan(list(tasks), self.speeds)
         return found
 
     @property
     def shards(self) -> list[tuple[int, str, str, str]]:
         """A line of the table for each division: shards a worker, images in each, time, beside the best."""
-        shared = self.workers * (1 - SLOW * (1 - SLOWED))
-        least = self.seconds("storing_seconds", self.images) / shared
+        least = self.seconds("storing_seconds", self.images) / sum(self.speeds)
         views = self.experiment.views * self.images
         return [
             (each, f"{views / each / self.workers:,.0f}", duration(took), f"{took / least:.2f}")
@@ -114,12 +117,16 @@ class Growth:
         ]
 
     @property
+    def coarse(self) -> float:
+        """How many times as long the largest shards take as the smallest."""
+        return self.sharded[SHARDS[0]] / self.sharded[SHARDS[-1]]
+
+    @property
     def wanted(self) -> float:
         """Gigabytes a second that the workers read together, each training an experiment of its own."""
-        law = {
-            cost: self.bench.law("images", cost).at(self.images) for cost in ("stored_bytes", "epoch_seconds")
-        }
-        return self.workers * law["stored_bytes"] / law["epoch_seconds"] / 1e9
+        costs = "stored_bytes", "epoch_seconds"
+        stored, taken = (self.bench.law("images", each).at(self.images) for each in costs)
+        return self.workers * stored / taken / 1e9
 
     @property
     def fed(self) -> int:

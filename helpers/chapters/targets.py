@@ -50,7 +50,7 @@ def bench(timed: Bench, sweep: float, features: float, memory: float) -> list[Li
     shared, ours, part = timed.sweep.ratio, timed.features.ratio, timed.features_gflops / timed.peak_gflops
     selecting = f"{timed.sweep.experiments} experiments that share the frozen part, ours in "
     selecting += f"{timed.sweep.precision}, against Keras in float32"
-    stored = (timed.sweep.storing_seconds or 0.0) / sum(timed.sweep.ours_seconds)
+    stored = timed.sweep.storing_seconds / sum(timed.sweep.ours_seconds)
     bound = f"storing takes {stored:.0%} of ours, the rest is training; with ours in float32, too, "
     bound += f"{timed.sweep_float32.ratio:.1f} times"
     peak = f"ours runs at {part:.0%} of the machine's peak, the aim takes {part * features / ours:.0%}; "

@@ -14,16 +14,13 @@ LEAST_APART = 0.055
 """Between two labels, of the logarithm of the error."""
 LEAST_ERROR = 1e-4
 """Where a recipe without an error is drawn, as the axis has no zero."""
-LOOKS = dict(
-    zip(
-        ("the study,\non a GPU", "the same in\nplain Keras", "from scratch,\nat best", "in PyTorch"),
-        "Dsv^",
-        strict=True,
-    )
-)
-"""What stands beside the recipes to its marker."""
-BELOW = "in PyTorch"
-"""What is named below its marker, as plain Keras is named above one beside it."""
+LOOKS = {
+    "the study,\non a GPU": ("D", 6),
+    "the same in\nplain Keras": ("s", 6),
+    "from scratch,\nat best": ("v", 6),
+    "in PyTorch": ("^", -6),
+}
+"""What stands beside the recipes to its marker, and how many points above it it is named."""
 
 
 @styled
@@ -34,20 +31,9 @@ def error_by_time(found: Frontier, target: float) -> Figure:
     """
     figure, axes = style.panel(5.2, NARROW)
     plain, torch = found.in_plain_keras(), found.in_pytorch()
-    log = [found.log] if found.log else []
-    study = [(run.seconds, 1 - run.test_accuracy) for run in log]
-    beside = dict(
-        zip(
-            LOOKS,
-            (
-                study,
-                [(seconds, each.error) for each, seconds in plain],
-                found.from_scratch(),
-                [(seconds, each.error) for each, seconds in torch],
-            ),
-            strict=True,
-        )
-    )
+    elsewhere = [[(seconds, each.error) for each, seconds in those] for those in (plain, torch)]
+    study = [(found.log.seconds, 1 - found.log.test_accuracy)] if found.log else []
+    beside = dict(zip(LOOKS, (study, elsewhere[0], found.from_scratch(), elsewhere[1]), strict=True))
     every, leading = (
         [(each.seconds, max(each.error, LEAST_ERROR)) for each in those]
         for those in (found.recipes, found.leading)
@@ -60,11 +46,12 @@ def error_by_time(found: Frontier, target: float) -> Figure:
         place = recipe.seconds, height
         axes.annotate(recipe.name, place, (-6, -3), color=PALETTE[0], ha="right", va="top", **label)
     for (name, points), colour in zip(beside.items(), PALETTE[1:], strict=False):
+        marker, above = LOOKS[name]
         for place in points:
-            axes.plot(*place, LOOKS[name], color=colour, mfc="white")
+            axes.plot(*place, marker, color=colour, mfc="white")
         if points:
-            place, end = ((0, -6), "top") if name == BELOW else ((0, 6), "bottom")
-            axes.annotate(name, points[-1], place, color=colour, ha="center", va=end, **label)
+            side = "bottom" if above > 0 else "top"
+            axes.annotate(name, points[-1], (0, above), color=colour, ha="center", va=side, **label)
     for recipe, seconds in [*plain, *torch]:
         axes.hlines(recipe.error, recipe.seconds, seconds, PALETTE[2], ":", lw=1, zorder=1)
     axes.set(xscale="log", yscale="log", xlabel="time, from the raw images on (seconds)")

@@ -72,11 +72,7 @@ def _logarithmic(axes: Axes, words: str, sizes: Any) -> None:
 
 def _title(bench: Bench) -> str:
     images, side = (bench.law(along, "epoch_seconds").exponent for along in ("images", "image_size"))
-    plain, ours = (seconds[-1] for seconds in bench.sweep.selecting.values())
-    return (
-        f"Twice the images take {2**images:.1f} times as long, twice the side {2**side:.1f} times; "
-        f"{bench.sweep.experiments} experiments take {ours / plain:.0%} of plain Keras' time"
-    )
+    return f"Twice the images take {2**images:.1f} times as long, twice the side {2**side:.1f} times"
 
 
 def _described(bench: Bench) -> str:

@@ -56,8 +56,15 @@ def test_large_shards_wait_for_the_slow_worker() -> None:
     whole, tenth, hundredth = chapter().sharded.values()
     assert whole == pytest.approx(1600)  # the slow one takes twice its share
     assert 8000 / 9.5 <= hundredth <= tenth < whole
+    assert chapter().coarse == pytest.approx(whole / hundredth)
     assert [line[0] for line in chapter().shards] == list(growth.SHARDS)
     assert chapter().shards[0][1:] == ("80,000", "27 min", "1.90")
+
+
+@pytest.mark.parametrize("workers", [1, 4, 6, 10])
+def test_no_division_is_quicker_than_all_workers_at_once(workers: int) -> None:
+    """Also of so few workers that none of them, or more than a tenth, is slow."""
+    assert all(float(beside) >= 1 for *_, beside in chapter(workers=workers).shards)
 
 
 @pytest.mark.parametrize(("given", "fed"), [(1.0, 10), (0.04, 10), (0.02, 5), (0.0001, 0)])
