@@ -153,6 +153,11 @@ class Work:
         wanted = feature_cache.training_view(self.experiment, self.part(images), view)
         return feature_cache.open_views(prefix, [wanted], progress=False)[0]
 
+    def timed(self, *which: int) -> tuple[np.ndarray, float]:
+        """What `stored` gives, and the seconds that it took."""
+        begun = time.perf_counter()
+        return self.stored(*which), time.perf_counter() - begun
+
     def ours(self, above: Any, rows: np.ndarray, batch_size: int) -> None:
         """A shuffled pass over stored activations, as an epoch of ours."""
         source = inputs.Source(rows, self.targets)
@@ -204,9 +209,8 @@ def _sweep(work: Work, sizes: Sizes) -> dict[str, dict[str, Any]]:
     The first experiment is timed once more in plain Keras' own lower precision, mixed_bfloat16.
     """
     n, epochs = sizes.sweep, sizes.sweep_epochs
-    begun = time.perf_counter()
-    views = [work.stored(work.experiment.n_unfreeze, n, view) for view in range(epochs)]
-    storing = time.perf_counter() - begun
+    found = [work.timed(work.experiment.n_unfreeze, n, view) for view in range(epochs)]
+    views, storing = [rows for rows, _ in found], sum(took for _, took in found)
     sweep = [work.experiment.replace(**changes) for changes in SWEEP[: sizes.sweep_experiments]]
     plain: list[float] = []
     ours: dict[str, list[float]] = {name: [] for name in PRECISIONS}
@@ -269,9 +273,7 @@ def _cost(along: str, experiment: Experiment, images: int, work: Work, view: int
     """view: one that was not stored for another point, which may be of the same size."""
     if experiment.image_size != work.experiment.image_size:
         work = Work(experiment)
-    begun = time.perf_counter()
-    rows = work.stored(experiment.n_unfreeze, images, view)
-    storing = time.perf_counter() - begun
+    rows, storing = work.timed(experiment.n_unfreeze, images, view)
     epoch = _ours(work, experiment, rows)(rows)
     print(f"  {along}: {images} images, {experiment.image_size} px, {experiment.n_unfreeze} layers: ", end="")
     print(f"{storing:.1f} s to store {rows.nbytes / 1e9:.2f} GB, {epoch:.1f} s an epoch", flush=True)

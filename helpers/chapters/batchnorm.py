@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from helpers.analysis import batchnorm, groups
-from helpers.chapters import causes, forgetting
+from helpers.chapters import causes, forgetting, remedies
 from helpers.chapters.beginnings import Beginnings, Repeats, Row
 from helpers.chapters.causes import Followed, WithoutAdam
 from helpers.chapters.forgetting import FROZEN, LOGGED, PUBLISHED, Failure, Whole
+from helpers.chapters.remedies import Remedies
 from helpers.records.run import Run
-from helpers.text import points, scientific, span
+from helpers.text import scientific, span
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class Anatomy:
     failure: Failure
     followed: Followed = field(default_factory=Followed)
     without_adam: WithoutAdam = field(default_factory=WithoutAdam)
+    remedies: Remedies = field(default_factory=Remedies)
 
     @property
     def records(self) -> list[Run]:
         """Every run, and the study's log."""
-        return [*self.failure.records, *self.followed.runs.values(), *self.without_adam.runs]
+        others = *self.followed.runs.values(), *self.without_adam.runs, *self.remedies.records
+        return [*self.failure.records, *others]
 
     @property
     def begun(self) -> Beginnings:
@@ -120,18 +123,9 @@ class Anatomy:
             for name, one in {**self.split, **self._diagnosed(FROZEN)}.items()
         ]
 
-    @property
-    def frozen(self) -> list[Row]:
-        """Of the whole runs with their norm frozen: lowest epoch, accuracies in it, largest gap, test."""
-        found: list[Row] = []
-        for seed, one in self.failure.whole[FROZEN].items():
-            low = one.course.lowest_epoch("moving")
-            ends = points(one.course.largest_gap), groups.accuracy(one.run)
-            found.append((seed, low.epoch, low.moving, low.reestimated, *ends))
-        return found
-
 
 def load(**parameters: Any) -> Anatomy:
     """Chapter 3's runs, with its parameters; trained where they are not stored."""
     failure = forgetting.load(**parameters)
-    return Anatomy(failure, *causes.load(failure.failed.run))
+    del parameters["careful_rate"]
+    return Anatomy(failure, *causes.load(failure.failed.run), remedies.load(**parameters))
