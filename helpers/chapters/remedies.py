@@ -57,7 +57,8 @@ class Remedies:
 
     def gain(self, way: str, over: str = LOGGED) -> Gain:
         """Test accuracy of one way less another's, over the seeds that both have."""
-        return groups.gain(*(list(self.runs[name].values()) for name in (over, way)))
+        first, second = (list(self.runs[name].values()) for name in (over, way))
+        return groups.gain(first, second)
 
     @property
     def evaluation(self) -> Gain | None:
