@@ -162,6 +162,12 @@ def test_every_cell_that_ends_in_a_value_shows_it(path: Path) -> None:
 
 
 @each
+def test_code_is_folded(path: Path) -> None:
+    open_ones = [cell.source for cell in code(path) if not {"hide-input", "hide-cell"} & set(tags(cell))]
+    assert not open_ones, f"tag these cells hide-input: {open_ones}"
+
+
+@each
 def test_all_of_it_was_executed_in_order_and_in_silence(path: Path) -> None:
     counts = [cell.execution_count for cell in code(path)]
     cure = f"run `python -m helpers notebook {path.stem} --in-place`"
