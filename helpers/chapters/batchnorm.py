@@ -22,13 +22,16 @@ class Anatomy:
     failure: Failure
     followed: Followed = field(default_factory=Followed)
     without_adam: WithoutAdam = field(default_factory=WithoutAdam)
-    remedies: Remedies = field(default_factory=Remedies)
 
     @property
     def records(self) -> list[Run]:
         """Every run, and the study's log."""
-        others = *self.followed.runs.values(), *self.without_adam.runs, *self.remedies.records
-        return [*self.failure.records, *others]
+        return [*self.failure.records, *self.followed.runs.values(), *self.without_adam.runs]
+
+    @property
+    def remedies(self) -> Remedies:
+        """What mends the run, to its end."""
+        return Remedies(self.failure)
 
     @property
     def begun(self) -> Beginnings:
@@ -128,4 +131,4 @@ def load(**parameters: Any) -> Anatomy:
     """Chapter 3's runs, with its parameters; trained where they are not stored."""
     failure = forgetting.load(**parameters)
     del parameters["careful_rate"]
-    return Anatomy(failure, *causes.load(failure.failed.run), remedies.load(**parameters))
+    return Anatomy(remedies.added(failure, **parameters), *causes.load(failure.failed.run))

@@ -3,72 +3,62 @@
 The rules that these runs are read by stand beside their experiments in study/experiments.py.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 from typing import Any
 
 from helpers import run
-from helpers.analysis import batchnorm, groups
+from helpers.analysis import batchnorm
 from helpers.analysis.intervals import Gain
 from helpers.chapters import common
 from helpers.chapters.beginnings import Row
-from helpers.records.run import Run
+from helpers.chapters.forgetting import FROZEN, LOGGED, Failure, Whole
 from helpers.study import experiments
 from helpers.text import points
 
-LOGGED, FROZEN, LATE = "as logged", "norm frozen", "norm frozen in the last passes"
-RENEWED = "re-estimated before every evaluation"
-WAYS = {
-    LOGGED: experiments.LOGGED,
-    RENEWED: experiments.NOT_MISLED,
-    LATE: experiments.FROZEN_LATE,
-    **experiments.HALF_FROZEN,
-    FROZEN: experiments.FROZEN_NORM,
-}
+LATE, RENEWED = "norm frozen in the last passes", "re-estimated before every evaluation"
+ADDED = {RENEWED: experiments.NOT_MISLED, LATE: experiments.FROZEN_LATE, **experiments.HALF_FROZEN}
+"""Ways to train that chapter 3 does not show."""
+WAYS = (LOGGED, *ADDED, FROZEN)
 ENOUGH = 0.003
 """Validation accuracy by which a remedy may lie below RENEWED, and be enough."""
 
 
 @dataclass(frozen=True)
 class Remedies:
-    """Diagnosed runs, of those that were made; a comparison takes the seeds that both ways have."""
+    """Chapter 3's whole runs with those of ADDED; a way that was not run has none."""
 
-    runs: Mapping[str, Mapping[int, Run]] = field(default_factory=dict)
-    """By way to train and seed."""
-
-    @property
-    def records(self) -> list[Run]:
-        """Every run."""
-        return [one for by_seed in self.runs.values() for one in by_seed.values()]
+    failure: Failure
 
     @property
     def rows(self) -> list[Row]:
         """Of each way: seeds, lowest re-estimated accuracy, points hidden at most, test, gain over LOGGED."""
         found: list[Row] = []
-        for way, by_seed in self.runs.items():
-            courses = [batchnorm.course(one) for one in by_seed.values()]
+        for way in WAYS:
+            if not (by_seed := self.failure.whole[way]):
+                continue
+            courses = [one.course for one in by_seed.values()]
             lows = [course.lowest_epoch("reestimated").reestimated.value for course in courses]
             gaps = [f"{100 * course.largest_gap:.1f}" for course in courses]
-            tests = [one.test_accuracy for one in by_seed.values()]
-            found.append((way, list(by_seed), lows, gaps, tests, "–" if way == LOGGED else self.gain(way)))
+            tests = [one.run.test_accuracy for one in by_seed.values()]
+            gain = "–" if way == LOGGED else self.failure.gain(way, LOGGED)
+            found.append((way, list(by_seed), lows, gaps, tests, gain))
         return found
 
-    def gain(self, way: str, over: str = LOGGED) -> Gain:
-        """Test accuracy of one way less another's, over the seeds that both have."""
-        first, second = (list(self.runs[name].values()) for name in (over, way))
-        return groups.gain(first, second)
+    def _gain(self, way: str, over: str) -> Gain | None:
+        whole = self.failure.whole
+        return self.failure.gain(way, over) if whole[way] and whole[over] else None
 
     @property
     def evaluation(self) -> Gain | None:
         """What fitting statistics in every evaluation gain over LOGGED; None where that was not run."""
-        return self.gain(RENEWED) if RENEWED in self.runs else None
+        return self._gain(RENEWED, LOGGED)
 
     @property
     def training(self) -> Gain | None:
         """What a frozen norm gains over that; None where one of them was not run."""
-        return self.gain(FROZEN, RENEWED) if {FROZEN, RENEWED} <= self.runs.keys() else None
+        return self._gain(FROZEN, RENEWED)
 
     @property
     def gain_is(self) -> str:
@@ -79,33 +69,30 @@ class Remedies:
     @property
     def tried(self) -> list[Row]:
         """Of each remedy, the cheapest first: seeds, validation, against RENEWED, whether it is enough."""
-        kept = {
-            name: {seed: one.val_accuracy for seed, one in self.runs[name].items()}
+        shares = {
+            name: {seed: one.run.val_accuracy for seed, one in self.failure.whole[name].items()}
             for name in (LATE, RENEWED)
-            if name in self.runs
         }
-        if RENEWED not in kept:
-            return []
-        logged = self.runs[LOGGED].items()
-        once = {seed: batchnorm.accuracy(one, statistics="augmented").value for seed, one in logged}
+        once = {
+            seed: batchnorm.accuracy(one.run, statistics="augmented").value
+            for seed, one in self.failure.whole[LOGGED].items()
+        }
         found: list[Row] = []
-        for name, shares in {"re-estimated once, at the end": once, **kept}.items():
-            if not (seeds := [seed for seed in shares if seed in kept[RENEWED]]):
-                continue
-            mean, best = (fmean(of[seed] for seed in seeds) for of in (shares, kept[RENEWED]))
-            is_enough = "yes" if mean >= best - ENOUGH else "no"
-            against = ("–", "–") if name == RENEWED else (points(mean - best), is_enough)
-            found.append((name, seeds, mean, *against))
+        for name, by_seed in {"re-estimated once, at the end": once, **shares}.items():
+            if seeds := [seed for seed in by_seed if seed in shares[RENEWED]]:
+                mean, best = (fmean(of[seed] for seed in seeds) for of in (by_seed, shares[RENEWED]))
+                is_enough = "yes" if mean >= best - ENOUGH else "no"
+                against = ("–", "–") if name == RENEWED else (points(mean - best), is_enough)
+                found.append((name, seeds, mean, *against))
         return found
 
 
-def load(*, seed: int, learning_rate: float, optimizer: str, **given: Any) -> Remedies:
-    """The stored runs; none is trained. `given` are other fields of every Experiment."""
-    failing = {"learning_rate": learning_rate, "optimizer": optimizer}
+def added(failure: Failure, *, learning_rate: float, optimizer: str, **given: Any) -> Failure:
+    """Chapter 3's runs and the stored ones of ADDED; none is trained. `given` are other fields of each."""
     find = partial(run.find, diagnosed=True)
     found = {}
-    for way, base in WAYS.items():
-        wanted = experiments.for_notebook(base.replace(**failing), seed=seed, **given)
-        if by_seed := common.by_seed(wanted, find=find):
-            found[way] = {each: one for each, (one,) in by_seed.items()}
-    return Remedies(found)
+    for way, base in ADDED.items():
+        failing = base.replace(learning_rate=learning_rate, optimizer=optimizer)
+        by_seed = common.by_seed(experiments.for_notebook(failing, **given), find=find)
+        found[way] = {seed: Whole(*runs) for seed, runs in by_seed.items()}
+    return replace(failure, whole={**failure.whole, **found})

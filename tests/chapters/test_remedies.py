@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import made
 import pytest
 
 from helpers.chapters import remedies
-from helpers.chapters.remedies import FROZEN, LATE, LOGGED, RENEWED, WAYS, Remedies
+from helpers.chapters.beginnings import Beginnings
+from helpers.chapters.forgetting import FROZEN, LOGGED, Failure, Whole
+from helpers.chapters.remedies import ADDED, LATE, RENEWED, WAYS, Remedies
 from helpers.records.run import Run
+from helpers.study import experiments
 
 START = (0.87, 0.88, 0.88)
 Make = Callable[..., Run]
+EXPERIMENTS = {**ADDED, LOGGED: experiments.LOGGED, FROZEN: experiments.FROZEN_NORM}
+
+
+def failing(runs: Mapping[str, Mapping[int, Run]]) -> Failure:
+    """Chapter 3's runs with these whole ones alone."""
+    whole = {way: {seed: Whole(run) for seed, run in runs.get(way, {}).items()} for way in WAYS}
+    return Failure(42, whole, Beginnings({}, {}), made.published_log("run_full_tune"))
 
 
 def test_what_was_run_is_told_by_way_and_compared_with_the_run_as_logged(make_run: Make) -> None:
-    whole(make_run, LOGGED, 0.8, ends=(0.3, 0.9))
-    whole(make_run, LOGGED, 0.7, ends=(0.5, 0.85), seed=0)
-    whole(make_run, FROZEN, 0.9, ends=(0.87, 0.89))
+    first = whole(make_run, LOGGED, 0.8, ends=(0.3, 0.9))
+    second = whole(make_run, LOGGED, 0.7, ends=(0.5, 0.85), seed=0)
+    mended = whole(make_run, FROZEN, 0.9, ends=(0.87, 0.89))
+    late = whole(make_run, LATE, 0.85, ends=(0.5, 0.89))
     whole(make_run, "statistics moving, scale frozen", 0.8, ends=None)
-    ch = remedies.load(seed=42, learning_rate=3e-4, optimizer="adamw", dataset="cifar10", scale="full")
-    assert list(ch.runs) == [LOGGED, FROZEN] and len(ch.records) == 3  # one without a diagnosis is no run
-    logged, frozen = ch.rows
+    given = {"seed": 42, "dataset": "cifar10", "scale": "full"}
+    known = failing({LOGGED: {42: first, 0: second}, FROZEN: {42: mended}})
+    failure = remedies.added(known, learning_rate=3e-4, optimizer="adamw", **given)
+    # One without a diagnosis is no run.
+    assert {way for way, runs in failure.whole.items() if runs} == {LOGGED, LATE, FROZEN}
+    assert {first.path, late.path} < {run.path for run in failure.records}
+    logged, frozen_late, frozen = Remedies(failure).rows
+    assert frozen_late[:2] == (LATE, [42])
     assert logged[:2] == (LOGGED, [42, 0]) and logged[3:] == (["60.0", "35.0"], [0.8, 0.7], "–")
     assert logged[2] == pytest.approx([0.88, 0.85])
     assert frozen[:2] == (FROZEN, [42]) and frozen[-1].value == pytest.approx(0.1)
@@ -32,7 +48,7 @@ def whole(
     make: Make, way: str, test: float, *, ends: tuple[float, float] | None, seed: int = 42, val: float = 0.9
 ) -> Run:
     """A run of two passes, the second as good as the start; ends: moving and re-estimated after the first."""
-    changes = dict(WAYS[way].changes) | {"seed": seed}
+    changes = dict(EXPERIMENTS[way].changes) | {"seed": seed}
     after = (*ends, 0.9) if ends else START
     return make(test, val=val, diagnosis=made.diagnosed(START, after, START) if ends else [], **changes)
 
@@ -50,15 +66,17 @@ def test_the_gain_of_a_frozen_norm_is_evaluation_or_training(
     make_run: Make, renewed: float, frozen: float, said: str
 ) -> None:
     tests = {LOGGED: 0.8, RENEWED: renewed, FROZEN: frozen}
-    ch = Remedies({way: {42: whole(make_run, way, test, ends=(0.5, 0.9))} for way, test in tests.items()})
+    runs = {way: {42: whole(make_run, way, test, ends=(0.5, 0.9))} for way, test in tests.items()}
+    ch = Remedies(failing(runs))
     assert ch.gain_is == said
     assert ch.evaluation and ch.evaluation.value == pytest.approx(renewed - 0.8)
     assert ch.training and ch.training.value == pytest.approx(frozen - renewed)
 
 
 def test_what_was_not_run_is_not_judged() -> None:
-    assert (Remedies().evaluation, Remedies().training, Remedies().gain_is) == (None, None, "neither shown")
-    assert Remedies().tried == [] and Remedies().rows == []
+    ch = Remedies(failing({}))
+    assert (ch.evaluation, ch.training, ch.gain_is) == (None, None, "neither shown")
+    assert ch.tried == [] and ch.rows == []
 
 
 @pytest.mark.parametrize(("late", "enough"), [(0.9, "yes"), (0.88, "no")])
@@ -67,7 +85,7 @@ def test_the_cheapest_remedy_that_is_enough_lies_near_the_dearest(
 ) -> None:
     runs = {way: {42: whole(make_run, way, 0.9, ends=(0.5, 0.9))} for way in (RENEWED, LOGGED)}
     runs[LATE] = {42: whole(make_run, LATE, 0.9, ends=(0.5, 0.9), val=late), 0: runs[LOGGED][42]}
-    once, frozen_late, renewed = Remedies(runs).tried
+    once, frozen_late, renewed = Remedies(failing(runs)).tried
     assert once == ("re-estimated once, at the end", [42], 0.88, "-2.0 points", "no")
     assert frozen_late[:2] == (LATE, [42]) and frozen_late[-1] == enough
     assert renewed == (RENEWED, [42], 0.9, "–", "–")
