@@ -168,7 +168,7 @@ def _compiled(network: keras.Model, **properties: Any) -> Any:
     traced = tf.function(lambda images: network(images, training=False)).get_concrete_function(signature)
     # What openvino.convert_model does. It needs its own docstrings, which PYTHONOPTIMIZE=2 removes; and its
     # check of TensorFlow's version fails on Python 3.13.
-    frontend = FrontEndManager().load_by_framework("tf")
+    frontend, threads = FrontEndManager().load_by_framework("tf"), paths.threads()
     nodes = GraphIteratorTFGraph(traced.graph, share_weights=True)  # has to live until `convert` is done
     return openvino.Core().compile_model(
         frontend.convert(frontend.load(nodes)),
@@ -176,7 +176,9 @@ def _compiled(network: keras.Model, **properties: Any) -> Any:
         {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": paths.threads(),  # 0: all of them
+            "INFERENCE_NUM_THREADS": threads,  # 0: all of them
+            # Processes that share a machine would all be bound to its first cores (openvino, issue 32444).
+            "ENABLE_CPU_PINNING": not threads,
             **properties,
         },
     )

@@ -182,6 +182,27 @@ def test_the_paths_agree_before_they_are_rounded() -> None:
     assert np.abs(fast - plain).max() <= 1e-4 * np.abs(plain).max()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells where a thread may run")
+def test_processes_that_share_a_machine_are_bound_to_no_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every worker of a sweep computes on the first core, and the others rest."""
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    network = model.pixels_to(backbones.backbone(kills.small()), backbones.POOLED)
+    images = np.zeros((forward.REQUEST, *network.input_shape[1:]), np.float32)
+    rows = np.empty((6 * forward.REQUEST, network.output_shape[-1]), np.float16)
+    bound: set[str] = set()
+
+    def look(_: int) -> None:  # one request has ended, and the next one is running
+        bound.update(
+            thread.name
+            for thread in Path("/proc/self/task").iterdir()
+            if os.sched_getaffinity(int(thread.name)) != os.sched_getaffinity(0)
+        )
+
+    forward._openvino(network)(((low, images) for low in range(0, len(rows), forward.REQUEST)), rows, look)
+    assert not bound
+
+
 def test_rows_are_those_of_the_images(store: Path) -> None:
     wanted = view(forward.REQUEST + 7)
     (rows,) = feature_cache.open_views(tiny(), [wanted], progress=False)
