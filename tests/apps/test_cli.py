@@ -73,6 +73,13 @@ def test_a_reader_that_has_enough_ends_the_command_in_silence() -> None:
     assert "run" in done.stdout and done.stderr == ""
 
 
+def test_a_name_that_the_terminal_cannot_print_is_escaped(tmp_path: Path) -> None:
+    places = {"REPORT_CACHE": str(tmp_path / "caf\u00e9"), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "helpers", "cache"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**paths.environment(), **places})
+    assert done.returncode == 0 and "caf\\xe9" in done.stdout, done.stderr
+
+
 def in_imports(command: kills.Process) -> None:
     """While the package is imported, which Python reports."""
     assert command.stderr
