@@ -56,8 +56,8 @@ class Examination:
     """In the order in which an image meets them; empty where there is no batch norm."""
     trained: int = 0
     """How many of them training moves."""
-    otherwise: Mapping[str, Array] = field(default_factory=dict)
-    """Other numbers for the pixels, as in '0..1', to what the network as it is answers rightly (n,) then."""
+    otherwise: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    """Other numbers for the pixels, as in '0..1', to what is answered rightly (n,) then, by kind."""
 
     def accuracy(self, kind: str) -> Proportion:
         """Accuracy with one kind of statistics."""
@@ -66,10 +66,6 @@ class Examination:
     def gain(self, kind: str, over: str = "moving") -> PairedTest:
         """What one kind answers better than another, on the same images."""
         return intervals.paired(self.correct[over], self.correct[kind])
-
-    def gain_of_pixels(self, name: str) -> PairedTest:
-        """What the network as it is answers better with other numbers for its pixels."""
-        return intervals.paired(self.correct["moving"], self.otherwise[name])
 
     def _gives_back(self, kind: str, over: str) -> bool:
         known = {kind, over} <= self.correct.keys()
@@ -81,20 +77,31 @@ class Examination:
         return "reestimated" if "reestimated" in self.correct else "moving"
 
     @property
-    def pixels(self) -> str:
-        """Numbers for the pixels with which it answers better as it is; empty where there are none.
+    def pixels(self) -> tuple[str, str]:
+        """Numbers for the pixels with which it answers better, and the kind that shows it; empty if none.
 
-        They have to give nearly all that re-estimated statistics give: these fit whatever pixels come.
+        As it is, or else with statistics that fit, where these are off as well. The first has to come near
+        the best of all statistics, which fit in part whatever pixels come; the second near the probe as well.
         """
-        name = max(self.otherwise, key=lambda name: self.otherwise[name].mean(), default="")
-        if not name or not _matters(self.gain_of_pixels(name)):
-            return ""
-        return name if self.otherwise[name].mean() > self.accuracy(self.best).value - MATTERS else ""
+        fitted = max(map(_best, [self.correct, *self.otherwise.values()]))
+        probe = self.accuracy("probe").value if "probe" in self.correct else 0.0
+        for kind, best in {"moving": fitted, "reestimated": max(fitted, probe)}.items():
+            known = {name: each[kind] for name, each in self.otherwise.items() if kind in each}
+            name = max(known, key=lambda name: known[name].mean(), default="")
+            enough = name and known[name].mean() > best - MATTERS
+            if enough and _matters(intervals.paired(self.correct[kind], known[name])):
+                return name, kind
+        return "", ""
+
+    @property
+    def can_be_mended(self) -> bool:
+        """Whether statistics of these pictures are worth keeping; those of wrong pixels are not."""
+        return not any(self.pixels)
 
     @property
     def finding(self) -> Finding:
         """What is to blame: what it was given, the statistics, the layer on top, or none of them."""
-        if self.pixels:
+        if not self.can_be_mended:
             return "pixels"
         if self._gives_back("reestimated", "moving"):
             return "batch norm"
@@ -104,9 +111,15 @@ class Examination:
     def conclusion(self) -> str:
         """The finding in a sentence or two."""
         if self.finding == "pixels":
-            gain = self.gain_of_pixels(self.pixels)
-            right = percent(self.otherwise[self.pixels].mean())
-            return f"It is its input. With pixels in {self.pixels} the same network gives {right}: {gain}."
+            name, kind = self.pixels
+            right = self.otherwise[name][kind]
+            gain = intervals.paired(self.correct["moving"], right)
+            too = ", and its batch norm as well" if kind == "reestimated" else ""
+            fresh = " and statistics that fit" if too else ""
+            return (
+                f"It is its input{too}. With pixels in {name}{fresh} the same weights give "
+                f"{percent(right.mean())}: {gain}."
+            )
         if self.finding == "batch norm":
             gain = self.gain("reestimated")
             fresh = percent(self.accuracy("reestimated").value)
@@ -124,9 +137,10 @@ class Examination:
     @property
     def advice(self) -> str:
         """What to do about it."""
+        pixels, _ = self.pixels
         return {
-            "pixels": f"Give it pixels in {self.pixels} wherever you use it. To examine it with these, add "
-            f"--pixels={self.pixels}.",
+            "pixels": f"Give it pixels in {pixels} wherever you use it. Then examine it with these: add "
+            f"--pixels={pixels}.",
             "batch norm": "Do not train it again: --mended FILE writes it with re-estimated statistics. When "
             "you train, pass callbacks=[Reestimation(images)] of helpers/engine/reestimate.py, or freeze the "
             "norm.",
@@ -156,8 +170,13 @@ class Examination:
             own, fresh = (percent(self.accuracy(kind).value) for kind in ("moving", "reestimated"))
             return f"It is its batch norm: {own} as evaluated, {fresh} re-estimated"
         if self.finding == "pixels":
-            return f"It is its input: it wants pixels in {self.pixels}"
+            return f"It is its input: it wants pixels in {self.pixels[0]}"
         return self.conclusion.split(". ")[0].rstrip(".")
+
+
+def _best(correct: Mapping[str, Array]) -> float:
+    """The accuracy with the better of the statistics that `Examination.best` names."""
+    return float(correct.get("reestimated", correct["moving"]).mean())
 
 
 def _matters(gain: PairedTest) -> bool:

@@ -57,8 +57,9 @@ def given(split: Split, pixels: Pixels, channels: int) -> Split:
 def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tuple[Examination, Path]:
     """Examine the network in a file on a folder of pictures; gives what was found, and the figure's file.
 
-    mended: where to write the network with re-estimated statistics. Raises DiagnosisError where file and
-    folder do not fit, and what `network.load`, `network.save` and `folder.scan` raise.
+    mended: where to write the network with re-estimated statistics, unless these would be of wrong pixels.
+    Raises DiagnosisError where file and folder do not fit, and what `network.load`, `network.save` and
+    `folder.scan` raise.
     """
     if mended:
         network.check_name(mended)
@@ -74,12 +75,14 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     print(f"asking {path.name} about {len(others.labels):,} pictures, several times over", flush=True)
     known, judged = (given(each, pixels, channels) for each in (pictures, others))
     kinds = [each for each in get_args(Pixels) if each != pixels]
-    otherwise = ((each, given(others, each, channels).images) for each in kinds)
+    otherwise = (
+        (each, *(given(split, each, channels).images for split in (pictures, others))) for each in kinds
+    )
     examination = examine(model, path.name, known, judged, otherwise)
     figure = paths.build_folder() / f"{path.stem}-diagnosis.png"
     paths.writable(figure.parent, "REPORT_BUILD")
     files.write({figure: style.png(batchnorm.examination(examination))})
-    if mended:
+    if mended and examination.can_be_mended:
         reestimate.reestimate(model, known.images, frozen=not examination.trained)
         network.save(model, mended)
     return examination, figure

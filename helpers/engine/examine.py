@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from helpers.engine.reestimate import (
     BATCH,
     Array,
     Call,
+    Norm,
     Statistics,
     batch_statistics,
     calling,
@@ -27,7 +28,11 @@ from helpers.engine.reestimate import (
 
 
 def examine(
-    model: keras.Model, name: str, known: Split, judged: Split, otherwise: Iterable[tuple[str, Array]] = ()
+    model: keras.Model,
+    name: str,
+    known: Split,
+    judged: Split,
+    otherwise: Iterable[tuple[str, Array, Array]] = (),
 ) -> Examination:
     """Measure a model that gives (n, classes), and leave it as it is.
 
@@ -35,7 +40,7 @@ def examine(
     fitted to. judged: others, which the accuracies are of. Statistics are re-estimated for the norms that
     training moves; for all of them where it moves none. The probe is a logistic regression on what the last
     dense layer sees with these statistics; it is left out where there is no dense layer.
-    otherwise: the judged images with other numbers for their pixels, and what these are called.
+    otherwise: what other numbers for the pixels are called, and the known and the judged images with these.
     """
     moved = norms(model, known.images)
     fresh = estimated(model, known.images, frozen=True)
@@ -44,9 +49,7 @@ def examine(
     if used:
         with batch_statistics(list(used)):
             given["batch"] = answers(model, judged.images)
-    with ExitStack() as stack:
-        for norm, statistics in used.items():
-            stack.enter_context(evaluating_with(norm, statistics))
+    with _evaluating(used):
         if used:
             given["reestimated"] = answers(model, judged.images)
         if dense := _last_dense(model, known.images):
@@ -54,8 +57,22 @@ def examine(
             given["probe"] = probe_answers(seen, known.labels, tested)
     correct = {kind: classes == judged.labels for kind, classes in given.items()}
     gaps = tuple(_gap(norm, statistics) for norm, statistics in fresh.items())
-    others = {pixels: answers(model, images) == judged.labels for pixels, images in otherwise}
+    others = {}
+    for pixels, learned, asked in otherwise:
+        others[pixels] = {"moving": answers(model, asked) == judged.labels}
+        if used:
+            with _evaluating(estimated(model, learned, frozen=not moved)):
+                others[pixels]["reestimated"] = answers(model, asked) == judged.labels
     return Examination(name, correct, gaps, len(moved), others)
+
+
+@contextmanager
+def _evaluating(used: Mapping[Norm, Statistics]) -> Iterator[None]:
+    """Inside, these norms evaluate with these statistics."""
+    with ExitStack() as stack:
+        for norm, statistics in used.items():
+            stack.enter_context(evaluating_with(norm, statistics))
+        yield
 
 
 def _gap(norm: keras.layers.BatchNormalization, fresh: Statistics) -> NormGap:

@@ -124,18 +124,41 @@ def test_pixels_are_given_as_they_are_wanted(healthy: keras.Model, place: Path, 
     parts = [layers.Rescaling(255), *healthy.layers]
     keras.Sequential([keras.Input((SIDE, SIDE, 3)), *parts]).save(place / "model.keras")
     right, _ = diagnose.diagnose(place / "model.keras", pictures, "0..1", None)
-    assert right.accuracy("moving").value > 0.7 and right.finding == "nothing" and not right.pixels
-    wrong, figure = diagnose.diagnose(place / "model.keras", pictures, "-1..1", None)
+    assert right.accuracy("moving").value > 0.7 and right.finding == "nothing" and not any(right.pixels)
+    mended = place / "mended.keras"
+    wrong, figure = diagnose.diagnose(place / "model.keras", pictures, "-1..1", mended)
+    assert wrong.otherwise["0..1"]["reestimated"].mean() > 0.7
     assert wrong.finding == "pixels" and "--pixels=0..1" in wrong.advice and "0..1" in wrong.title
-    assert figure.is_file() and "0..1 the same network gives" in wrong.report()
+    with pytest.raises(UserError, match=r"mended\.keras is not written: .* wrong pixels"):
+        cli.diagnose(place / "model.keras", pictures, "-1..1", mended)
+    assert not mended.exists()
+    assert figure.is_file() and "With pixels in 0..1 the same weights give" in wrong.report()
 
 
-@pytest.mark.parametrize(("otherwise", "finding"), [(90, "pixels"), (60, "batch norm"), (30, "batch norm")])
-def test_fresh_statistics_fit_wrong_pixels_too(otherwise: int, finding: str) -> None:
-    """Batch norm is blamed only where no other pixels give about as much."""
-    right = {"moving": np.arange(100) < 30, "reestimated": np.arange(100) < 90}
-    found = Examination("it", right, (), 1, {"0..1": np.arange(100) < otherwise})
+@pytest.mark.parametrize(
+    ("as_given", "otherwise", "finding"),
+    [
+        ((30, 90, 90), (90, 90), "pixels"),
+        ((30, 90, 90), (60, 90), "batch norm"),
+        ((30, 90, 90), (30, 90), "batch norm"),
+        ((30, 60, 60), (35, 90), "pixels"),
+        ((30, 60, 60), (35, 61), "batch norm"),
+        ((30, 30, 90), (30, 50), "last layer"),
+    ],
+)
+def test_fresh_statistics_fit_wrong_pixels_too(
+    as_given: tuple[int, ...], otherwise: tuple[int, ...], finding: str
+) -> None:
+    """Batch norm is blamed only where no other pixels give about as much; a last layer is wrong with any."""
+    kinds = "moving", "reestimated", "probe"
+    given, others = (
+        {kind: np.arange(100) < right for kind, right in zip(kinds, numbers, strict=False)}
+        for numbers in (as_given, otherwise)
+    )
+    found = Examination("it", given, (), 1, {"0..1": others})
     assert found.finding == finding
+    both = finding == "pixels" and otherwise[0] < otherwise[1]
+    assert ("and its batch norm as well" in found.conclusion) is both
 
 
 def test_a_grey_network_is_given_grey_pictures(place: Path, pictures: Path) -> None:
