@@ -155,10 +155,15 @@ class Failure:
 
     @property
     def ends(self) -> list[Row]:
-        """Of each way to train that was run: test accuracy by seed, `gain` over untuned and over careful."""
+        """Of each way to train that was run: test accuracy by seed, `gain` over untuned and over careful.
+
+        The seeds are those of the run as logged: another chapter may have run more of the frozen network.
+        """
         found: list[Row] = []
+        seeds = self.whole[LOGGED].keys()
         for way in (UNTUNED, CAREFUL, CAREFUL_FROZEN, LOGGED, PUBLISHED, FROZEN):
-            if tests := [each.run.test_accuracy for each in self.whole[way].values()]:
+            by_seed = self.whole[way]
+            if tests := [by_seed[seed].run.test_accuracy for seed in by_seed if seed in seeds]:
                 gains = [
                     "–" if way in (over, UNTUNED) else self.gain(way, over) for over in (UNTUNED, CAREFUL)
                 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import made
@@ -185,6 +186,14 @@ def test_an_end_is_compared_with_the_untuned_and_the_careful(make_run: Make) -> 
     )
     frozen = failure(make_run, {42: whole(make_run)}, {42: whole(make_run)})
     assert [line[0] for line in frozen.ends][2::3] == ["careful rate, norm frozen", "norm frozen"]
+
+
+def test_the_ends_are_those_of_the_seeds_of_the_run_as_logged(make_run: Make) -> None:
+    """As the table's head says; another chapter has trained the frozen network with more."""
+    ch = failure(make_run, {42: whole(make_run)})
+    more = {**ch.whole["frozen network"], 0: Whole(make_run(0.85, seed=0, learning_rate=1e-6))}
+    ch = replace(ch, whole={**ch.whole, "frozen network": more})
+    assert [len(tests) for _, tests, *_ in ch.ends] == [1, 1, 1, 1]
 
 
 def test_a_rule_stops_each_run_by_what_it_watches(make_run: Make) -> None:
