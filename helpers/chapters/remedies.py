@@ -23,6 +23,24 @@ ADDED = {RENEWED: experiments.NOT_MISLED, LATE: experiments.FROZEN_LATE, **exper
 WAYS = (LOGGED, *ADDED, FROZEN)
 ENOUGH = 0.003
 """Validation accuracy by which a remedy may lie below RENEWED, and be enough."""
+PREVENTED = 0.02
+"""Accuracy that re-estimating may give back after any pass where the failure counts as prevented."""
+
+
+@dataclass(frozen=True)
+class Half:
+    """Whole runs with one half of the norm frozen: its statistics alone, or its scale and offset alone."""
+
+    name: str
+    hidden: float
+    """The most accuracy that re-estimating gives back after any pass of any seed, 0 to 1."""
+    rest: Gain
+    """What freezing the other half as well gains on test."""
+
+    @property
+    def prevents(self) -> bool:
+        """Whether this half prevents the failure alone."""
+        return self.hidden <= PREVENTED
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,17 @@ class Remedies:
         """What the frozen norm's gain is by the rule: 'evaluation', 'training', both, or 'neither shown'."""
         parts = {"evaluation": self.evaluation, "training": self.training}
         return " and ".join(name for name, gain in parts.items() if gain and gain.low > 0) or "neither shown"
+
+    @property
+    def halves(self) -> list[Half]:
+        """Freezing taken apart: each half that was run; none where the whole of it was not."""
+        if not self.failure.whole[FROZEN]:
+            return []
+        runs = {way: self.failure.whole[way].values() for way in experiments.HALF_FROZEN}
+        hidden = {
+            way: max(one.course.largest_gap for one in wholes) for way, wholes in runs.items() if wholes
+        }
+        return [Half(way, most, self.failure.gain(FROZEN, way)) for way, most in hidden.items()]
 
     @property
     def tried(self) -> list[Row]:

@@ -76,7 +76,22 @@ def test_the_gain_of_a_frozen_norm_is_evaluation_or_training(
 def test_what_was_not_run_is_not_judged() -> None:
     ch = Remedies(failing({}))
     assert (ch.evaluation, ch.training, ch.gain_is) == (None, None, "neither shown")
-    assert ch.tried == [] and ch.rows == []
+    assert ch.tried == [] and ch.rows == [] and ch.halves == []
+
+
+@pytest.mark.parametrize(("lowest", "prevents"), [(0.885, True), (0.87, False)])
+def test_a_half_of_freezing_prevents_the_failure_or_not(
+    make_run: Make, lowest: float, prevents: bool
+) -> None:
+    """Every pass of every seed counts."""
+    name = "statistics frozen, scale trained"
+    half = {42: whole(make_run, name, 0.85, ends=(0.9, 0.9))}
+    half[0] = whole(make_run, name, 0.85, ends=(lowest, 0.9), seed=0)
+    frozen = {seed: whole(make_run, FROZEN, 0.9, ends=(0.9, 0.9), seed=seed) for seed in half}
+    assert Remedies(failing({name: half})).halves == []
+    (found,) = Remedies(failing({name: half, FROZEN: frozen})).halves
+    assert (found.name, found.prevents) == (name, prevents)
+    assert found.hidden == pytest.approx(0.9 - lowest) and found.rest.value == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(("late", "enough"), [(0.9, "yes"), (0.88, "no")])
