@@ -43,8 +43,9 @@ def examine(
     otherwise: what other numbers for the pixels are called, and the known and the judged images with these.
     """
     moved = norms(model, known.images)
-    fresh = estimated(model, known.images, frozen=True)
-    used = {norm: fresh[norm] for norm in moved or fresh}
+    used = estimated(model, known.images, frozen=not moved)
+    # A norm sees what the frozen ones below it make of an image: in `used` as in training, here with new ones.
+    fresh = {**estimated(model, known.images, frozen=True), **used} if moved else used
     given = {"moving": answers(model, judged.images)}
     if used:
         with batch_statistics(list(used)):

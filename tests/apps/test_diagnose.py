@@ -105,6 +105,23 @@ def test_broken_statistics_are_found_and_mended(
     assert broken.norms[0].mean > 1 > 0.2 > mended.norms[0].mean
 
 
+def test_the_norms_below_evaluate_as_they_are_where_training_leaves_them(place: Path, pictures: Path) -> None:
+    """The commonest fine-tune: a frozen backbone, whose statistics do not fit, below a head that trains."""
+    frozen = layers.BatchNormalization(name="below", trainable=False)
+    parts = [layers.Rescaling(1 / 255), frozen, layers.GlobalAveragePooling2D()]
+    parts += [layers.BatchNormalization(name="head_norm"), layers.Dense(3, name="top")]
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *parts])
+    frozen.set_weights([np.ones(3), np.zeros(3), np.array([0.9, -0.5, 3.0]), np.array([0.01, 4.0, 0.5])])
+    model.get_layer("top").set_weights([np.eye(3)[:, [2, 1, 0]], np.zeros(3)])
+    model.save(place / "model.keras")
+    found, _ = diagnose.diagnose(place / "model.keras", pictures, "0..255", place / "mended.keras")
+    mended, _ = diagnose.diagnose(place / "mended.keras", pictures, "0..255", None)
+    assert (found.trained, found.finding) == (1, "batch norm")
+    assert found.accuracy("reestimated") == mended.accuracy("moving")
+    off = {norm.name: norm.mean for norm in mended.norms}
+    assert off["head_norm"] < 1e-3 < off["below"]
+
+
 def test_a_wrong_last_layer_is_told_from_wrong_statistics(
     healthy: keras.Model, place: Path, pictures: Path
 ) -> None:
