@@ -111,7 +111,7 @@ class Experiment:
     head_norm_epochs: int = _within(1, 1000, 1000, older=1000)
     """Passes of stage 2 after which the head's batch norm is frozen."""
     norm_evaluation: Literal["moving", "re-estimated"] = field(default="moving", metadata={"older": "moving"})
-    """What the head's batch norm evaluates with; re-estimated: anew before every evaluation."""
+    """What batch norms that move evaluate with; re-estimated: anew before every evaluation."""
     head_units: int = _within(0, 4096, 128)
     """Width of the head's hidden layer; 0 puts the softmax straight on the pooled features, from zero."""
     dropout: float = _within(0.0, 0.95, 0.25)

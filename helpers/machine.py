@@ -23,9 +23,16 @@ def machine() -> dict[str, Any]:
         "versions": versions,
         "processor": _processor(),
         # Where a sweep's workers share the machine, each has a part of it.
-        "threads": paths.threads() or os.cpu_count(),
+        "threads": paths.threads() or _cores(),
         "platform": platform.system(),
     }
+
+
+def _cores() -> int:
+    """Cores that this process may use, where the system tells: a container may have a part of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -64,6 +64,11 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     if mended:
         network.check_name(mended)
     model, found = network.load(path, channels=(1, 3)), own.scan(root)
+    if not all(np.isfinite(values).all() for values in model.get_weights()):
+        raise DiagnosisError(
+            f"{path} holds weights that are no numbers (nan or inf): its training diverged. Train again, at "
+            "a lower rate"
+        )
     (_, side, _, channels), outputs = model.input_shape, model.output_shape[1]
     if outputs != len(found.classes):
         first = ", ".join(found.classes[:5]) + ", ..." * (len(found.classes) > 5)

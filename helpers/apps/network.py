@@ -39,7 +39,7 @@ def load(path: Path, channels: tuple[int, ...] = (3,)) -> keras.Model:
             f"{path} takes {shape}, and pictures are (None, side, side, 3): save one that takes such, as in "
             "keras.Sequential([keras.Input((160, 160, 3)), ..., network])"
         )
-    if len(answer) != 2 or answer[1] < 2:
+    if len(answer) != 2 or not isinstance(answer[1], int) or answer[1] < 2:
         raise NetworkError(
             f"{path} gives {answer}, and needed is (None, classes), with 2 classes or more: end it with a "
             "softmax that has a unit for each class"

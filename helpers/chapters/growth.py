@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.analysis import speed
+from helpers.chapters import common
 from helpers.data import sources
 from helpers.experiment import Experiment
 from helpers.study import experiments
@@ -135,7 +136,11 @@ class Growth:
 
 
 def load(*, dataset: str, scale: str, images: int, workers: int, gigabytes_per_second: float) -> Growth:
-    """What the bench says of this page's images and of more; nothing is trained."""
+    """What the bench says of this page's images and of more; nothing is trained.
+
+    Raises ExperimentError where there are no images or no workers to plan for.
+    """
+    common.refuse_below(1, images=images, workers=workers)
     experiment = experiments.for_notebook(experiments.HEADLINE, dataset=dataset, scale=scale)
     own, *_ = sources.sizes(experiment)
     return Growth(experiment, own, speed.read(), images, workers, gigabytes_per_second)

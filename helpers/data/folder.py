@@ -265,7 +265,7 @@ def images(folder: Folder, side: int) -> np.ndarray:
     place = paths.writable(paths.cache_folder() / "folders" / folder.fingerprint, "REPORT_CACHE")
     path, shape = place / f"{side}.npy", (len(folder.pictures), side, side, 3)
     with filelock.FileLock(place / f"{side}.lock"):
-        if path not in _verified and not _is_sound(path, shape):
+        if not path.exists() or (path not in _verified and not _is_sound(path, shape)):
             _store(folder, path, shape)
         _verified.add(path)
     return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -228,7 +228,12 @@ def linear_cka(one: Array, other: Array) -> float:
 
 
 def probe_answers(features: Array, labels: Array, tested: Array) -> Array:
-    """The classes (m,) that a logistic regression on standardized `features` (n, c) gives `tested` (m, c)."""
+    """The classes (m,) that a logistic regression on standardized `features` (n, c) gives `tested` (m, c).
+
+    -1, which is no class, where some are not finite: a network that diverged tells nothing apart.
+    """
+    if not (np.isfinite(features).all() and np.isfinite(tested).all()):
+        return np.full(len(tested), -1)
     fitted = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_STRENGTH, max_iter=500))
     # Its many small products wait for one another's threads ten times longer than they take.
     with threadpool_limits(1, user_api="blas"):

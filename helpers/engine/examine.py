@@ -44,7 +44,7 @@ def examine(
     """
     moved = norms(model, known.images)
     used = estimated(model, known.images, frozen=not moved)
-    # A norm sees what the frozen ones below it make of an image: in `used` as in training, here with new ones.
+    # What a norm sees depends on those below it: here all of them are new, in `used` those that train alone.
     fresh = {**estimated(model, known.images, frozen=True), **used} if moved else used
     given = {"moving": answers(model, judged.images)}
     if used:

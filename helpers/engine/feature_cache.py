@@ -169,10 +169,10 @@ _verified: set[Path] = set()
 def _open(prefix: Prefix, item: ViewSpec, progress: bool) -> np.ndarray:
     """A finished view, checked once a process against its checksum; a damaged one is built again."""
     path = _file(prefix, item)
-    there = path.exists()  # another process may have made room with it
-    if not (there and path in _verified):
+    complete = _is_complete(prefix, item)  # another process may have made room with it, and begun it again
+    if not (complete and path in _verified):
         if _resume_point(path, (len(item.split.labels), *prefix.shape))[0] != len(item.split.labels):
-            if there:
+            if complete:
                 print(f"{path} does not match its checksum (cut short or altered): building it again")
             _build(prefix, item, through(prefix), progress)
         _verified.add(path)

@@ -177,8 +177,8 @@ def _compiled(network: keras.Model, **properties: Any) -> Any:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads,  # 0: all of them
-            # Processes that share a machine would all be bound to its first cores (openvino, issue 32444).
-            "ENABLE_CPU_PINNING": not threads,
+            # Else processes that share a machine are all bound to its first cores (openvino, issue 32444).
+            **({"ENABLE_CPU_PINNING": False} if threads else {}),
             **properties,
         },
     )

@@ -25,8 +25,9 @@ def settling(experiment: Experiment, trained: keras.Model) -> Settle | None:
     def freeze(epoch: int, data: Source) -> None:
         if epoch + 1 < experiment.head_norm_epochs:
             return
-        for norm in norms(trained, _first(data, 1))[-1:]:  # the head's is the last that an image meets
-            norm.trainable = False
+        head = norms(trained, _first(data, 1), frozen=True)[-1]  # the last that an image meets
+        if head.trainable:
+            head.trainable = False
             trained.make_train_function(force=True)
 
     if experiment.norm_evaluation == "re-estimated":

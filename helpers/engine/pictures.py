@@ -20,11 +20,12 @@ def enlarged(images: np.ndarray, side: int) -> np.ndarray:
 def views(split: Split, experiment: Experiment, images: int, count: int) -> np.ndarray:
     """The first training images in the first views that stage 2 trains on, exactly as it sees them.
 
-    `split` is the experiment's whole training split: mixup draws partners from all of it.
+    `split` is the experiment's whole training split: mixup draws partners from all of it. There are as many
+    images as it has, at most.
     Returns float32 (images, count, side, side, 3) in [0, 255].
     """
     drawn = (feature_cache.training_view(experiment, split, number) for number in range(count))
-    return np.stack([view[np.arange(images)] for view in drawn], axis=1)
+    return np.stack([view[np.arange(min(images, len(split.labels)))] for view in drawn], axis=1)
 
 
 def layout(experiment: Experiment, classes: int) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:

@@ -152,7 +152,8 @@ def distribution(experiment: Experiment, engine: Engine) -> AbstractContextManag
         return contextlib.nullcontext()
     devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
     sizes = sources.sizes(experiment)
-    even = math.gcd(len(devices), experiment.batch_size, EVALUATION_BATCH, *sizes)
+    batches = experiment.stage1_batch_size, experiment.batch_size, EVALUATION_BATCH
+    even = math.gcd(len(devices), *batches, *sizes)
     if even < 2:
         return contextlib.nullcontext()
     return keras.distribution.DataParallel(devices=devices[:even], auto_shard_dataset=False).scope()

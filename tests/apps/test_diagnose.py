@@ -201,6 +201,10 @@ def test_the_folders_own_test_is_what_a_network_is_judged_on(pictures: Path, pla
     assert (len(known.labels), len(judged.labels)) == (252, 108)
 
 
+TWO, DIVERGED = network(True), network(True)
+DIVERGED.set_weights([np.full_like(weight, np.nan) for weight in DIVERGED.get_weights()])
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
@@ -208,6 +212,8 @@ def test_the_folders_own_test_is_what_a_network_is_judged_on(pictures: Path, pla
         (network(True, classes=1), r"gives \(None, 1\)"),
         (keras.Sequential([keras.Input((4,)), layers.Dense(3)]), r"takes \(None, 4\)"),
         (keras.Sequential([keras.Input((8, 8, 2)), layers.Flatten(), layers.Dense(3)]), r".*keras\.Input\("),
+        (keras.Model(TWO.inputs, [*TWO.outputs, *TWO.outputs]), r"gives \(\(None, 3\), \(None, 3\)\)"),
+        (DIVERGED, "holds weights that are no numbers"),
         (None, "cannot be read as a Keras network"),
     ],
 )

@@ -249,6 +249,11 @@ def holder(experiment: Experiment, pids: list[int], store: Path) -> int | None:
     return None
 
 
+def share() -> int:
+    """The threads of each of two workers."""
+    return max(1, pytest.importorskip("dask.system").CPU_COUNT // 2)
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepError]:
     """A store that two workers filled, one of them killed in the middle; and what the sweep said."""
@@ -274,7 +279,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepError]:
         assert not list((store / "results").rglob(f"{LONG.slug}-*.json"))
         told = sweeping.exception()
     assert isinstance(told, SweepError)
-    assert set(threads.values()) == {str(max(1, (os.cpu_count() or 1) // 2))}
+    assert set(threads.values()) == {str(share())}
     return store, told
 
 
@@ -284,12 +289,12 @@ def test_a_killed_workers_experiment_is_finished_by_another(swept: tuple[Path, S
     assert problems == []
     (long,) = (run for run in runs if run.key == LONG.key)
     assert long.steps == {"stage1": [128, 128], "stage2": [128, 128]}
-    assert long.environment["threads"] == max(1, (os.cpu_count() or 1) // 2)
+    assert long.environment["threads"] == share()
 
 
 def test_a_worker_trains_what_one_process_does(swept: tuple[Path, SweepError], tmp_path: Path) -> None:
     """To the last bit of a record and of the weights, at equal threads, whatever Dask's threads draw."""
-    threads = str(max(1, (os.cpu_count() or 1) // 2))
+    threads = str(share())
     for each in (SHORT, LONG):
         with pytest.MonkeyPatch.context() as patch:
             for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

@@ -11,7 +11,7 @@ from helpers.analysis import speed
 from helpers.analysis.speed import Cost
 from helpers.chapters import growth
 from helpers.chapters.growth import Growth
-from helpers.experiment import Experiment
+from helpers.experiment import Experiment, ExperimentError
 
 
 def cost(along: str, images: int = 1000, image_size: int = 160, n_unfreeze: int = 30) -> Cost:
@@ -72,6 +72,13 @@ def test_a_store_feeds_as_many_as_it_can(given: float, fed: int) -> None:
     """A worker reads 200 images of 20 kB in a second, ten of them 0.04 GB."""
     assert chapter().wanted == pytest.approx(0.04)
     assert chapter(gigabytes_per_second=given * 1.0001).fed == fed
+
+
+@pytest.mark.parametrize("none", ["images", "workers"])
+def test_nothing_to_plan_for_is_refused(none: str) -> None:
+    asked: dict[str, Any] = {"images": 10, "workers": 2} | {none: 0}
+    with pytest.raises(ExperimentError, match=f"{none}=0"):
+        growth.load(dataset="miniature", scale="smoke", gigabytes_per_second=1.0, **asked)
 
 
 def test_its_own_images_are_those_of_the_page() -> None:

@@ -61,6 +61,7 @@ def test_the_network_sees_enlarged_images_and_views() -> None:
     plain = ch.views(images=2, count=1, augmentation="none")
     np.testing.assert_allclose(plain[:, 0], ch.data.train.images[:2], atol=1e-3)
     mixed = ch.views(images=2, count=1, augmentation="standard+mixup")
+    assert len(ch.views(images=1000, count=1)) == 256, "all that there are"
     assert mixed.shape == plain.shape and not np.allclose(mixed, ch.views(images=2, count=1))
 
 

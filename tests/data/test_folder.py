@@ -218,6 +218,8 @@ def test_damaged_stored_pictures_are_read_again(tmp_path: Path, cache: Path) -> 
     stored.write_bytes(content)
     folder._verified.clear()
     np.testing.assert_array_equal(folder.images(found, SIDE), whole)
+    stored.unlink()  # as `cache --clear` does, in another process
+    np.testing.assert_array_equal(folder.images(found, SIDE), whole)
 
 
 # ---------------------------------------------------------------------------- a whole run

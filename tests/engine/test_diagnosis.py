@@ -250,6 +250,13 @@ def test_a_probe_finds_what_can_be_separated() -> None:
         assert low < np.mean(answers == labels[200:]) <= high
 
 
+def test_of_features_that_are_no_numbers_a_probe_tells_nothing() -> None:
+    features, labels = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 4
+    features[3, 1] = np.nan
+    for known, tested in ((features, np.zeros((5, 4))), (np.zeros((40, 4)), features[:5])):
+        assert (diagnosis.probe_answers(known, labels, tested) == -1).all()
+
+
 def test_statistics_are_renewed_for_channels_at_rest_or_for_the_others() -> None:
     features = np.random.default_rng(0).normal(3, 2, (50, 4)).astype(np.float32)
     features[:, 2:] = 6

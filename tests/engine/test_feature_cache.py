@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import kills
@@ -397,6 +398,24 @@ def test_a_view_that_another_process_removed_is_missed_by_none(
     before = stored(1000, (0,))
     here[0].unlink()
     np.testing.assert_array_equal(stored(1000, (0,)), before)
+
+
+def test_a_view_that_another_process_began_again_is_not_taken_for_whole(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = stored(MANY)
+    before, build = whole.copy(), feature_cache._build
+
+    def meanwhile(*given: Any) -> None:
+        monkeypatch.setattr(feature_cache, "_build", build)
+        build(*given)
+        path = file(store)
+        assert path is not None
+        half_written_called_done(path)
+
+    monkeypatch.setattr(feature_cache, "_build", meanwhile)
+    rows, _ = stored(MANY, (0, 1))
+    np.testing.assert_array_equal(rows, before)
 
 
 def test_the_least_recently_used_view_makes_room(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

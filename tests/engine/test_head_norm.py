@@ -72,6 +72,16 @@ def test_a_norm_is_frozen_after_so_many_epochs_and_training_goes_on() -> None:
         )
 
 
+def test_no_norm_of_the_backbone_is_frozen_with_it() -> None:
+    experiment, made, norm, data = trained(head_norm_epochs=1, scale="quick", backbone_bn="train")
+    settle = head_norm.settling(experiment, made)
+    assert settle
+    before = [each for each in made._flatten_layers() if each.trainable]
+    for epoch in range(3):
+        settle(epoch, data)
+    assert [each for each in before if not each.trainable] == [norm]
+
+
 @pytest.mark.parametrize("engine", ["cached", pytest.param("end_to_end", marks=pytest.mark.long)])
 def test_re_estimated_statistics_are_kept_and_change_no_training(
     engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
