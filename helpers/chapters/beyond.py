@@ -120,8 +120,14 @@ class Beyond:
 
     @functools.cached_property
     def stored(self) -> list[Run]:
-        """All records of the folder that the ladder's top lies in."""
-        return store.read_folder(self.top.path.parent)[0]
+        """Those records of the folder of the ladder's top that are of the same images and weights.
+
+        A key says neither: two folders of pictures have the same one.
+        """
+        found, own = store.read_folder(self.top.path.parent)[0], self.top
+        known = [run for run in found if _same(run, own, "data") and _same(run, own, "backend")]
+        other = {run.id for run in known if run.experiment.backbone != own.experiment.backbone}
+        return [run for run in known if run.id in other or _same(run, own, "weights")]
 
     @functools.cached_property
     def frontier(self) -> Frontier:
@@ -242,6 +248,10 @@ class Beyond:
         if self._test is None or not self.is_published:
             return None
         return stored(self._test.labels, self.best.predictions("test"))
+
+
+def _same(one: Run, other: Run, what: str) -> bool:
+    return one.fingerprints.get(what) == other.fingerprints.get(what)
 
 
 def errors_left(before: float, after: float) -> float:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from helpers import run
@@ -260,7 +261,10 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
     for way in (UNTUNED, PUBLISHED, CAREFUL):
         run.run(asked[way])
     run.run(asked[LOGGED], diagnosed=True)
-    found = {way: common.by_seed(each) for way, each in asked.items()}
+    found = {
+        way: common.by_seed(each, find=partial(run.find, diagnosed=way in (LOGGED, FROZEN)))
+        for way, each in asked.items()
+    }
     whole = {way: {one: Whole(*runs) for one, runs in by_seed.items()} for way, by_seed in found.items()}
 
     # A run that is no longer than its beginning is its own beginning, and is not trained twice.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -90,10 +91,17 @@ def described(dataset: str) -> str:
     return SOURCES[dataset].title
 
 
+def _most(experiment: Experiment) -> tuple[int, int, int]:
+    """Images of each split that its scale allows: of a person's own, at full scale, all."""
+    if experiment.folder and experiment.scale == "full":
+        return sys.maxsize, sys.maxsize, sys.maxsize
+    limits = experiment.limits
+    return limits.train, limits.val, limits.test
+
+
 def sizes(experiment: Experiment) -> tuple[int, int, int]:
     """Training, validation and test images that an experiment uses."""
-    limits, there = experiment.limits, _source(experiment.dataset).sizes
-    train, val, test = map(min, there, (limits.train, limits.val, limits.test))
+    train, val, test = map(min, _source(experiment.dataset).sizes, _most(experiment))
     return train, val, test
 
 
@@ -103,12 +111,12 @@ def load(experiment: Experiment, data_dir: str | Path | None = None) -> Dataset:
     Raises DataError where the images that are wanted cannot be had or are not fit to be learned from: no
     others are ever put in their place.
     """
-    source, limits = _source(experiment.dataset, experiment.side), experiment.limits
-    whole, most = source.read(data_dir), (limits.train, limits.val, limits.test)
+    source, most = _source(experiment.dataset, experiment.side), _most(experiment)
+    whole = source.read(data_dir)
     if len(source.classes) > min(most):
         raise DataError(
             f"{experiment.dataset} has {len(source.classes):,} classes, more than {experiment.scale} scale "
-            f"has images to validate with ({limits.val:,}): choose a larger scale"
+            f"has images to validate with ({min(most):,}): choose a larger scale"
         )
     train, val, test = (split.first(n) for split, n in zip(whole, most, strict=True))
     return Dataset(train, val, test, source.fingerprint, source.classes, source.division)

@@ -35,8 +35,8 @@ SHARES = dict(zip(LADDER, 0.78 + np.cumsum([0.02 * (name != LEVEL) for name in L
 def record(
     make_run: Make, experiment: Experiment, test: float = 0.9, seconds: float = 1000.0, **more: Any
 ) -> Run:
-    times = {"timing_sec": {**made.SECONDS, "total": seconds}}
-    return make_run(test, content=times, **asdict(experiment), **more)
+    content = {"timing_sec": {**made.SECONDS, "total": seconds}, **more.pop("content", {})}
+    return make_run(test, content=content, **asdict(experiment), **more)
 
 
 @pytest.fixture
@@ -71,6 +71,19 @@ def test_a_loss_and_what_validation_finds_otherwise_are_named(make_run: Make) ->
     assert ch.found_otherwise == ["the study's fine-tune"] and not ch.reaches_depth
     same = Runs(dict(zip(rungs, [ch.start, ch.start], strict=True)))
     assert not Beyond(same, Runs(), None, made.published_log(), "cifar10").found_otherwise
+
+
+def test_other_images_under_the_same_key_are_left_out(ladder: dict[str, Run], make_run: Make) -> None:
+    """As those of two folders of pictures are; a network of its own has weights of its own."""
+    top, prints = LADDER["more than twice as deep"], list(ladder.values())[-1].fingerprints
+    for seed, others in enumerate([{"data": "d"}, {"weights": "v"}, {"backend": "jax"}]):
+        content = {"fingerprints": {**prints, **others}, "id": f"fffffffffff{seed}"}
+        record(make_run, top, content=content)
+    own = record(make_run, top.replace(seed=0))
+    lite = top.replace(backbone="efficientnet_lite0")
+    other = record(make_run, lite, content={"fingerprints": {**prints, "weights": "lite"}, "id": "f" * 12})
+    ids = {run.id for run in ladder.values()} | {own.id, other.id}
+    assert {run.id for run in load().stored} == ids and load().errors_left
 
 
 AIMS = {"plain": 0.85, "flip": 0.85, "second": 0.85, "sweep": 5, "features": 2.5, "memory": 3}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import made
@@ -17,6 +17,7 @@ from helpers.chapters.beginnings import Beginnings
 from helpers.chapters.forgetting import Failure, Whole
 from helpers.experiment import ExperimentError
 from helpers.records.run import Run
+from helpers.study import experiments
 
 START = (0.87, 0.87, 0.84)
 Make = Callable[..., Run]
@@ -192,7 +193,7 @@ def test_the_ends_are_those_of_the_seeds_of_the_run_as_logged(make_run: Make) ->
     """As the table's head says; another chapter has trained the frozen network with more."""
     ch = failure(make_run, {42: whole(make_run)})
     more = {**ch.whole["frozen network"], 0: Whole(make_run(0.85, seed=0, learning_rate=1e-6))}
-    ch = replace(ch, whole={**ch.whole, "frozen network": more})
+    ch = dataclasses.replace(ch, whole={**ch.whole, "frozen network": more})
     assert [len(tests) for _, tests, *_ in ch.ends] == [1, 1, 1, 1]
 
 
@@ -249,6 +250,29 @@ def test_halves_are_told_where_the_record_holds_them(make_run: Make) -> None:
     ch = Anatomy(failure(make_run, {42: whole(make_run, diagnosis=older)}))
     assert not ch.split and list(ch.halves) == ["as logged, seed 42"]
     assert ch.estimates_differ == pytest.approx(20)
+
+
+def test_a_seed_that_was_not_diagnosed_is_left_out(make_run: Make) -> None:
+    """A sweep at another scale diagnoses nothing; chapter 3 takes its runs apart."""
+    given: dict[str, Any] = {"dataset": "miniature", "scale": "smoke", "n_unfreeze": 30, "epochs": 28}
+    asked: dict[str, Any] = {
+        "optimizer": "adamw",
+        "learning_rate": 3e-4,
+        "careful_rate": 1e-5,
+        "batch_size": 64,
+        "seed": 42,
+    }
+    passes = made.diagnosed(START, (0.3, 0.9, 0.9), (0.5, 0.9, 0.9))
+    ways = [experiments.TABLE["fine-tune 30, 3e-4, as published"], experiments.HEADLINE, experiments.BASELINE]
+    ways += [experiments.intervention(name) for name in experiments.anatomy("smoke", 42)[1]]
+    for base in (*ways, experiments.LOGGED, experiments.FROZEN_NORM):
+        for seed in (42, 0):
+            wanted = experiments.for_notebook(base, dataset="miniature", scale="smoke", seed=seed)
+            fields = dataclasses.asdict(wanted)
+            make_run(0.9, diagnosis=passes if seed == 42 else (), **fields)
+    ch = forgetting.load(**given, **asked)
+    assert list(ch.whole["as logged"]) == list(ch.whole["norm frozen"]) == [42]
+    assert list(ch.whole["careful rate"]) == [42, 0] and len(ch.falls) == 1
 
 
 @pytest.mark.parametrize("name", ["n_unfreeze", "epochs"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from helpers import run
 from helpers.apps import predict
 from helpers.data import folder, sources
 from helpers.data.split import DataError
-from helpers.experiment import Experiment
+from helpers.experiment import SCALES, Experiment
 from helpers.records.run import caution
 
 SIZES = {"apples": 20, "pears": 8, "quinces": 4}
@@ -130,6 +131,17 @@ def test_a_scale_with_fewer_images_than_classes_is_refused(tmp_path: Path) -> No
 
 
 # ---------------------------------------------------------------------------- how it is divided
+
+
+def test_at_full_scale_all_pictures_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = drawn(tmp_path / "own")
+    for name, few in (("full", False), ("quick", True)):
+        small = dataclasses.replace(SCALES[name], train=4, val=3, test=3)
+        monkeypatch.setitem(SCALES, name, small)
+        experiment = Experiment(dataset=f"folder:{root}", image_size=SIDE).replace(scale=name)
+        found, used = sources.load(experiment), sources.sizes(experiment)
+        assert [len(split.labels) for split in (found.train, found.val, found.test)] == list(used)
+        assert (used == (4, 3, 3)) is few and (sum(used) == len(folder.scan(root).pictures)) is not few
 
 
 def test_every_class_is_in_every_split_in_its_proportion(tmp_path: Path) -> None:
