@@ -22,9 +22,12 @@ from helpers import files, paths, run
 from helpers.apps import compare
 from helpers.apps.compare import PARTS, Sizes, Work
 from helpers.engine import backbones, environment, keras
+from helpers.errors import UserError
 from helpers.experiment import Experiment
 from helpers.records import store
 
+STATUS = Path("/proc/self/status")
+"""Where Linux tells what a process takes."""
 WAYS = ("plain Keras", "from the bank")
 """By the names that results/bench.json has them; what is read from the feature cache is the second."""
 
@@ -32,8 +35,11 @@ WAYS = ("plain Keras", "from the bank")
 def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None) -> dict[str, Any]:
     """All the comparisons for one experiment, and an epoch of another; about 35 minutes on two cores.
 
-    Raises DataError or WeightsError where the experiment's images or weights cannot be had.
+    Raises DataError or WeightsError where the experiment's images or weights cannot be had, and UserError on
+    another system than Linux.
     """
+    if not STATUS.exists():
+        raise UserError(f"the bench reads its memory from {STATUS}, which Linux alone has: run it there")
     sizes = sizes or Sizes()
     print("Five comparisons, how costs grow, the machine's peak, memory: about 35 min.", flush=True)
     configuration = asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name}
@@ -152,7 +158,7 @@ def peak_memory() -> int:
 
     Not getrusage's ru_maxrss, in which a process inherits the peak of the one that started it.
     """
-    (line,) = [one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM")]
+    (line,) = [one for one in STATUS.read_text().splitlines() if one.startswith("VmHWM")]
     return 1024 * int(line.split()[1])
 
 

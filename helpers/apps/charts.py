@@ -65,6 +65,11 @@ def labelled(runs: Iterable[Run]) -> dict[str, Run]:
     return names
 
 
+def data_name(run: Run) -> str:
+    """Its data set; own images with four digits of their contents, as two folders may have one name."""
+    return run.dataset if run.images == run.dataset else f"{run.dataset} ({run.images[:4]})"
+
+
 def options(run: Run) -> dict[str, Any]:
     """The choices that the page filters by; None where a published log is silent or a run had no stage 2.
 

@@ -21,7 +21,7 @@ from helpers import run as door
 from helpers.analysis import intervals, metrics
 from helpers.apps import sweep as sweeping
 from helpers.apps import trackers
-from helpers.data import cifar10, cifar10h, fashion_mnist, weights
+from helpers.data import cifar10, cifar10h, fashion_mnist, sources, weights
 from helpers.data.pictures import PictureError
 from helpers.errors import UserError
 from helpers.experiment import FOLDER, Backbone, Engine, Experiment, ExperimentError
@@ -128,10 +128,11 @@ def export(
         place: The folder for the network in every format, in float32 and int8, or of TensorBoard's files;
             or MLflow's tracking URI, such as sqlite:///runs.db.
         experiment: Whose network goes to the file; the headline unless its fields are given, as to `run`.
-            With a place: whose images a .keras file is measured on (--dataset).
+            With a place: whose images a .keras file is measured on (--dataset), or whose records are sent
+            (--dataset and --scale).
     """
     if what in trackers.TRACKERS:
-        _export_records(what, place)
+        _export_records(what, place, experiment)
         return
     if place:
         print(_with_keras("formats").everywhere(what, experiment, Path(place)))
@@ -143,11 +144,15 @@ def export(
     print(f"  {', '.join(names)}")
 
 
-def _export_records(tracker: str, place: str) -> None:
-    """Send the records of the headline's folder to another program."""
+def _export_records(tracker: str, place: str, experiment: Experiment) -> None:
+    """Send all records of a data set and scale to another program; of a person's images those of these."""
     if not place:
         raise ExperimentError(f"export {tracker} needs a place: a folder, or for mlflow a tracking URI")
-    runs, refused = store.read_folder(paths.results_folder(Experiment()))
+    if others := experiment.changes.keys() - {"dataset", "scale", "backbone_weights"}:
+        raise ExperimentError(f"export {tracker} sends all records: leave out {', '.join(sorted(others))}")
+    runs, refused = store.read_folder(paths.results_folder(experiment))
+    if experiment.folder:
+        runs = [run for run in runs if run.images == sources.data_fingerprint(experiment)]
     print("\n".join(f"left out: {path}: {reason}" for path, reason in refused), end="\n" if refused else "")
     added = trackers.TRACKERS[tracker](runs, place)
     print(f"{place}: {len(added)} records added, {len(runs) - len(added)} were there already")

@@ -25,6 +25,7 @@ from helpers.apps.charts import (
     Stamps,
     accuracy_by_cost,
     confusion,
+    data_name,
     filtered,
     labelled,
     learning_curves,
@@ -105,9 +106,9 @@ def choose_folders(roots: Sequence[Path], seen: Stamps) -> dict[str, Run]:
 
 def choose_runs(everything: Mapping[str, Run]) -> pd.DataFrame:
     """The rows of the runs that pass the sidebar's filters, all of one data set."""
-    datasets = sorted({run.dataset for run in everything.values()})
+    datasets = sorted(set(map(data_name, everything.values())))
     dataset = choose(st.sidebar.radio, "dataset", datasets)
-    rows = table({label: run for label, run in everything.items() if run.dataset == dataset})
+    rows = table({label: run for label, run in everything.items() if data_name(run) == dataset})
     wanted = {
         name: choose(st.sidebar.multiselect, name.replace(" ", "_"), values(rows[name]), placeholder="all")
         for name in FILTERS

@@ -57,9 +57,11 @@ def everywhere(name: str, experiment: Experiment, folder: Path) -> str:
     """Write a network in every format; gives the table of the files, which also goes to README.md there.
 
     name: as `predict.chosen` takes it. It is measured on validation images of the experiment's dataset.
-    Raises ExperimentError on another backend than TensorFlow, FormatError where the folder cannot be written,
-    and what `predict.chosen` and `sources.load` raise.
+    Raises ExperimentError on another backend than TensorFlow, FormatError with an old Keras or where the
+    folder cannot be written, and what `predict.chosen` and `sources.load` raise.
     """
+    if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13):
+        raise FormatError(f"Keras {keras.__version__} writes no LiteRT file: use Python 3.11 or later")
     if paths.keras_backend() != "tensorflow":
         raise ExperimentError(f"KERAS_BACKEND={paths.keras_backend()}: TensorFlow writes these; unset it")
     source = predict.chosen(name, experiment)

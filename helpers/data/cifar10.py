@@ -52,9 +52,13 @@ def locate(data_dir: str | Path | None = None) -> Path | None:
 def find_or_download(data_dir: str | Path | None = None) -> Path:
     """The folder of CIFAR-10's batches, downloaded (170 MB) where the machine has none.
 
-    Raises DataError where there is none to find and none to fetch.
+    One process fetches, and others wait. Raises DataError where there is none to find and none to fetch.
     """
-    return locate(data_dir) or download(paths.writable_cache())
+    if found := locate(data_dir):
+        return found
+    cache = paths.writable_cache()
+    with files.locked(cache / f"{FOLDER}.lock", "another process fetches CIFAR-10: waiting for it"):
+        return locate(data_dir) or download(cache)
 
 
 def download(destination: Path) -> Path:

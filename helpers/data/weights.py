@@ -111,9 +111,14 @@ def on_disk(experiment: Experiment) -> Path | None:
 def find_or_download(experiment: Experiment) -> Path:
     """The file of the backbone's weights, downloaded (MobileNetV2's: 9 MB) where it is not on this machine.
 
-    Raises WeightsError where it cannot be had, and CacheError where a download cannot be stored.
+    One process fetches, and others wait. Raises WeightsError where it cannot be had, and CacheError where a
+    download cannot be stored.
     """
-    return on_disk(experiment) or _download(experiment)
+    if found := on_disk(experiment):
+        return found
+    lock = paths.writable_cache() / "weights.lock"
+    with files.locked(lock, "another process fetches ImageNet weights: waiting for it"):
+        return on_disk(experiment) or _download(experiment)
 
 
 def _name(experiment: Experiment) -> str:

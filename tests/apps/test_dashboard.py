@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -234,6 +234,13 @@ def test_page_shows_one_data_set_and_what_it_could_not_read(
     test.radio("dataset").set_value("miniature").run()
     assert set(rows(test)["dataset"]) == {"miniature"} and "nothing about CIFAR-10" in words(test)
     assert not test.exception
+
+
+def test_folders_of_one_name_are_told_apart_by_their_pictures(tmp_path: Path) -> None:
+    first = record(tmp_path, 1.0, dataset="folder:pets")
+    pets = [replace(first, fingerprints={"data": data}) for data in ("beef2cb31198", "0dd5")]
+    assert list(map(charts.data_name, pets)) == ["folder:pets (beef)", "folder:pets (0dd5)"]
+    assert charts.data_name(record(tmp_path, 1.0)) == "cifar10"
 
 
 def test_page_takes_its_state_from_the_address(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -95,6 +95,13 @@ def test_without_images_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "all").exists()
 
 
+def test_a_keras_without_litert_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest one for Python 3.10 is such."""
+    monkeypatch.setattr(keras, "__version__", "3.12.4")
+    with pytest.raises(FormatError, match=r"Keras 3\.12\.4 writes no LiteRT file: use Python 3\.11"):
+        formats.everywhere("quick", Experiment(), tmp_path)
+
+
 def test_another_backend_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     with pytest.raises(ExperimentError, match="KERAS_BACKEND=jax: TensorFlow writes these; unset it"):

@@ -3,13 +3,16 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
+import made
 import pytest
 from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from helpers.apps import trackers
+from helpers.apps import cli, trackers
+from helpers.experiment import Experiment, ExperimentError
 from helpers.records.run import Run
 
 MakeRun = Callable[..., Run]
@@ -75,3 +78,16 @@ def test_the_command_line_sends_all_records_and_names_what_it_leaves_out(
     assert "1 records added, 0 were there already" in said.stdout and "left out: " in said.stdout
     lacking = subprocess.run(command, capture_output=True, text=True)
     assert lacking.returncode == 2 and "needs a place" in lacking.stderr
+
+
+def test_the_records_of_other_images_are_sent_where_asked_for(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(0.9)
+    drawn = Experiment(**made.MINIATURE, scale="smoke")
+    small = make_run(0.8, **asdict(drawn))
+    cli.export("tensorboard", drawn, str(tmp_path / "board"))
+    assert [each.name for each in (tmp_path / "board").iterdir()] == [small.path.stem]
+    assert "1 records added" in capsys.readouterr().out
+    with pytest.raises(ExperimentError, match="sends all records: leave out seed"):
+        cli.export("tensorboard", drawn.replace(seed=1), str(tmp_path / "board"))

@@ -10,9 +10,12 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import filelock
+import kills
 import numpy as np
 import pytest
 
@@ -314,6 +317,28 @@ def test_the_archive_is_fetched_once(server: Path, published: Path, monkeypatch:
     (server / "cifar-10-python.tar.gz").unlink()
     assert cifar10.find_or_download() == paths.cache_folder() / cifar10.FOLDER
     cifar10.verify(cifar10.find_or_download())
+
+
+def test_of_two_that_want_it_one_fetches(
+    server: Path, published: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, fetched = archive(published), list[Path]()
+    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", hashlib.md5(content, usedforsecurity=False).hexdigest())
+    (server / "cifar-10-python.tar.gz").write_bytes(content)
+    download = cifar10.download
+
+    def counted(place: Path) -> Path:
+        fetched.append(place)
+        return download(place)
+
+    monkeypatch.setattr(cifar10, "download", counted)
+    lock = paths.writable_cache() / f"{cifar10.FOLDER}.lock"
+    with ThreadPoolExecutor(2) as pool:
+        with filelock.FileLock(lock):
+            waiting = [pool.submit(cifar10.find_or_download) for _ in range(2)]
+            assert all(kills.still_waits(each, 0.3) for each in waiting)
+        assert {each.result(60) for each in waiting} == {paths.cache_folder() / cifar10.FOLDER}
+    assert len(fetched) == 1 and "waiting for it" in capsys.readouterr().out
 
 
 def test_what_an_interruption_left_is_replaced_by_the_whole(
