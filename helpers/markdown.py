@@ -2,7 +2,7 @@
 
 import ast
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +60,16 @@ def answer(run: Run | Experiment, result: str, size: str, caveat: str) -> Markdo
     return say("\n>\n".join(f"> {' '.join(each.split())}" for each in (first, result, size, caveat) if each))
 
 
-def table(columns: Mapping[str, Iterable[Any]]) -> Markdown:
-    """Columns, name to cells, as a Markdown table; a vertical bar in a cell is escaped.
-
-    Raises ValueError where the columns differ in length.
-    """
-    return _table(list(columns), zip(*columns.values(), strict=True))
-
-
 def rows(heads: str | Sequence[str], lines: Iterable[Sequence[Any]]) -> Markdown:
     """A Markdown table line by line, under heads such as 'run | passes | test'; see `cell`.
 
-    Raises ValueError where a line is shorter or longer than the heads.
+    A vertical bar in a cell is escaped. Raises ValueError where a line is shorter or longer than the heads.
     """
-    return _table(
-        heads.split(" | ") if isinstance(heads, str) else heads, (map(cell, line) for line in lines)
-    )
+    names = heads.split(" | ") if isinstance(heads, str) else heads
+    filled = [[cell(each) for _, each in zip(names, line, strict=True)] for line in lines]
+    escaped = [[each.replace("|", r"\|") for each in line] for line in [names, *filled]]
+    escaped.insert(1, ["---"] * len(names))
+    return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
 
 
 def cell(value: Any) -> str:
@@ -85,13 +79,6 @@ def cell(value: Any) -> str:
     return (
         percent(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )
-
-
-def _table(heads: Sequence[str], lines: Iterable[Iterable[Any]]) -> Markdown:
-    filled = [[each for _, each in zip(heads, line, strict=True)] for line in lines]
-    escaped = [[str(each).replace("|", r"\|") for each in line] for line in [heads, *filled]]
-    escaped.insert(1, ["---"] * len(heads))
-    return say("\n".join(f"| {' | '.join(line)} |" for line in escaped))
 
 
 def source(name: str) -> Markdown:

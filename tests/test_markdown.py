@@ -40,9 +40,8 @@ def test_several_numbers_are_listed_or_given_by_their_ends() -> None:
     assert text.span([0.5, 0.1, 0.3]) == "10.0% to 50.0%" and text.span([0.101, 0.104], ".0%") == "10%"
 
 
-def test_a_table_is_written_line_by_line_or_column_by_column() -> None:
+def test_a_table_is_written_line_by_line() -> None:
     lines = markdown.rows("run | test", [("a|b", 1), ("c", 2)])
-    assert lines.data == markdown.table({"run": ["a|b", "c"], "test": [1, 2]}).data
     assert lines.data.splitlines()[2] == r"| a\|b | 1 |"
     shown = markdown.rows("run | shares | channels", [("a", [0.5, 0.25], 1280)]).data.splitlines()[2]
     assert shown == "| a | 50.0%, 25.0% | 1,280 |"
@@ -114,13 +113,6 @@ def test_a_finding_needs_an_interval_clear_of_zero(first: int, second: int, said
     old = [True] * first + [False] * second + [True] * 900
     new = [False] * first + [True] * second + [True] * 900
     assert intervals.describe_difference(intervals.paired(old, new), "better", "worse", "neither") == said
-
-
-def test_a_table_escapes_bars_and_refuses_uneven_columns() -> None:
-    text = markdown.table({"a": [1, 2], "b": ["x|y", "z"]}).data
-    assert text.splitlines() == ["| a | b |", "| --- | --- |", r"| 1 | x\|y |", "| 2 | z |"]
-    with pytest.raises(ValueError, match="shorter"):
-        markdown.table({"a": [1, 2], "b": [1]})
 
 
 def test_words_are_counted_and_a_single_run_has_its_word_alone() -> None:

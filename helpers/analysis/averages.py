@@ -52,18 +52,12 @@ def moved(run: Run) -> dict[int, float]:
     return {lag: float(np.mean(value)) for lag, value in _measured(run, "displacement")[-1].items()}
 
 
-def by_images(run: Run) -> dict[int, float]:
-    """Number of training images to the accuracy, 0 to 1, re-estimated from so many.
-
-    The mean over the passes after the first.
-    """
-    found = _measured(run, "images")
-    return {count: float(np.mean([each[count] for each in found])) for count in found[0]}
-
-
 def enough_images(runs: Sequence[Run]) -> int:
-    """The fewest training images whose accuracy is within ENOUGH of that of the most; a mean over runs."""
-    found = [by_images(run) for run in runs]
+    """The fewest training images whose accuracy is within ENOUGH of that of the most.
+
+    Accuracy is a mean over runs, and over their passes after the first.
+    """
+    found = [each for run in runs for each in _measured(run, "images")]
     mean = {count: float(np.mean([each[count] for each in found])) for count in found[0]}
     return min(count for count in mean if mean[count] >= mean[max(mean)] - ENOUGH)
 

@@ -94,14 +94,9 @@ class Examination:
         return "", ""
 
     @property
-    def can_be_mended(self) -> bool:
-        """Whether statistics of these pictures are worth keeping; those of wrong pixels are not."""
-        return not any(self.pixels)
-
-    @property
     def finding(self) -> Finding:
         """What is to blame: what it was given, the statistics, the layer on top, or none of them."""
-        if not self.can_be_mended:
+        if any(self.pixels):
             return "pixels"
         if self._gives_back("reestimated", "moving"):
             return "batch norm"

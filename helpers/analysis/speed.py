@@ -44,9 +44,8 @@ class Comparison:
     plain_seconds: Sequence[float]
     """Of each pair; `ours_seconds` likewise, with an equal share of what is stored for all."""
     ours_seconds: Sequence[float]
-    reading_images_per_second: float | None = None
-    """Of stored activations, without training; of an epoch alone, as are the next two."""
     n_unfreeze: int | None = None
+    """Of an epoch alone, as is the next."""
     image_size: int | None = None
 
 
@@ -125,16 +124,14 @@ class Bench:
     peak_gflops: float
     """Of this machine's largest matrix products."""
     features_gflops: float
-    training_gflops: float
     profile: Mapping[str, float]
     """Of pooled features: shares of the time by kind of operation, 0 to 1."""
     whole_million: float
     depthwise_million: float
     """Of the whole, in depthwise convolutions."""
     above_cut_million: float
-    plain_memory_gb: float
-    """Peak of an epoch of `fit`; `ours_memory_gb` of a run of one epoch."""
     ours_memory_gb: float
+    """Peak of a run of one epoch."""
     processor: str
     threads: int
     date: str
@@ -195,7 +192,7 @@ def read(path: Path | None = None) -> Bench:
     """The last result of `make bench`, or the one in a file."""
     found = json.loads((path or paths.RESULTS / store.BENCH).read_text())
     known = {**found, **found["arithmetic"], **found["environment"]}
-    known |= {f"{way}_memory_gb": found["memory_gb"][name] for way, name in WAYS.items()}
+    known["ours_memory_gb"] = found["memory_gb"][WAYS["ours"]]
     for name in ("features", *EPOCHS):
         known[name] = Comparison(**_fields(Comparison, found[name]))
     for name in ("sweep", "sweep_float32"):

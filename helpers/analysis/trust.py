@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,23 +34,16 @@ def threshold(probabilities: NDArray[Any], labels: ArrayLike, risk: float = RISK
     return float(confidence[order[enough[-1]]]) if len(enough) else None
 
 
-@dataclass(frozen=True)
-class Believed:
-    """What a threshold does on other images."""
+def believed(
+    probabilities: NDArray[Any], labels: ArrayLike, threshold: float
+) -> tuple[Proportion, Proportion] | None:
+    """What a threshold does on images (n, classes) with labels (n,); None where it believes no answer.
 
-    threshold: float
-    """Confidence, 0 to 1, from which on an answer is believed."""
-    answered: Proportion
-    """Share of the images whose answer is believed."""
-    wrong: Proportion
-    """Share of these answers that are wrong."""
-
-
-def believed(probabilities: NDArray[Any], labels: ArrayLike, threshold: float) -> Believed | None:
-    """What a threshold does on images (n, classes) with labels (n,); None where it believes no answer."""
+    The share of the images whose answer is believed, and the share of these answers that are wrong.
+    """
     values = np.asarray(probabilities, np.float64)
     chosen = values.max(axis=1) >= threshold
     if not chosen.any():
         return None
     wrong = (values.argmax(axis=1) != np.asarray(labels))[chosen]
-    return Believed(threshold, accuracy(chosen), accuracy(wrong))
+    return accuracy(chosen), accuracy(wrong)

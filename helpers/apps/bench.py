@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from helpers import files, paths, run
+from helpers.analysis.speed import WAYS
 from helpers.apps import compare
 from helpers.apps.compare import PARTS, Sizes, Work
 from helpers.engine import backbones, environment, keras
@@ -28,8 +29,6 @@ from helpers.records import store
 
 STATUS = Path("/proc/self/status")
 """Where Linux tells what a process takes."""
-WAYS = ("plain Keras", "from the bank")
-"""By the names that results/bench.json has them; what is read from the feature cache is the second."""
 
 
 def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None
     place = paths.cache_folder() / "bench" / today
     given = asdict(experiment), asdict(deeper), asdict(sizes)
     for name in PARTS:
-        result |= _kept(place / f"{name}.json", "bench.part", name, *given, moved="REPORT_CACHE")
+        result |= _kept(place / f"{name}.json", "compare.measured", name, *given, moved="REPORT_CACHE")
     if find_spec("torchvision"):
         shapes = dict(zip(("epoch", "deeper"), given, strict=False))
         size = sizes.epoch, sizes.pairs
@@ -61,7 +60,7 @@ def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None
         )
     peaks = {
         way: _kept(place / f"{way}.json", "bench.one_epoch", way, given[0], moved="REPORT_RESULTS") / 1e9
-        for way in WAYS
+        for way in WAYS.values()
     }
     result["memory_gb"] = {way: _said(f"memory, {way}", peak, "GB") for way, peak in peaks.items()}
     result["peak_gflops"] = _said("matrix product", matrix_gflops(sizes.matrix), "GFLOP/s")
@@ -99,11 +98,6 @@ def _in_child(function: str, *given: Any, moved: str) -> Any:
         return json.loads(answer.read_text())
 
 
-def part(name: str, one: dict[str, Any], other: dict[str, Any], sized: dict[str, Any]) -> dict[str, Any]:
-    """`compare.measured`, given the fields of both experiments and of Sizes."""
-    return compare.measured(name, Experiment(**one), Experiment(**other), Sizes(**sized))
-
-
 def write(result: dict[str, Any], path: Path | None = None) -> Path:
     """Keep the result as results/bench.json, replaced as a whole."""
     path = path or paths.RESULTS / store.BENCH
@@ -133,23 +127,16 @@ def matrix_gflops(size: int) -> float:
 
 
 def _arithmetic(experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
-    """Millions of multiply-adds an image, and the GFLOP/s that our speeds amount to.
-
-    Training counts as three passes through what lies above the cut, which is an upper bound: nothing goes
-    back through the frozen layers there.
-    """
+    """Millions of multiply-adds an image, and the GFLOP/s that our features amount to."""
     network = backbones.backbone(experiment)
     cut = backbones.cut(network, experiment.n_unfreeze)
     whole = multiply_adds(network)
     above = whole - multiply_adds(keras.Model(network.input, network.get_layer(cut).output))
-    forward, training = result["features"], result["epoch"]
     return {
         "whole_million": whole / 1e6,
         "depthwise_million": multiply_adds(network, DEPTHWISE) / 1e6,
         "above_cut_million": above / 1e6,
-        "features_gflops": 2e-9 * whole * forward["ours_images_per_second"],
-        "plain_features_gflops": 2e-9 * whole * forward["plain_images_per_second"],
-        "training_gflops": 6e-9 * above * training["ours_images_per_second"],
+        "features_gflops": 2e-9 * whole * result["features"]["ours_images_per_second"],
     }
 
 
@@ -169,7 +156,7 @@ def one_epoch(way: str, fields: dict[str, Any]) -> int:
     of plain Keras.
     """
     experiment = Experiment(**fields)
-    if way == WAYS[1]:
+    if way == WAYS["ours"]:
         run.run(experiment.replace(epochs=1, views=1, stage1_epochs=1), progress=False)
         return peak_memory()
     work = Work(experiment)

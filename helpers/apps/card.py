@@ -102,7 +102,8 @@ def threshold(run: Run) -> tuple[float | None, str]:
     found = trust.believed(run.probabilities("test", "tta"), run.labels("test"), level)
     if not found:
         return level, "no test image reaches it"
-    return level, f"of the test images {found.answered} reach it; {found.wrong} of these answers are wrong"
+    answered, wrong = found
+    return level, f"of the test images {answered} reach it; {wrong} of these answers are wrong"
 
 
 def believable(run: Run) -> str:

@@ -175,7 +175,7 @@ def diagnose(
     """
     examined, figure = _with_keras("diagnose").diagnose(model, folder, pixels, mended)
     print(f"{examined.report()}\nfigure: {figure}")
-    if mended and not examined.can_be_mended:
+    if mended and examined.finding == "pixels":
         raise UserError(f"{mended} is not written: its statistics would be those of wrong pixels, see above")
     if mended:
         print(f"written: {mended}")

@@ -11,8 +11,7 @@ Our products are in float32, as plain Keras' are, unless a comparison names anot
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ import numpy as np
 
 from helpers import run
 from helpers.data import sources
-from helpers.data.split import Split
 from helpers.engine import backbones, feature_cache, fit, forward, inputs, keras, model, schedule
 from helpers.experiment import Experiment
 
@@ -63,32 +61,33 @@ class Sizes:
     matrix: int = 4096
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Seconds of each way, pair by pair, for the same work."""
+def summary(name: str, turns: list[tuple[float, float]], images: int, **more: Any) -> dict[str, Any]:
+    """The ratio of the totals, its lowest and highest pair, and the target.
 
-    plain: list[float]
-    ours: list[float]
-
-    def summary(self, name: str, images: int, **more: Any) -> dict[str, Any]:
-        """The ratio of the totals, its lowest and highest pair, and the target."""
-        ratios = [plain / ours for plain, ours in zip(self.plain, self.ours, strict=True)]
-        return {
-            "ratio": sum(self.plain) / sum(self.ours),
-            "low": min(ratios),
-            "high": max(ratios),
-            "target": TARGETS.get(name),
-            "images": images,
-            "plain_images_per_second": images * len(ratios) / sum(self.plain),
-            "ours_images_per_second": images * len(ratios) / sum(self.ours),
-            "plain_seconds": self.plain,
-            "ours_seconds": self.ours,
-            **more,
-        }
+    turns: seconds of plain Keras and of ours, pair by pair, for the same work.
+    """
+    ratios = [plain / ours for plain, ours in turns]
+    plain, ours = (list(way) for way in zip(*turns, strict=True))
+    return {
+        "ratio": sum(plain) / sum(ours),
+        "low": min(ratios),
+        "high": max(ratios),
+        "target": TARGETS.get(name),
+        "images": images,
+        "plain_images_per_second": images * len(ratios) / sum(plain),
+        "ours_images_per_second": images * len(ratios) / sum(ours),
+        "plain_seconds": plain,
+        "ours_seconds": ours,
+        **more,
+    }
 
 
-def measured(name: str, experiment: Experiment, deeper: Experiment, sizes: Sizes) -> dict[str, Any]:
-    """What is measured under a name of PARTS, by the names that results/bench.json has it."""
+def measured(name: str, *fields: dict[str, Any]) -> dict[str, Any]:
+    """What is measured under a name of PARTS, by the names that results/bench.json has it.
+
+    fields: of the experiment, of a deeper one, and of Sizes.
+    """
+    experiment, deeper, sizes = Experiment(**fields[0]), Experiment(**fields[1]), Sizes(**fields[2])
     if name == "profile":
         pixels_to_pooled = model.pixels_to(backbones.backbone(experiment), backbones.POOLED)
         return {name: forward.profile(pixels_to_pooled)}
@@ -101,7 +100,7 @@ def measured(name: str, experiment: Experiment, deeper: Experiment, sizes: Sizes
         found = {name: _features(work, sizes)}
     else:
         found = {name: _epoch(name, work, sizes, {"epoch": experiment, "deeper": deeper}[name])}
-    return {each: _told(each, summary) for each, summary in found.items()}
+    return {each: _told(each, compared) for each, compared in found.items()}
 
 
 # ---------------------------------------------------------------------------- the two ways
@@ -116,10 +115,6 @@ class Work:
         self.found = run.fingerprints(experiment)
         self.network = backbones.backbone(experiment)
         self.targets = np.eye(10, dtype=np.float32)[self.images.train.labels]
-
-    def part(self, images: int) -> Split:
-        """The first training images as a split of their own."""
-        return self.images.train.first(images)
 
     def plain(self, experiment: Experiment) -> Any:
         """The whole network as Keras' guide to transfer learning builds it, compiled."""
@@ -150,7 +145,7 @@ class Work:
     def stored(self, n_unfreeze: int, images: int, view: int) -> np.ndarray:
         """A view's activations below the cut of `n_unfreeze`, through the store."""
         prefix = forward.for_experiment(self.network, n_unfreeze, self.found["weights"], self.found["data"])
-        wanted = feature_cache.training_view(self.experiment, self.part(images), view)
+        wanted = feature_cache.training_view(self.experiment, self.images.train.first(images), view)
         return feature_cache.open_views(prefix, [wanted], progress=False)[0]
 
     def timed(self, *which: int) -> tuple[np.ndarray, float]:
@@ -167,40 +162,31 @@ class Work:
         """A batch of the usual size and one of what a pass leaves for the last: both are traced then."""
         self.ours(above, rows[: batch_size + len(rows) % batch_size], batch_size)
 
-    def read(self, rows: np.ndarray, batch_size: int) -> None:
-        """The reading and shuffling of such a pass alone."""
-        for _ in inputs.batches(rows, (self.targets,), _shuffled(len(rows)), batch_size):
-            pass
-
 
 def _features(work: Work, sizes: Sizes) -> dict[str, Any]:
     """`predict` of the whole backbone, against storing one augmented view of the same images."""
     n = sizes.features
-    images = work.part(n).images.astype(np.float32)
+    images = work.images.train.first(n).images.astype(np.float32)
     prefix = model.pixels_to(work.network, backbones.POOLED)
     prefix.predict(images[:64], verbose=0)
-    pairs = Pairs([], [])
-    for pair in range(sizes.pairs):
-        pairs.plain.append(seconds(prefix.predict, images, verbose=0))
-        pairs.ours.append(seconds(work.stored, 0, n, pair))
-    return pairs.summary("features", n)
+    turns = [
+        (seconds(prefix.predict, images, verbose=0), seconds(work.stored, 0, n, pair))
+        for pair in range(sizes.pairs)
+    ]
+    return summary("features", turns, n)
 
 
 def _epoch(name: str, work: Work, sizes: Sizes, experiment: Experiment) -> dict[str, Any]:
-    """An epoch of `fit` through the whole network, against one from the cache; and where ours goes.
+    """An epoch of `fit` through the whole network, against one from the cache.
 
     Plain Keras multiplies in float32 whatever the experiment's precision.
     """
     n = sizes.epoch
     rows = work.stored(experiment.n_unfreeze, n, 0)
     plain, ours = _plain(work, experiment, n), _ours(work, experiment, rows)
-    pairs = Pairs([], [])
-    for _ in range(sizes.pairs):
-        pairs.plain.append(plain(1))
-        pairs.ours.append(ours(rows))
-    reading = seconds(work.read, rows, experiment.batch_size)
+    turns = [(plain(1), ours(rows)) for _ in range(sizes.pairs)]
     size = {"n_unfreeze": experiment.n_unfreeze, "image_size": experiment.image_size}
-    return pairs.summary(name, n, reading_images_per_second=n / reading, **size)
+    return summary(name, turns, n, **size)
 
 
 def _sweep(work: Work, sizes: Sizes) -> dict[str, dict[str, Any]]:
@@ -221,11 +207,14 @@ def _sweep(work: Work, sizes: Sizes) -> dict[str, dict[str, Any]]:
             ours[name].append(sum(trained) + storing / len(sweep))
         told = ", ".join(f"{ours[name][-1]:.1f} s in {precision}" for name, precision in PRECISIONS.items())
         print(f"  {experiment.slug}: {plain[-1]:.1f} s against {told}", flush=True)
-    with _mixed_bfloat16():
-        lower = _plain(work, sweep[0], n)(epochs)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    lower = _plain(work, sweep[0], n)(epochs)
+    keras.config.set_dtype_policy("float32")
     size = {"storing_seconds": storing, "experiments": len(sweep), "plain_bfloat16_seconds": lower}
     return {
-        name: Pairs(plain, each).summary(name, n * epochs, precision=PRECISIONS[name], **size)
+        name: summary(
+            name, list(zip(plain, each, strict=True)), n * epochs, precision=PRECISIONS[name], **size
+        )
         for name, each in ours.items()
     }
 
@@ -233,7 +222,7 @@ def _sweep(work: Work, sizes: Sizes) -> dict[str, dict[str, Any]]:
 def _plain(work: Work, experiment: Experiment, images: int) -> Callable[[int], float]:
     """Seconds of so many epochs of a `fit` of the whole network, whose trace is made before."""
     batch, network = experiment.batch_size, work.plain(experiment)
-    pixels, targets = work.part(images).images.astype(np.float32), work.targets[:images]
+    pixels, targets = work.images.train.first(images).images.astype(np.float32), work.targets[:images]
     network.fit(pixels[:batch], targets[:batch], batch_size=batch, verbose=0)
     return lambda epochs: seconds(network.fit, pixels, targets, batch_size=batch, epochs=epochs, verbose=0)
 
@@ -243,17 +232,6 @@ def _ours(work: Work, experiment: Experiment, rows: np.ndarray) -> Callable[[np.
     above, batch = work.above_cut(experiment), experiment.batch_size
     work.trace(above, rows, batch)
     return lambda view: seconds(work.ours, above, view, batch)
-
-
-@contextmanager
-def _mixed_bfloat16() -> Iterator[None]:
-    """Networks built within are of Keras' mixed precision."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 # ---------------------------------------------------------------------------- how costs grow
@@ -294,12 +272,12 @@ def seconds(work: Callable[..., object], *given: Any, **options: Any) -> float:
     return time.perf_counter() - begun
 
 
-def _told(name: str, summary: dict[str, Any]) -> dict[str, Any]:
-    asked = f"; target {summary['target']:g}" if summary["target"] else ""
+def _told(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    asked = f"; target {found['target']:g}" if found["target"] else ""
     print(
-        f"{name}: {summary['ratio']:.2f} times plain Keras ({summary['low']:.2f} to {summary['high']:.2f}"
-        f"{asked}); {summary['ours_images_per_second']:.0f} against "
-        f"{summary['plain_images_per_second']:.0f} images a second",
+        f"{name}: {found['ratio']:.2f} times plain Keras ({found['low']:.2f} to {found['high']:.2f}"
+        f"{asked}); {found['ours_images_per_second']:.0f} against "
+        f"{found['plain_images_per_second']:.0f} images a second",
         flush=True,
     )
-    return summary
+    return found

@@ -27,10 +27,6 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in a grey (ITU-R 601), as Pillow and Keras have them."""
 
 
-class DiagnosisError(UserError):
-    """A network cannot be examined: it does not fit the folder."""
-
-
 def parts(found: own.Folder, side: int) -> tuple[Split, Split]:
     """The pictures that statistics are estimated from, and the others: uint8 (n, side, side, 3).
 
@@ -58,21 +54,21 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     """Examine the network in a file on a folder of pictures; gives what was found, and the figure's file.
 
     mended: where to write the network with re-estimated statistics, unless these would be of wrong pixels.
-    Raises DiagnosisError where file and folder do not fit, and what `network.load`, `network.save` and
+    Raises UserError where file and folder do not fit, and what `network.load`, `network.save` and
     `folder.scan` raise.
     """
     if mended:
         network.check_name(mended)
     model, found = network.load(path, channels=(1, 3)), own.scan(root)
     if not all(np.isfinite(values).all() for values in model.get_weights()):
-        raise DiagnosisError(
+        raise UserError(
             f"{path} holds weights that are no numbers (nan or inf): its training diverged. Train again, at "
             "a lower rate"
         )
     (_, side, _, channels), outputs = model.input_shape, model.output_shape[1]
     if outputs != len(found.classes):
         first = ", ".join(found.classes[:5]) + ", ..." * (len(found.classes) > 5)
-        raise DiagnosisError(
+        raise UserError(
             f"{path} tells {outputs:,} classes apart, and {root} holds {len(found.classes):,} folders of "
             f"pictures ({first}): make one for each class, in alphabetical order as its outputs are"
         )
@@ -87,7 +83,7 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     figure = paths.build_folder() / f"{path.stem}-diagnosis.png"
     paths.writable(figure.parent, "REPORT_BUILD")
     files.write({figure: style.png(batchnorm.examination(examination))})
-    if mended and examination.can_be_mended:
+    if mended and examination.finding != "pixels":
         reestimate.reestimate(model, known.images, frozen=not examination.trained)
         network.save(model, mended)
     return examination, figure

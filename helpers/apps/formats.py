@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,19 +37,6 @@ NO_INT8_KERAS = "Keras quantizes dense layers alone, and leaves the convolutions
 
 class FormatError(UserError):
     """A format cannot be written here."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A file that was written, and what it answers when it is read back."""
-
-    name: str
-    megabytes: float
-    accuracy: Proportion
-    agreement: float
-    """Share of the images, 0 to 1, that it answers as the .keras file does."""
-    largest: float
-    """Largest difference of a probability from the .keras file's."""
 
 
 def everywhere(name: str, experiment: Experiment, folder: Path) -> str:
@@ -141,6 +127,11 @@ def _quietly() -> Iterator[None]:
 CONVERTED: Mapping[str, Callable[[Path, Path], None]] = {".xml": to_openvino, ".onnx": to_onnx}
 
 
+Measured = tuple[str, str, Proportion, str, str]
+"""Of a file its name, megabytes, accuracy, the share of the images that it answers as the .keras file does,
+and the largest difference of a probability from that file's."""
+
+
 def measure(files: list[Path], judged: Split) -> list[Measured]:
     """Read each file back and ask it; the first is the .keras file that the others are compared with."""
     truth = ask(files[0], judged.images)
@@ -149,15 +140,10 @@ def measure(files: list[Path], judged: Split) -> list[Measured]:
         answered = ask(file, judged.images)
         parts = [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
         same = answered.argmax(axis=1) == truth.argmax(axis=1)
-        found.append(
-            Measured(
-                " and ".join(part.name for part in parts),
-                sum(part.stat().st_size for part in parts) / 1e6,
-                intervals.accuracy(answered.argmax(axis=1) == judged.labels),
-                float(same.mean()),
-                float(np.abs(answered - truth).max()),
-            )
-        )
+        megabytes = sum(part.stat().st_size for part in parts) / 1e6
+        right = intervals.accuracy(answered.argmax(axis=1) == judged.labels)
+        names, largest = " and ".join(part.name for part in parts), np.abs(answered - truth).max()
+        found.append((names, f"{megabytes:.1f}", right, f"{same.mean():.1%}", f"{largest:.1e}"))
     return found
 
 
@@ -192,17 +178,13 @@ def _lite(file: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def report(source: Classifier, measured: list[Measured], refused: Mapping[str, str]) -> str:
     """What was written, as Markdown: what the files take and give, what each lost, and what is missing."""
-    lines = [
-        (each.name, f"{each.megabytes:.1f}", each.accuracy, f"{each.agreement:.1%}", f"{each.largest:.1e}")
-        for each in measured
-    ]
-    first = measured[0]
-    heads = f"file | MB | accuracy | answered as {first.name} | largest difference of a probability"
+    first, _, accuracy, *_ = measured[0]
+    heads = f"file | MB | accuracy | answered as {first} | largest difference of a probability"
     missing = "".join(f"\nNot written: {name}. {reason}.\n" for name, reason in refused.items())
     return (
         f"# {source.name} in other formats\n\n"
         f"All take float32 RGB pictures (n, {source.side}, {source.side}, 3), 0 to 255, and give the "
         f"probabilities (n, {len(source.classes)}) of {', '.join(source.classes)}. Each was read back and "
-        f"asked about {first.accuracy.n:,} validation images.\n\n"
-        f"{markdown.rows(heads, lines).data}\n{missing}"
+        f"asked about {accuracy.n:,} validation images.\n\n"
+        f"{markdown.rows(heads, measured).data}\n{missing}"
     )

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,16 +16,12 @@ from helpers import cache, cost, paths, run
 from helpers.apps import card, network, shipped
 from helpers.apps.network import classify, load
 from helpers.data import pictures, sources
-from helpers.engine import model
+from helpers.engine import keras, model
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records import store
 from helpers.records.run import Run
 from helpers.text import percent
-
-if TYPE_CHECKING:
-    import keras
-
 
 OF_DATA = {"dataset", "backbone_weights", "scale"}
 """Fields that name images: a file needs them for its classes. The miniature's two go together."""

@@ -24,10 +24,6 @@ SAME = 0.98
 """Share of the validation images, at least, that the file answers as the record of its training does."""
 
 
-class ShippingError(UserError):
-    """A network does not become one that ships."""
-
-
 def ship(name: str) -> Shipped:
     """Write the network, which was trained on this machine, that shipped.NETWORKS calls `name`.
 
@@ -45,7 +41,7 @@ def pack(experiment: Experiment, file: Path) -> Run:
     """Write a trained run's network to a .keras file, and beside it the record of that file.
 
     The record holds what the file, read back, answers to the validation and test images: minutes of work.
-    An older record there is replaced. Raises ShippingError where the record of the training is not of these
+    An older record there is replaced. Raises UserError where the record of the training is not of these
     weights; and what `predict.of_run`, `network.save` and `sources.load` raise.
 
     Weights stay float32. Rounded to float16 they took half of the room, and moved a probability by up to 0.03
@@ -56,9 +52,7 @@ def pack(experiment: Experiment, file: Path) -> Run:
         network.save(trained, draft)
         arrays = answers(network.load(draft), sources.load(experiment))
         if not made or np.mean(made.predictions("val") == arrays["val_plain"].argmax(axis=1)) < SAME:
-            raise ShippingError(
-                f"{experiment.slug}: no record here is of the trained weights; train it again"
-            )
+            raise UserError(f"{experiment.slug}: no record here is of the trained weights; train it again")
         for old in store.paths(file.parent):
             old.unlink()
             old.with_suffix(".npz").unlink()

@@ -241,7 +241,7 @@ class Finetune:
         """
         found = []
         for rate in sorted({self.tuned.experiment.learning_rate, *experiments.RATES["adamw"]}):
-            moved, _ = decay_step(rate, self.tuned.experiment.weight_decay)
+            moved = decay_step(rate, self.tuned.experiment.weight_decay)
             found.append((scientific(rate), percent(moved), self._beside_adam(rate)))
         return found
 
@@ -257,7 +257,7 @@ class Finetune:
     @property
     def decay_arrives(self) -> bool:
         """Whether a step of decay at this chapter's rate moves any float32 weight."""
-        return decay_step(self.tuned.experiment.learning_rate, self.tuned.experiment.weight_decay)[0] > 0
+        return decay_step(self.tuned.experiment.learning_rate, self.tuned.experiment.weight_decay) > 0
 
     # ------------------------------------------------------------------------ time
 
@@ -306,6 +306,7 @@ def load(
         name: [each for runs in common.by_seed(network).values() for each in runs]
         for name, network in networks.items()
     }
+    wanted = {each.key: each for name in SWEEPS for each in experiments.SWEEPS[name]}
     shown = tuned.is_study_data and run.find(SHORT) is not None
     return Finetune(
         frozen=frozen,
@@ -313,12 +314,6 @@ def load(
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
         second_log=store.read(published.PUBLISHED_LOGS / "run_full_tune_low_lr.json"),
         repeated={name: runs for name, runs in repeated.items() if runs},
-        short=_short_runs() if shown else {},
+        short={key: found for key, each in wanted.items() if shown and (found := run.find(each))},
         bench=speed.read(),
     )
-
-
-def _short_runs() -> dict[str, Run]:
-    """Those that are stored, by their experiment's key; nothing is trained."""
-    wanted = {each.key: each for name in SWEEPS for each in experiments.SWEEPS[name]}
-    return {key: found for key, each in wanted.items() if (found := run.find(each))}

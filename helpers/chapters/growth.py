@@ -61,25 +61,20 @@ class Growth:
         """The same in words."""
         return duration(self.seconds(cost, images))
 
-    def stored_gigabytes(self, images: int) -> float:
-        """All of the protocol's views, on disk."""
-        return self.experiment.views * self.bench.law("images", "stored_bytes").at(images) / 1e9
-
-    def pictures_gigabytes(self, images: int) -> float:
-        """The images themselves as the network takes them, three bytes a pixel."""
-        return images * 3 * self.experiment.image_size**2 / 1e9
-
     @property
     def beside(self) -> list[tuple[str, ...]]:
-        """A line of the table for each cost: of this page's images, and of more."""
+        """A line of the table for each cost: of this page's images, and of more.
+
+        Pictures are as the network takes them, three bytes a pixel.
+        """
         both = self.own, self.images
         views, passes = self.experiment.views, self.experiment.epochs
-        size = self.experiment.image_size
+        size, stored = self.experiment.image_size, self.bench.law("images", "stored_bytes")
         lines = {
             f"storing {views} views": [self.duration("storing_seconds", n) for n in both],
             f"{passes} passes": [self.duration("epoch_seconds", n) for n in both],
-            f"{views} stored views": [f"{self.stored_gigabytes(n):,.2g} GB" for n in both],
-            f"pictures of {size} px": [f"{self.pictures_gigabytes(n):,.2g} GB" for n in both],
+            f"{views} stored views": [f"{views * stored.at(n) / 1e9:,.2g} GB" for n in both],
+            f"pictures of {size} px": [f"{n * 3 * size**2 / 1e9:,.2g} GB" for n in both],
         }
         return [(what, *told) for what, told in lines.items()]
 

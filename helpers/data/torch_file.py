@@ -18,17 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.errors import UserError
-
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 """With MAGIC, what the file begins with."""
 KINDS = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 """PyTorch's names of the numbers that can be read, and NumPy's."""
-
-
-class TorchFileError(UserError):
-    """A file is none that PyTorch wrote in this format, or names what this reader does not call."""
 
 
 class _Tensor(NamedTuple):
@@ -69,19 +63,16 @@ def _described(storage: tuple[str, str], offset: int, shape: Any, steps: Any, *_
 def read(path: Path) -> dict[str, NDArray[Any]]:
     """The tensors of a file by name, in its order, as arrays of their shapes.
 
-    Raises TorchFileError where the file is no such file, is cut short, or names anything but tensors.
+    Raises UnpicklingError where it names anything but tensors, and many another where it is no such file.
     """
     file = io.BytesIO(path.read_bytes())
-    try:
-        magic, protocol, system = (_Unpickler(file).load() for _ in range(3))
-        if (magic, protocol) != (MAGIC, PROTOCOL) or not system["little_endian"]:
-            raise pickle.UnpicklingError("it begins in another way")
-        tensors, keys = _Unpickler(file).load(), _Unpickler(file).load()
-        kinds = {tensor.storage: tensor.kind for tensor in tensors.values()}
-        storages = {key: _numbers(file, KINDS[kinds[key]]) for key in keys}
-        return {name: _array(tensor, storages[tensor.storage]) for name, tensor in tensors.items()}
-    except Exception as error:  # what is no such file fails in a dozen ways
-        raise TorchFileError(f"{path} cannot be read as PyTorch's weights: {error}") from error
+    magic, protocol, system = (_Unpickler(file).load() for _ in range(3))
+    if (magic, protocol) != (MAGIC, PROTOCOL) or not system["little_endian"]:
+        raise pickle.UnpicklingError("it begins in another way")
+    tensors, keys = _Unpickler(file).load(), _Unpickler(file).load()
+    kinds = {tensor.storage: tensor.kind for tensor in tensors.values()}
+    storages = {key: _numbers(file, KINDS[kinds[key]]) for key in keys}
+    return {name: _array(tensor, storages[tensor.storage]) for name, tensor in tensors.items()}
 
 
 def _numbers(file: io.BytesIO, kind: str) -> NDArray[Any]:

@@ -103,7 +103,8 @@ def configured_path(experiment: Experiment) -> Path | None:
 
 def on_disk(experiment: Experiment) -> Path | None:
     """The file that would be used, if it is on this machine: the stated one, else Keras' cached one."""
-    path, name = configured_path(experiment), _name(experiment)
+    path = configured_path(experiment)
+    name = (PUBLISHED[experiment.backbone].member or _address(experiment)).rpartition("/")[2]
     places = [paths.keras_home() / "models" / name, paths.cache_folder() / name]
     return path or next((place for place in places if place.is_file()), None)
 
@@ -119,11 +120,6 @@ def find_or_download(experiment: Experiment) -> Path:
     lock = paths.writable_cache() / "weights.lock"
     with files.locked(lock, "another process fetches ImageNet weights: waiting for it"):
         return on_disk(experiment) or _download(experiment)
-
-
-def _name(experiment: Experiment) -> str:
-    """Of the file that holds the backbone's published weights."""
-    return (PUBLISHED[experiment.backbone].member or _address(experiment)).rpartition("/")[2]
 
 
 def _address(experiment: Experiment) -> str:

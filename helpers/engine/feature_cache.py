@@ -87,11 +87,6 @@ def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) ->
     return [_open(prefix, item, progress) for item in wanted]
 
 
-def _inputs(prefix: Prefix, item: ViewSpec, progress: bool) -> Rows:
-    """What a prefix is computed from: pixels, or the activations below it."""
-    return item if prefix.below is None else open_views(prefix.below, [item], progress)[0]
-
-
 def _file(prefix: Prefix, item: ViewSpec) -> Path:
     return prefix.folder / f"{item.name}-{len(item.split.labels)}.npy"
 
@@ -130,7 +125,7 @@ def _build(prefix: Prefix, item: ViewSpec, compute: Compute, progress: bool) -> 
         start, crc = _resume_point(path, (n, *prefix.shape))
         if start == n:
             return
-        inputs = _inputs(prefix, item, progress)
+        inputs: Rows = item if prefix.below is None else open_views(prefix.below, [item], progress)[0]
         spent, begun = _state(path).get("seconds", 0.0), time.perf_counter()
         mode = "r+" if start else "w+"
         rows = np.lib.format.open_memmap(path, mode, np.float16, (n, *prefix.shape))

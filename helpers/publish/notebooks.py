@@ -256,14 +256,16 @@ def parameter_table() -> str:
     chapters = {path.stem[:2]: parameters(path) for path in series()}
     names = dict.fromkeys(name for own in chapters.values() for name in own)
     uses = [{number: own[name] for number, own in chapters.items() if name in own} for name in names]
-    columns = {
-        "parameter": [f"`{name}`" for name in names],
-        "chapters": ["all" if len(use) == len(chapters) else ", ".join(use) for use in uses],
-        "type": [_varying("{type}", use) for use in uses],
-        "default": [_varying("`{written}`", use) for use in uses],
-        "meaning": [_varying("{help}", use) for use in uses],
-    }
-    return str(markdown.table(columns).data)
+    forms = "{type}", "`{written}`", "{help}"
+    lines = [
+        (
+            f"`{name}`",
+            "all" if len(use) == len(chapters) else ", ".join(use),
+            *(_varying(form, use) for form in forms),
+        )
+        for name, use in zip(names, uses, strict=True)
+    ]
+    return str(markdown.rows("parameter | chapters | type | default | meaning", lines).data)
 
 
 def _varying(form: str, use: Mapping[str, Mapping[str, Any]]) -> str:

@@ -48,7 +48,7 @@ def test_a_ratio_lies_within_its_pairs(result: dict[str, dict[str, float]], name
 
 @pytest.mark.long
 def test_peak_memory_of_each_way_is_that_of_its_own_process(result: dict[str, dict[str, float]]) -> None:
-    assert set(result["memory_gb"]) == set(bench.WAYS)
+    assert set(result["memory_gb"]) == set(speed.WAYS.values())
     assert all(0.1 < gigabytes < 10 for gigabytes in result["memory_gb"].values())
 
 
@@ -75,9 +75,9 @@ def test_a_bench_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_sweep_counts_the_building_of_the_bank() -> None:
-    pairs = compare.Pairs(plain=[10.0, 10.0], ours=[4.0, 6.0])
-    assert pairs.summary("sweep", 100)["ratio"] == 2.0
-    assert [pairs.summary("sweep", 100)[name] for name in ("low", "high")] == [10 / 6, 2.5]
+    found = compare.summary("sweep", [(10.0, 4.0), (10.0, 6.0)], 100)
+    assert [found[name] for name in ("ratio", "low", "high")] == [2.0, 10 / 6, 2.5]
+    assert (found["plain_seconds"], found["ours_seconds"]) == ([10.0, 10.0], [4.0, 6.0])
 
 
 def test_plain_keras_is_charged_for_features_once_and_for_every_pass() -> None:
@@ -110,7 +110,7 @@ def test_both_ways_are_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         sorted(tuple(weight.shape) for weight in network.trainable_weights) for network in (plain, ours)
     ]
     assert shapes[0] == shapes[1]
-    images = work.part(8).images.astype(np.float32)
+    images = work.images.train.first(8).images.astype(np.float32)
     assert plain.predict(images, verbose=0).shape == (8, 10)
 
 
@@ -134,7 +134,8 @@ def test_nothing_is_traced_while_the_clock_runs(tmp_path: Path, monkeypatch: pyt
 
 def test_the_profile_shares_out_all_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kills.use(tmp_path, monkeypatch)
-    spent = compare.measured("profile", kills.small(), DEEPER, SMALL)["profile"]
+    given = [dataclasses.asdict(kills.small()), dataclasses.asdict(DEEPER), dataclasses.asdict(SMALL)]
+    spent = compare.measured("profile", *given)["profile"]
     assert sum(spent.values()) == pytest.approx(1)
     assert all(spent[kind] > 0 for kind in ("convolution", "depthwise convolution", "resizing"))
     assert spent["the rest"] < 0.2

@@ -19,6 +19,7 @@ from helpers.analysis import intervals
 from helpers.apps import card, network, predict, ship, shipped
 from helpers.apps.shipped import Shipped, ShippedError
 from helpers.data import cifar10, sources
+from helpers.errors import UserError
 from helpers.experiment import Experiment
 from helpers.records import store
 from helpers.records.run import VIEWS, Run
@@ -166,7 +167,7 @@ def test_the_record_of_other_weights_is_refused(
     with np.load(weights) as stored:
         values = {name: value[..., ::-1] for name, value in stored.items()}  # its classes, from the last on
     np.savez(weights, **values)
-    with pytest.raises(ship.ShippingError, match="no record here is of the trained weights"):
+    with pytest.raises(UserError, match="no record here is of the trained weights"):
         ship.pack(HEAD_ALONE, tmp_path / "models" / "own.keras")
     assert list((tmp_path / "models").iterdir()) == []
 

@@ -217,7 +217,6 @@ def test_the_first_pass_does_not_count_and_what_followed_nothing_is_refused() ->
     found = [passes[0], passes[1] | first, passes[2] | last]
     run = run_without_files(Experiment(), diagnosis=found)
     assert averages.lost(run) == pytest.approx({100: 0.1, 1000: 0.2})
-    assert averages.by_images(run) == pytest.approx({64: 0.8, 1024: 0.9})
     assert averages.enough_images([run]) == 1024  # 64 are ten points below
     with pytest.raises(RecordError, match='followed no averages.*diagnosed="steps"'):
         averages.lost(FAILED)
