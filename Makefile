@@ -23,8 +23,8 @@ help:  ## list these commands
 report: .venv/.report  ## run the notebooks and build the site (SCALE=quick or full, DATASET=folder:PATH for your own)
 	@$(RUN) report --scale $(SCALE) $(if $(DATASET),--dataset "$(DATASET)")
 
-pdf: .venv/.report  ## the same as one PDF, through Chromium
-	@$(RUN) pdf --scale $(SCALE)
+pdf: .venv/.report  ## the last such report as one PDF, through Chromium
+	@$(RUN) pdf --scale $(SCALE) $(if $(DATASET),--dataset "$(DATASET)")
 
 test: .venv/.test  ## everything that continuous integration runs
 	.venv/bin/ruff check .

@@ -27,7 +27,7 @@ def recipe(images, labels, classes, epochs=5, rate=3e-4, below="block_5_add", ba
     # The head has no batch norm: there are no statistics in it that could lag behind.
     x = layers.Dense(classes, activation="softmax", kernel_initializer="zeros")(x)
     network = keras.Model(inputs, x)
-    steps = epochs * len(images) // 64
+    steps = epochs * -(-len(images) // 64)
     rise = min(200, steps // 5)
     cosine = keras.optimizers.schedules.CosineDecay
     rate = cosine(0.0, steps - rise, warmup_target=rate, warmup_steps=rise)

@@ -97,12 +97,12 @@ def threads() -> int:
     return int(value)
 
 
-def results_folder(experiment: Experiment) -> Path:
+def results_folder(experiment: Experiment, root: Path | None = None) -> Path:
     """Where an experiment's record goes: REPORT_RESULTS, or results/ of this checkout; or a folder below it.
 
-    The records at full scale on CIFAR-10 lie in it directly.
+    The records at full scale on CIFAR-10 lie in it directly. root: in the place of both.
     """
-    root = stated("REPORT_RESULTS") or RESULTS
+    root = root or stated("REPORT_RESULTS") or RESULTS
     if not experiment.is_study_data:
         return root / ("folder" if experiment.folder else experiment.dataset) / experiment.scale
     return root if experiment.scale == "full" else root / experiment.scale

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from helpers import cache, files, paths
-from helpers.data import weights
+from helpers.data import sources, weights
 from helpers.data.sources import data_fingerprint
 from helpers.experiment import Diagnosed, Engine, Experiment, ExperimentError
 from helpers.paths import results_folder
@@ -74,6 +74,8 @@ def find(experiment: Experiment, *, diagnosed: Diagnosed = False) -> Run | None:
     folders, found = [results_folder(experiment)], None
     for backend in dict.fromkeys([paths.keras_backend(), paths.DEFAULT_BACKEND]):
         found = found or store.find(experiment, folders, {**known, "backend": backend})
+    if found and experiment.folder and found.train_images != sources.sizes(experiment)[0]:
+        return None  # of the first 45,000 pictures, as full scale had them before it had all
     if found and diagnosed and experiment.n_unfreeze and experiment.epochs_run:
         measured = found.diagnosis and (diagnosed != "steps" or found.diagnosis[-1].averages)
         return found if measured else None

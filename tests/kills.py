@@ -11,6 +11,7 @@ The rest are the tools that the engine's tests share.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import itertools
 import json
 import os
@@ -57,7 +58,7 @@ def still_waits(future: Future[Any], seconds: float = 2) -> bool:
     """Whether a future has no result after so many seconds."""
     try:
         future.result(seconds)
-    except TimeoutError:
+    except concurrent.futures.TimeoutError:  # the builtin one from Python 3.11 on
         return True
     return False
 

@@ -22,6 +22,7 @@ from helpers import files, paths, run
 from helpers.analysis.speed import WAYS
 from helpers.apps import compare
 from helpers.apps.compare import PARTS, Sizes, Work
+from helpers.data import sources
 from helpers.engine import backbones, environment, keras
 from helpers.errors import UserError
 from helpers.experiment import Experiment
@@ -39,6 +40,8 @@ def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None
     """
     if not STATUS.exists():
         raise UserError(f"the bench reads its memory from {STATUS}, which Linux alone has: run it there")
+    sources.load(experiment)  # what is missing is told now, and not by the first part's process
+    run.fingerprints(experiment)
     sizes = sizes or Sizes()
     print("Five comparisons, how costs grow, the machine's peak, memory: about 35 min.", flush=True)
     configuration = asdict(experiment) | {"backbone_weights": Path(experiment.backbone_weights).name}
@@ -65,7 +68,6 @@ def bench(experiment: Experiment, deeper: Experiment, sizes: Sizes | None = None
     result["memory_gb"] = {way: _said(f"memory, {way}", peak, "GB") for way, peak in peaks.items()}
     result["peak_gflops"] = _said("matrix product", matrix_gflops(sizes.matrix), "GFLOP/s")
     result["arithmetic"] = _arithmetic(experiment, result)
-    shutil.rmtree(place)
     return result
 
 
@@ -94,14 +96,17 @@ def _in_child(function: str, *given: Any, moved: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer"
         command = [sys.executable, "-c", code, function, json.dumps(given), str(answer)]
-        subprocess.run(command, env=paths.environment() | {moved: folder}, check=True)
+        if subprocess.run(command, env=paths.environment() | {moved: folder}).returncode:
+            kept = "what was measured before is kept, and the same command goes on from there"
+            raise UserError(f"{function} failed, for the reason above; {kept}")
         return json.loads(answer.read_text())
 
 
 def write(result: dict[str, Any], path: Path | None = None) -> Path:
-    """Keep the result as results/bench.json, replaced as a whole."""
+    """Keep the result as results/bench.json, replaced as a whole; then its parts go."""
     path = path or paths.RESULTS / store.BENCH
     files.write({path: json.dumps(result, indent=1).encode()})
+    shutil.rmtree(paths.cache_folder() / "bench", ignore_errors=True)
     return path
 
 

@@ -302,13 +302,14 @@ def report(scale: str = "quick", dataset: str = "") -> None:
         print(f"The recipe's network for these images:\n\n    {file}\n")
 
 
-def pdf(scale: str = "quick") -> None:
-    """The report as one PDF, printed by Chromium.
+def pdf(scale: str = "quick", dataset: str = "") -> None:
+    """The report as one PDF, printed by Chromium, from its last pages; without any it is made first.
 
     Args:
         scale: smoke, quick, or full (from the committed records).
+        dataset: cifar10, miniature, or folder:PATH; unless given, that of the last report at this scale.
     """
-    site.pdf(scale)
+    site.pdf(scale, dataset)
 
 
 def run_bench() -> None:

@@ -12,7 +12,7 @@ from helpers.analysis.examination import Examination
 from helpers.apps import network
 from helpers.data import folder as own
 from helpers.data.split import Split
-from helpers.engine import reestimate
+from helpers.engine import keras, reestimate
 from helpers.engine.examine import examine
 from helpers.errors import UserError
 from helpers.figures import batchnorm, style
@@ -60,7 +60,8 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     if mended:
         network.check_name(mended)
     model, found = network.load(path, channels=(1, 3)), own.scan(root)
-    if not all(np.isfinite(values).all() for values in model.get_weights()):
+    trained = [weight for weight in model.weights if weight.name not in ("moving_mean", "moving_variance")]
+    if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in trained):
         raise UserError(
             f"{path} holds weights that are no numbers (nan or inf): its training diverged. Train again, at "
             "a lower rate"

@@ -122,12 +122,12 @@ class Beyond:
     def stored(self) -> list[Run]:
         """Those records of the folder of the ladder's top that are of the same images and weights.
 
-        A key says neither: two folders of pictures have the same one.
+        A key says neither: two folders of pictures have the same one. Another network, or another size of the
+        images, may have a file of weights of its own.
         """
         found, own = store.read_folder(self.top.path.parent)[0], self.top
         known = [run for run in found if _same(run, own, "data") and _same(run, own, "backend")]
-        other = {run.id for run in known if run.experiment.backbone != own.experiment.backbone}
-        return [run for run in known if run.id in other or _same(run, own, "weights")]
+        return [run for run in known if _network(run) != _network(own) or _same(run, own, "weights")]
 
     @functools.cached_property
     def frontier(self) -> Frontier:
@@ -248,6 +248,10 @@ class Beyond:
         if self._test is None or not self.is_published:
             return None
         return stored(self._test.labels, self.best.predictions("test"))
+
+
+def _network(run: Run) -> tuple[str, int]:
+    return run.experiment.backbone, run.experiment.image_size
 
 
 def _same(one: Run, other: Run, what: str) -> bool:

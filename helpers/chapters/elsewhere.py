@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from helpers import paths, run
@@ -136,20 +137,24 @@ def load(*, dataset: str, scale: str, seed: int) -> list[Elsewhere]:
     Raises RecordError where those on sign digits are missing.
     """
     if is_study_data(dataset):
-        found = [Elsewhere(name, _stored(changes)) for name, changes in SETS.items()]
-        if not found[0].runs[CAREFUL]:
-            raise store.RecordError("no run on sign digits is stored; restore results/folder/full")
-        return [each for each in found if each.runs[CAREFUL]]
+        for root in (None, paths.RESULTS):  # a reader's own results need not hold what the report ships
+            found = [Elsewhere(name, _stored(changes, root)) for name, changes in SETS.items()]
+            if found[0].runs[CAREFUL]:
+                return [each for each in found if each.runs[CAREFUL]]
+        raise store.RecordError("no run on sign digits is stored; restore results/folder/full")
     given: dict[str, Any] = {"dataset": dataset, "scale": scale, "seed": seed}
     asked = {way: experiments.for_notebook(each, **given) for way, each in ELSEWHERE.items()}
     runs = {way: [run.run(each, diagnosed=way == MOVING)] for way, each in asked.items()}
     return [Elsewhere(sources.described(dataset), runs)]
 
 
-def _stored(changes: Mapping[str, Any]) -> dict[str, list[Run]]:
-    """The stored runs of one of SETS by the way to train, of the seeds for which no way is missing."""
+def _stored(changes: Mapping[str, Any], root: Path | None) -> dict[str, list[Run]]:
+    """The stored runs of one of SETS by the way to train, of the seeds for which no way is missing.
+
+    root: as in `paths.results_folder`.
+    """
     asked = [each.replace(**changes) for each in ELSEWHERE.values()]
-    places = [paths.results_folder(asked[0])]
+    places = [paths.results_folder(asked[0], root)]
     prints = {"data": FINGERPRINTS.get(asked[0].dataset, cifar10.FINGERPRINT)}
     found = common.by_seed(*asked, find=lambda each: store.find(each, places, prints)).values()
     return {way: [runs[place] for runs in found] for place, way in enumerate(ELSEWHERE)}

@@ -76,7 +76,7 @@ class Finetune:
     second_log: Run
     """Its log of another one."""
     repeated: Mapping[str, Group]
-    """The frozen network, ten layers, and this chapter's fine-tune, each with the seeds at hand."""
+    """The frozen network, ten layers, and this chapter's fine-tune, each with the seeds of the last."""
     short: Mapping[str, Run]
     """The short runs by their experiment's key; empty where SHORT's own is missing."""
     bench: speed.Bench
@@ -197,9 +197,9 @@ class Finetune:
 
     @property
     def ten_layers(self) -> PairedTest | None:
-        """What ten layers gain in a short run over the frozen network, if it is at hand."""
+        """What ten layers gain in a short run over the frozen network; None unless both are at full scale."""
         few = self._short(n_unfreeze=10)
-        return groups.paired(self.frozen, few) if few else None
+        return groups.paired(self.frozen, few) if few and self.frozen.scale == few.scale else None
 
     def _gain(self, each: Run) -> PairedTest:
         return groups.paired(self.short[SHORT.key], each)
@@ -302,9 +302,11 @@ def load(
         "this chapter's": experiments.for_notebook(experiments.HEADLINE, **place, **head, **stage2),
     }
     frozen, tuned = run.run(networks["frozen"]), run.run(networks["this chapter's"])
+    found = {name: common.by_seed(network) for name, network in networks.items()}
+    seeds = found["this chapter's"].keys()
     repeated = {
-        name: [each for runs in common.by_seed(network).values() for each in runs]
-        for name, network in networks.items()
+        name: [each for seed, runs in by_seed.items() if seed in seeds for each in runs]
+        for name, by_seed in found.items()
     }
     wanted = {each.key: each for name in SWEEPS for each in experiments.SWEEPS[name]}
     shown = tuned.is_study_data and run.find(SHORT) is not None
@@ -314,6 +316,6 @@ def load(
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
         second_log=store.read(published.PUBLISHED_LOGS / "run_full_tune_low_lr.json"),
         repeated={name: runs for name, runs in repeated.items() if runs},
-        short={key: found for key, each in wanted.items() if shown and (found := run.find(each))},
+        short={key: one for key, each in wanted.items() if shown and (one := run.find(each))},
         bench=speed.read(),
     )

@@ -261,12 +261,6 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
     for way in (UNTUNED, PUBLISHED, CAREFUL):
         run.run(asked[way])
     run.run(asked[LOGGED], diagnosed=True)
-    found = {
-        way: common.by_seed(each, find=partial(run.find, diagnosed=way in (LOGGED, FROZEN)))
-        for way, each in asked.items()
-    }
-    whole = {way: {one: Whole(*runs) for one, runs in by_seed.items()} for way, by_seed in found.items()}
-
     # A run that is no longer than its beginning is its own beginning, and is not trained twice.
     is_short = asked[LOGGED].epochs_run <= experiments.ANATOMY_EPOCHS
     beginning = given if is_short else {**given, "epochs": experiments.ANATOMY_EPOCHS}
@@ -281,5 +275,10 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
     }
     tried = [begun([experiments.at_rate(rate, one, optimizer=optimizer) for one in seeds]) for rate in rates]
     by_rate = {group[0].config["learning_rate"]: group for group in tried}
+    found = {
+        way: common.by_seed(each, find=partial(run.find, diagnosed=way in (LOGGED, FROZEN)))
+        for way, each in asked.items()
+    }
+    whole = {way: {one: Whole(*runs) for one, runs in by_seed.items()} for way, by_seed in found.items()}
     log = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
     return Failure(seed, whole, Beginnings(changed, by_rate), log)

@@ -70,7 +70,7 @@ def download(destination: Path) -> Path:
         raise DataError(
             f"CIFAR-10 is not on this machine and could not be downloaded from {URL} "
             f"({type(error).__name__}). Set CIFAR10_DIR to a {FOLDER} folder, connect to a network, "
-            "or use dataset='miniature' with backbone_weights='miniature'"
+            "or use dataset='miniature' with backbone_weights='miniature' and image_size=48"
         ) from error
     try:
         with files.whole(destination / FOLDER) as beside, tarfile.open(archive) as tar:

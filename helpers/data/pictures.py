@@ -45,6 +45,9 @@ def read(path: str | Path, side: int = 32) -> np.ndarray:
             with Image.open(io.BytesIO(content)) as file:
                 file.draft(None, (2 * side, 2 * side))  # decodes a large JPEG smaller: ten times faster
                 upright, white = _eight_bits(ImageOps.exif_transpose(file))
+                colours = upright.convert("RGBA")
+            flat = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")
+            pixels = np.asarray(ImageOps.fit(flat, (side, side), Image.Resampling.BICUBIC))
     except UnidentifiedImageError as error:
         raise PictureError(f"{path} is no picture of a known format; give a PNG or JPEG file") from error
     except Image.DecompressionBombError as error:
@@ -59,9 +62,7 @@ def read(path: str | Path, side: int = 32) -> np.ndarray:
         warnings.warn(
             f"{path}: its brightest value says that white is {white:,}", PictureWarning, stacklevel=2
         )
-    colours = upright.convert("RGBA")
-    flat = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")
-    return np.asarray(ImageOps.fit(flat, (side, side), Image.Resampling.BICUBIC))
+    return pixels
 
 
 def _eight_bits(picture: Image.Image) -> tuple[Image.Image, int]:

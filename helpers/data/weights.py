@@ -141,7 +141,8 @@ def _download(experiment: Experiment) -> Path:
         raise WeightsError(
             f"{found.title}'s ImageNet weights are not on this machine and {address} could not be downloaded "
             f"({type(error).__name__}). Set {paths.weights_variable(experiment.backbone)} to a file of them, "
-            "connect to a network, or use dataset='miniature' with backbone_weights='miniature'"
+            "connect to a network, or use dataset='miniature' with backbone_weights='miniature' and "
+            "image_size=48"
         ) from error
 
 
@@ -154,7 +155,12 @@ def _unpacked(archive: Path, member: str) -> Path:
     return path
 
 
-@cache
 def fingerprint(path: Path) -> str:
-    """SHA-256 of the weights file, its first 16 hexadecimal digits."""
+    """SHA-256 of the weights file, its first 16 hexadecimal digits; anew once the file has changed."""
+    state = path.stat()
+    return _digest(path, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _digest(path: Path, size: int, changed: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -12,6 +12,7 @@ from there, and a file that was cut short or altered is found out and built agai
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -77,6 +78,9 @@ def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) ->
     a file and others wait for it. Raises CacheError where the folder cannot be written or the disk or the
     bound is too small, before anything is computed.
     """
+    for item in wanted:  # the least recently used view is the first to go when the store is full
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(_file(prefix, item))
     missing = [item for item in wanted if not _is_complete(prefix, item)]
     if missing:
         needed = sum(_bytes(prefix, item) - cache.taken(_file(prefix, item)) for item in missing)
@@ -171,5 +175,4 @@ def _open(prefix: Prefix, item: ViewSpec, progress: bool) -> np.ndarray:
                 print(f"{path} does not match its checksum (cut short or altered): building it again")
             _build(prefix, item, through(prefix), progress)
         _verified.add(path)
-    os.utime(path)  # the least recently used view is the first to go when the store is full
     return np.load(path, mmap_mode="r", allow_pickle=False)

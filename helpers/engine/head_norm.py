@@ -9,7 +9,7 @@ from helpers.engine.diagnosis import SAMPLE
 from helpers.engine.fit import Settle
 from helpers.engine.inputs import Source
 from helpers.engine.reestimate import norms, reestimate
-from helpers.experiment import Experiment
+from helpers.experiment import Experiment, ExperimentError
 
 
 def settling(experiment: Experiment, trained: keras.Model) -> Settle | None:
@@ -32,6 +32,12 @@ def settling(experiment: Experiment, trained: keras.Model) -> Settle | None:
 
     if experiment.norm_evaluation == "re-estimated":
         return renew
+    backend = keras.backend.backend()
+    if experiment.head_norm_epochs < experiment.epochs_run and backend != "tensorflow":
+        raise ExperimentError(
+            f"head_norm_epochs={experiment.head_norm_epochs} on {backend}: an optimizer there keeps the "
+            "variables that it began with; unset KERAS_BACKEND"
+        )
     return freeze if experiment.head_norm_epochs < experiment.epochs_run else None
 
 

@@ -101,13 +101,18 @@ def batch_statistics(
 
     before = [(norm, moving(norm), norm.momentum, norm.trainable) for norm in norms]
     try:
-        for norm in norms:
-            norm.momentum, norm.trainable = 0.0, True
+        for norm, (mean, variance), *_ in before:
+            norm.momentum = 0.0
+            if not norm.trainable:  # to set it would free a scale or an offset that is frozen by itself
+                norm.trainable = True
+            _assign(norm, (np.zeros_like(mean), np.ones_like(variance)))  # what is infinite would stay so
         with calling(norms, trained):
             yield
     finally:
         for norm, statistics, momentum, trainable in before:
-            norm.momentum, norm.trainable = momentum, trainable
+            norm.momentum = momentum
+            if not trainable:
+                norm.trainable = False
             _assign(norm, statistics)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from helpers.analysis import metrics
 from helpers.cost import estimate, needs_pooled
 from helpers.data import sources
-from helpers.data.split import Dataset
+from helpers.data.split import DataError, Dataset
 from helpers.engine import (
     backbones,
     checkpoint,
@@ -151,6 +151,8 @@ def distribution(experiment: Experiment, engine: Engine) -> AbstractContextManag
     if engine == "cached":
         return contextlib.nullcontext()
     devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
+    if len(devices) < 2:
+        return contextlib.nullcontext()
     sizes = sources.sizes(experiment)
     batches = experiment.stage1_batch_size, experiment.batch_size, EVALUATION_BATCH
     even = math.gcd(len(devices), *batches, *sizes)
@@ -163,6 +165,8 @@ def _loaded(job: Job) -> _Work:
     """Images and backbone; a depth that leaves nothing frozen to store is refused here, before stage 1."""
     experiment, found = job.experiment, job.found
     images = sources.load(experiment, job.data_dir)
+    if images.fingerprint != found["data"]:
+        raise DataError(f"{experiment.dataset} changed while its run was waiting or beginning: run it again")
     network = backbones.backbone(experiment)
     prefix = None
     if experiment.epochs_run and (job.engine == "cached" or not experiment.n_unfreeze):

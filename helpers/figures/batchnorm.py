@@ -47,6 +47,8 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     parts = [each.fraction for each in found.values()]
     title = f"Re-estimated statistics restore {text.span(parts, '.0%')} of the accuracy lost at {rate}"
+    if min(each.lost for each in found.values()) <= 0:
+        title = f"At {rate} accuracy does not lie below its start on average in every run"
     if min(parts) > 0.5:
         title = (
             "Most of the collapse was evaluation: re-estimated, the same weights "

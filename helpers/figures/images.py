@@ -14,23 +14,33 @@ ERRORS, ACROSS = 16, 4
 """Images of a sheet of errors, at most, and how many a row: as many as a phone shows."""
 
 
+FEWEST = 4
+"""Columns of a contact sheet, at least: with fewer its rows would be as high as it is wide."""
+
+
 @styled
 def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
-    """The first images of each class, a row a class: as many as the rarest class has, at most seven.
+    """The first images of each class, a row a class: as many as the rarest class has, from FEWEST to seven.
+
+    Where a class lacks some, its row ends in blanks.
 
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` as in an Experiment.
     """
     classes, counts = np.unique(labels, return_counts=True)
-    columns, names = min(7, counts.min()), class_names(dataset)
+    columns, names = min(7, max(FEWEST, counts.min())), class_names(dataset)
     apart = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), style.MOST_CLASSES)).round())
     classes = classes[apart.astype(int)]
-    picks = np.stack([np.flatnonzero(labels == label)[:columns] for label in classes])
+    tiles = np.full((len(classes), columns, *images.shape[1:]), 255, images.dtype)
+    for row, label in zip(tiles, classes, strict=True):
+        own = images[labels == label][:columns]
+        row[: len(own)] = own
     figure, axes = style.panel(0.6 + 0.8 * NARROW * len(classes) / columns, NARROW)
-    _, y = style.image_grid(axes, images[picks])
+    _, y = style.image_grid(axes, tiles)
     shown = [names[label] for label in classes]
     axes.set_yticks(y, shown)
     title = f"{len(names):,} classes in {images.shape[1]} by {images.shape[2]} pixels"
-    described = f"{columns} images of each class: {', '.join(shown)}"
+    least = "" if counts.min() >= columns else "at most "
+    described = f"{least}{columns} images of each class: {', '.join(shown)}"
     some = style.classes_note(shown, names, "at even distances in the alphabet")
     return style.finished(figure, title, described, some, dataset_note(dataset))
 

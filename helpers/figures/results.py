@@ -162,10 +162,10 @@ def changed_confusions(runs: Mapping[str, Run]) -> Figure:
 
 
 @styled
-def reliability(runs: Mapping[str, Run]) -> Figure:
+def reliability(runs: Mapping[str, Run], bins: int = 15) -> Figure:
     """Accuracy against confidence on the test images, with the expected calibration error; below, how sure.
 
-    Raises RecordError for a run without probabilities.
+    bins: of the curve and of that error. Raises RecordError for a run without probabilities.
     """
     note = cautions(runs)
     figure = Figure(figsize=(NARROW, 6.0))
@@ -174,10 +174,10 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     found = []
     for label, properties in style.line_styles(runs).items():
         answers = runs[label].probabilities("test"), runs[label].labels("test")
-        bins, whole = metrics.reliability(*answers), metrics.calibration(*answers)
-        drawn, name = bins.count >= SMALLEST_BIN, f"{label}, calibration error {whole.error:.1%}"
-        upper.plot(bins.confidence[drawn], bins.accuracy[drawn], label=name, **properties)
-        lower.plot(bins.confidence[drawn], bins.count[drawn] / bins.count.sum(), **properties)
+        curve, whole = metrics.reliability(*answers, bins), metrics.calibration(*answers, bins)
+        drawn, name = curve.count >= SMALLEST_BIN, f"{label}, calibration error {whole.error:.1%}"
+        upper.plot(curve.confidence[drawn], curve.accuracy[drawn], label=name, **properties)
+        lower.plot(curve.confidence[drawn], curve.count[drawn] / curve.count.sum(), **properties)
         surplus = whole.confidence - whole.accuracy
         found += [f"{label} is {100 * abs(surplus):.1f} points {'over' if surplus > 0 else 'under'}confident"]
     style.percent_axis(upper.yaxis, "accuracy")

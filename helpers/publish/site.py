@@ -133,10 +133,11 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def pdf(scale: str = "quick") -> Path:
+def pdf(scale: str = "quick", dataset: str = "") -> Path:
     """The report as one PDF, through Chromium; the notebooks are executed first if they are not yet.
 
-    Raises ReportError, before anything runs, where no Chromium or Chrome is installed.
+    dataset: as in an Experiment; unless given, that of the last report at this scale. Raises ReportError,
+    before anything runs, where no Chromium or Chrome is installed.
     """
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
@@ -145,10 +146,12 @@ def pdf(scale: str = "quick") -> Path:
             f"{', '.join(BROWSERS)}). Install one, for instance `apt install chromium`, or open the site "
             "of `make report` in any browser and print it"
         )
-    executed = sorted((paths.build_folder()).glob(f"{scale}-*/notebooks/{PROVENANCE}"), key=os.path.getmtime)
-    if not executed:
-        report(scale)
-        return pdf(scale)
+    place = _place(_prepared(dataset, scale)) if dataset else "*"
+    known = paths.build_folder().glob(f"{scale}-{place}/notebooks/{PROVENANCE}")
+    if not (executed := sorted(known, key=os.path.getmtime)):
+        report(scale, dataset)
+        return pdf(scale, dataset)
+    print(json.loads(executed[-1].read_text())["index"]["line"])
     pages = executed[-1].parent
     target = pages.parent / "report.pdf"
     with _alone(pages.parent):

@@ -231,7 +231,10 @@ class Run:
 
     @property
     def val_loss(self) -> float:
-        """Loss on the validation images, in nats, with smoothed labels where the training had them."""
+        """Loss on the validation images, in nats, with smoothed labels where the training had them.
+
+        Each image counts alike; in the curve of a folder's run each class may.
+        """
         return self.metrics["val_loss"]
 
     @property

@@ -168,9 +168,12 @@ def find(
 ) -> Run | None:
     """The record of this experiment in the first folder that has one, or None.
 
-    With `fingerprints`, only one made from those data and weights, and by that backend. Damaged records of
-    other experiments are passed over; RecordError is raised where this experiment's own is damaged.
+    With `fingerprints`, only one made from those data and weights, and by that backend. Where no weights are
+    asked for, "imagenet" is not answered by a run on a file that somebody named. Damaged records of other
+    experiments are passed over; RecordError is raised where this experiment's own is damaged.
     """
+    named = fingerprints is not None and "weights" in fingerprints
+    published = experiment.backbone_weights == "imagenet" and not named
     for folder in folders:
         for path in paths(folder):
             try:
@@ -181,6 +184,8 @@ def find(
                 continue
             wanted = (fingerprints or {}).items()
             if content.get("key") != experiment.key:
+                continue
+            if published and content.get("config", {}).get("backbone_weights", "imagenet") != "imagenet":
                 continue
             made = content.get("fingerprints", {})
             if not isinstance(made, dict) or wanted <= {"backend": DEFAULT_BACKEND, **made}.items():

@@ -192,8 +192,9 @@ def forgets(groups: Mapping[str, Group]) -> Judgement:
     runs = [run for run in groups["3e-4 as logged"] if run.diagnosis]
     if not runs:
         return Judgement("not yet run", "no run was diagnosed")
-    parts = [batchnorm.restored_over_failing_passes(run).fraction for run in runs]
-    lost = [part < 0.5 for part in parts]
+    found = [batchnorm.restored_over_failing_passes(run) for run in runs]
+    parts = [each.fraction for each in found]
+    lost = [each.lost > 0 and each.fraction < 0.5 for each in found]
     fell = sum(batchnorm.course(run).probe_fell for run in runs)
     restored = span(parts, ".0%")
     text = (

@@ -82,7 +82,8 @@ def test_other_images_under_the_same_key_are_left_out(ladder: dict[str, Run], ma
     own = record(make_run, top.replace(seed=0))
     lite = top.replace(backbone="efficientnet_lite0")
     other = record(make_run, lite, content={"fingerprints": {**prints, "weights": "lite"}, "id": "f" * 12})
-    ids = {run.id for run in ladder.values()} | {own.id, other.id}
+    small = record(make_run, FAST, content={"fingerprints": {**prints, "weights": "128"}, "id": "e" * 12})
+    ids = {run.id for run in ladder.values()} | {own.id, other.id, small.id}
     assert {run.id for run in load().stored} == ids and load().errors_left
 
 

@@ -1,12 +1,13 @@
 """Chapter 9 on made-up runs, on both sides of what its sentences depend on."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import made
 import pytest
 
-from helpers import markdown
+from helpers import markdown, paths
 from helpers.chapters import elsewhere
 from helpers.chapters.elsewhere import CAREFUL, FROZEN, MOVING, RECIPE, UNTUNED
 from helpers.data import cifar10
@@ -97,6 +98,11 @@ def test_every_way_has_its_line(load: Load) -> None:
     assert markdown.rows("a | b | c | d | e", ch.ends).data.count("\n") == len(ELSEWHERE) + 1
 
 
+@pytest.mark.usefixtures("make_run")
+def test_a_readers_own_folder_of_results_need_not_hold_what_ships() -> None:
+    assert [each.name for each in shown()] == list(SETS)
+
+
 def test_seeds_that_are_not_stored_are_left_out(load: Load) -> None:
     assert seeds(load(courses=("undone",))) == [42]
 
@@ -124,6 +130,9 @@ def test_another_network_stands_beside_other_images(write: Write) -> None:
     assert lite.first.is_study_data and lite.gain(FROZEN).value == pytest.approx(0.1)
 
 
-def test_without_any_record_the_page_says_so(make_run: Callable[..., Run]) -> None:
+def test_without_any_record_the_page_says_so(
+    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
     with pytest.raises(RecordError, match="no run on sign digits is stored"):
         shown()

@@ -165,6 +165,21 @@ def test_ten_layers_are_told_where_their_short_run_is(make: Make) -> None:
     assert found and found.difference == pytest.approx(0.01)  # on the frozen network
 
 
+def test_at_another_scale_nothing_is_compared_with_the_short_runs(make: Make) -> None:
+    for each in (SHORT, short(n_unfreeze=10)):
+        make(0.9, each)
+    for test, base in ((0.8, experiments.BASELINE), (0.85, experiments.HEADLINE)):
+        counts = {"class_counts": {"val": [50] * 10, "test": [100] * 10}}
+        make(test, base.replace(scale="quick"), content=counts)
+    chapter = load(scale="quick")
+    assert chapter.ten_layers is None and chapter.parts and chapter.row.gain
+
+
+def test_every_network_has_the_seeds_of_this_chapters(make: Make) -> None:
+    make(0.87, experiments.BASELINE.replace(seed=0))
+    assert [len(row.seeds) for row in load().networks.values()] == [1, 1]
+
+
 @pytest.mark.parametrize("rate, arrives", [(1e-5, False), (1e-3, True)])
 def test_decay_arrives_where_float32_can_hold_it(rate: float, arrives: bool, make: Make) -> None:
     make(0.9, experiments.HEADLINE.replace(learning_rate=rate))

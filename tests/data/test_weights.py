@@ -96,6 +96,8 @@ def test_the_fingerprint_is_of_the_contents(tmp_path: Path) -> None:
     )
     assert weights.fingerprint(first) == hashlib.sha256(b"1").hexdigest()[:16]
     assert weights.fingerprint(first) == weights.fingerprint(same) != weights.fingerprint(other)
+    first.write_bytes(b"another")
+    assert weights.fingerprint(first) == hashlib.sha256(b"another").hexdigest()[:16]
 
 
 # ---------------------------------------------------------------------------- the wrong file

@@ -114,6 +114,25 @@ def test_what_training_leaves_alone_is_left_alone_unless_asked(how: str) -> None
     assert [layer.trainable for layer in model._flatten_layers()] == trainable
 
 
+def test_statistics_that_are_no_numbers_are_renewed() -> None:
+    """As a step leaves them that a loss scale skipped: the weights are sound."""
+    model = with_a_frozen_part("not trainable")
+    norm = find(model, "above")
+    norm.moving_mean.assign(np.full(norm.moving_mean.shape, np.nan))
+    norm.moving_variance.assign(np.full(norm.moving_variance.shape, np.inf))
+    reestimate.reestimate(model, IMAGES)
+    assert_holds(norm, IMAGES / np.sqrt(1.001))
+
+
+def test_a_scale_that_is_frozen_by_itself_stays_frozen() -> None:
+    model = with_a_frozen_part("not trainable")
+    above, below = find(model, "above"), find(model, "below")
+    above.gamma.trainable = False
+    reestimate.reestimate(model, IMAGES, frozen=True)
+    assert (above.gamma.trainable, above.beta.trainable, above.trainable) == (False, True, True)
+    assert (below.gamma.trainable, below.trainable) == (False, False)
+
+
 def test_a_norm_that_is_met_twice_gets_the_statistics_of_both() -> None:
     model = shared()
     reestimate.reestimate(model, IMAGES)

@@ -19,7 +19,7 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from helpers import figures
-from helpers.analysis import frontier, speed
+from helpers.analysis import frontier, metrics, speed
 from helpers.analysis import people as asked
 from helpers.figures import curves, diagrams, images, people, results, style
 from helpers.figures import frontier as by_time
@@ -379,6 +379,22 @@ def test_a_figure_of_images_fits_a_phone_at_twice_the_density_and_describes_itse
     with Image.open(io.BytesIO(style.png(figure))) as image:
         assert image.width == 880
         assert image.info["Description"] == figure.alt_text
+
+
+def test_rare_classes_leave_blanks_and_make_no_tower() -> None:
+    labels = np.array([0, 0, 0, 0, 0, *range(1, 10)])
+    figure = images.contact_sheet(np.full((14, 8, 8, 3), 9.0), labels, "cifar10")
+    width, height = figure.get_size_inches()
+    assert height < 3 * width and "At most 4 images of each class" in figure.alt_text
+
+
+def test_bins_are_those_that_are_asked_for(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = np.random.default_rng(0).dirichlet(np.full(10, 0.2), len(runs["first"].labels("test")))
+    monkeypatch.setattr(Run, "probabilities", lambda run, split: said)
+    for bins in (2, 15):
+        error = metrics.calibration(said, runs["first"].labels("test"), bins).error
+        _, names = results.reliability({"first": runs["first"]}, bins).axes[0].get_legend_handles_labels()
+        assert names[1] == f"first, calibration error {error:.1%}"
 
 
 def test_a_displayed_figure_carries_its_alternative_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import os
 import re
 import shutil
 import zlib
@@ -381,6 +382,24 @@ def test_no_browser_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(building.ReportError, match="Chromium or Chrome, and none is installed"):
         building.pdf("smoke")
+
+
+def test_a_pdf_is_of_the_images_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REPORT_BUILD", str(tmp_path))
+    monkeypatch.setattr(building.shutil, "which", lambda name: name)
+    monkeypatch.setattr(building, "site", lambda pages, builder: pages)
+    monkeypatch.setattr(building, "_print", lambda browser, page, target: None)
+    for number, dataset in enumerate(("cifar10", "miniature")):
+        pages = tmp_path / f"smoke-{dataset}" / "notebooks"
+        pages.mkdir(parents=True)
+        note = pages / building.PROVENANCE
+        note.write_text(json.dumps({"index": {"line": f"Executed on {dataset}."}}))
+        os.utime(note, (number, number))
+    assert building.pdf("smoke").parent.name == "smoke-miniature"
+    assert building.pdf("smoke", "cifar10").parent.name == "smoke-cifar10"
+    assert "Executed on cifar10." in capsys.readouterr().out
 
 
 def test_without_data_and_network_one_line_says_so(

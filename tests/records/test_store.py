@@ -205,6 +205,15 @@ def test_the_record_of_an_experiment_is_found(run: Run, tmp_path: Path) -> None:
     assert found(EXPERIMENT, folders, {"data": "another"}) is None
 
 
+def test_a_run_on_a_file_of_weights_does_not_answer_for_imagenet(run: Run, tmp_path: Path) -> None:
+    """But where these very weights are asked for, and for the file itself."""
+    own = {**json.loads(run.path.read_text())["config"], "backbone_weights": "my.h5"}
+    signed(run, config=own)
+    assert found(EXPERIMENT, [tmp_path]) is None
+    assert found(EXPERIMENT, [tmp_path], FINGERPRINTS) == run.id
+    assert found(EXPERIMENT.replace(backbone_weights="my.h5"), [tmp_path]) == run.id
+
+
 def test_a_damaged_record_hides_no_other_but_not_itself(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a-broken.json").write_text("{")
     assert found(EXPERIMENT, [tmp_path]) == run.id
