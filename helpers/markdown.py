@@ -173,13 +173,14 @@ def at_stake(notebook: str, dataset: str) -> Markdown:
     if not is_study_data(dataset):
         shown = "Miniature" if dataset == "miniature" else "Own images"
         return say(f"**{shown}.** The study's claims are about CIFAR-10: nothing on this page bears on them.")
-    since = {
-        name: f" *Changed on {change.date}: [chapter 8](08_verdict.ipynb).*"
-        for change in CHANGES
-        for name in change.after
-    }
+
+    def told(claim: claims.Claim) -> str:
+        changed = [each for each in CHANGES if claim.id in each.after and each.before.rule != claim.rule]
+        since = (f" *Changed on {each.date}: [chapter 8](08_verdict.ipynb).*" for each in changed)
+        return "".join([claim.rule.sentence, *since])
+
     lines = [
-        (claim.id, claim.statement, claim.published, claim.rule.sentence + since.get(claim.id, ""))
+        (claim.id, claim.statement, claim.published, told(claim))
         for claim in claims.CLAIMS
         if claim.notebook == notebook
     ]

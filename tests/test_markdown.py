@@ -101,6 +101,10 @@ def test_no_published_figure_stands_beside_the_miniature() -> None:
     by_claim = {line.split(" | ")[0]: line for line in told.splitlines()}
     assert "Changed on 2026-11-28: [chapter 8]" in by_claim["| C11"]
     assert "Changed" not in by_claim["| C3"]
+    split = {
+        line.split(" | ")[0]: line for line in markdown.at_stake("03_forgetting", "cifar10").data.splitlines()
+    }
+    assert "Changed" in split["| C4a"] and "Changed" not in split["| C4b"], "it kept its rule"
     assert not re.search(r"\d", markdown.at_stake("04_finetune", "miniature").data.replace("CIFAR-10", ""))
 
 

@@ -65,8 +65,8 @@ def _lesson(runs: Group) -> str:
         "is not needed / is not shown to differ",
     ).split(" / ")
     return (
-        f"The study's careful rate {is_needed}: with the head's batch norm frozen, the rate that failed, "
-        f"{scientific(experiments.LOGGED.learning_rate)}, {ends} on test."
+        f"The study's careful rate {is_needed}: with the head's batch norm frozen, a run that starts at the "
+        f"rate that failed, {scientific(experiments.LOGGED.learning_rate)}, {ends} on test."
     )
 
 
@@ -77,12 +77,12 @@ def _evaluation(runs: Group) -> str:
     restored = span(parts, ".0%")
     if min(parts) > 0.5:
         return (
-            "Most of the failure was one of evaluation: over all passes at the failing rate, re-estimated "
-            f"batch-norm statistics give the same weights back {restored} of the accuracy lost."
+            "Most of the failure was one of evaluation: over all passes at the failing rate, with the "
+            f"weights unchanged, re-estimated batch-norm statistics restore {restored} of the accuracy lost."
         )
     return (
-        "Evaluation does not explain the failure: over all passes at the failing rate, re-estimating the "
-        f"batch-norm statistics gives back only {restored} of the accuracy lost."
+        "Evaluation does not explain the failure: over all passes at the failing rate, with the weights "
+        f"unchanged, re-estimated batch-norm statistics restore only {restored} of the accuracy lost."
     )
 
 
@@ -94,8 +94,8 @@ def _prevention(runs: Group) -> str:
     worst = min(kept, key=lambda share: share.value)
     does = describe_change(failed, worst, "does not fail", "fares worse", "is not shown to fare better")
     return (
-        f"With the head's batch norm frozen or removed, the run {does}: after two passes the worst has "
-        f"{percent(worst.value)} on validation; with the study's norm, {percent(failed.value)}."
+        f"With the head's batch norm frozen or removed, the run {does} in its first two passes: the worst "
+        f"has {percent(worst.value)} on validation; with the study's norm, {percent(failed.value)}."
     )
 
 
@@ -104,8 +104,8 @@ def _elsewhere(runs: Group) -> str:
     _repeated(runs, experiments.ELSEWHERE[elsewhere.CAREFUL].replace(**experiments.LITE0), "elsewhere-lite0")
     sets = elsewhere.load(dataset=STUDY_DATA, scale="full", seed=SEEDS[0])
     return (
-        f"The collapse that re-estimating undoes comes in {sum(each.holds for each in sets)} of {len(sets)} "
-        "tests with other images or another network."
+        f"In {sum(each.holds for each in sets)} of {len(sets)} tests with other images or another network "
+        "the same collapse comes, and re-estimating undoes it in most runs."
     )
 
 
@@ -115,7 +115,10 @@ def _claims(runs: Group) -> str:
     outcomes = {claim.id: verdict.judge(claim, runs).outcome for claim in claims.CLAIMS}
     best = {"partly": "reproduced in part"}.get(outcomes["C5"], outcomes["C5"])
     held = Counter(outcomes.values())["reproduced"]
-    return f"The study's best result is {best}; of its {len(outcomes)} claims {held} hold."
+    return (
+        f"The study's best result is {best}; of {len(outcomes)} claims {held} are reproduced in full, and "
+        "the others partly, not, or not fairly tested."
+    )
 
 
 def _beyond(runs: Group) -> str:
@@ -143,7 +146,7 @@ def _quick(runs: Group) -> str:
         return f"One pass does not reach the study's accuracy: it ends at {percent(mean.value)}, in {time}."
     log = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
     return (
-        f"One pass over the images reaches the study's accuracy in {time}; "
+        f"One pass over the images reaches the study's accuracy in {time} (fastest of three seeds); "
         f"the study's own run took {log.seconds:.0f} with one."
     )
 

@@ -16,7 +16,7 @@ from helpers.experiment import Experiment
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.text import percent
+from helpers.text import percent, scientific
 
 LOGGED, PUBLISHED = "as logged", "as published"
 CAREFUL, FROZEN = "careful rate", "norm frozen"
@@ -170,6 +170,13 @@ class Failure:
                 ]
                 found.append((way, tests, *gains))
         return found
+
+    @property
+    def kept_rates(self) -> str:
+        """At which rates the weights were trained that runs at the failing rate keep: '3.8e-5 to 1.5e-4'."""
+        runs = [each.run for way in (LOGGED, FROZEN) for each in self.whole[way].values()]
+        rates = sorted(set(map(groups.rate_of_kept_weights, runs)))
+        return " to ".join(dict.fromkeys(map(scientific, (rates[0], rates[-1]))))
 
     def stops(self, rules: Mapping[str, tuple[str, int]]) -> list[Row]:
         """Of each rule, name to what it watches and its patience: `Whole.stop` by seed; and without any."""
