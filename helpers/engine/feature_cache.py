@@ -79,7 +79,7 @@ def open_views(prefix: Prefix, wanted: list[ViewSpec], progress: bool = True) ->
     bound is too small, before anything is computed.
     """
     for item in wanted:  # the least recently used view is the first to go when the store is full
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it is not there, or the folder is none, which is told below
             os.utime(_file(prefix, item))
     missing = [item for item in wanted if not _is_complete(prefix, item)]
     if missing:
