@@ -371,7 +371,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for a name that the terminal cannot print
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
+        try:
+            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m helpers", description=__doc__)
+        finally:
+            sys.stdout.flush()  # here, and not as Python ends, when nothing could answer a broken pipe
     except BrokenPipeError:  # who reads has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -96,6 +96,12 @@ class Remedies:
         return [Half(way, most, self.failure.gain(FROZEN, way)) for way, most in hidden.items()]
 
     @property
+    def hides_less(self) -> str:
+        """The half that hides less than the other; empty unless both were run."""
+        hidden = {each.hidden: each.name for each in self.halves}
+        return hidden[min(hidden)] if len(hidden) == len(experiments.HALF_FROZEN) else ""
+
+    @property
     def tried(self) -> list[Row]:
         """Of each remedy, the cheapest first: seeds, validation, against RENEWED, whether it is enough."""
         shares = {

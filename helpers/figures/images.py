@@ -26,6 +26,7 @@ def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
 
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` as in an Experiment.
     """
+    style.check_pixels(images)
     classes, counts = np.unique(labels, return_counts=True)
     columns, names = min(7, max(FEWEST, counts.min())), class_names(dataset)
     apart = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), style.MOST_CLASSES)).round())

@@ -203,10 +203,16 @@ def intervals(axes: Axes, middle: Any, low: Any, high: Any, rows: Any, **propert
     axes.errorbar(middle, rows, xerr=reach, linestyle="none", elinewidth=1.8, capsize=3, **properties)
 
 
+def check_pixels(images: Array) -> None:
+    """Raise ValueError for images that are not in [0, 255], or look as if they were in [0, 1]."""
+    if images.min() < 0 or not 1 < images.max() <= 255:
+        low, high = images.min(), images.max()
+        raise ValueError(f"pixels run from {low:g} to {high:g}: images in [0, 255] are wanted")
+
+
 def image_grid(axes: Axes, tiles: Array) -> tuple[Array, Array]:
     """Draw images (rows, columns, side, side, 3) in [0, 255] as a grid; gives the centres along x and y."""
-    if tiles.min() < 0 or not 1 < tiles.max() <= 255:
-        raise ValueError(f"pixels run from {tiles.min():g} to {tiles.max():g}: images in [0, 255] are wanted")
+    check_pixels(tiles)
     rows, columns, side = tiles.shape[:3]
     step = side + max(1, side // 12)
     whole = np.full((rows * step, columns * step, 3), 255, np.uint8)

@@ -92,6 +92,9 @@ def test_a_half_of_freezing_prevents_the_failure_or_not(
     (found,) = Remedies(failing({name: half, FROZEN: frozen})).halves
     assert (found.name, found.prevents) == (name, prevents)
     assert found.hidden == pytest.approx(0.9 - lowest) and found.rest.value == pytest.approx(0.05)
+    other = {42: whole(make_run, "statistics moving, scale frozen", 0.85, ends=(0.5, 0.9))}
+    both = Remedies(failing({name: half, "statistics moving, scale frozen": other, FROZEN: frozen}))
+    assert both.hides_less == name and Remedies(failing({name: half, FROZEN: frozen})).hides_less == ""
 
 
 @pytest.mark.parametrize(("late", "enough"), [(0.9, "yes"), (0.88, "no")])
