@@ -74,7 +74,7 @@ class Examination:
     @property
     def best(self) -> str:
         """The kind that shows what the weights can do as they are."""
-        return "reestimated" if "reestimated" in self.correct else "moving"
+        return _best(self.correct)
 
     @property
     def pixels(self) -> tuple[str, str]:
@@ -83,7 +83,7 @@ class Examination:
         As it is, or else with statistics that fit, where these are off as well. The first has to come near
         the best of all statistics, which fit in part whatever pixels come; the second near the probe as well.
         """
-        fitted = max(map(_best, [self.correct, *self.otherwise.values()]))
+        fitted = max(each[_best(each)].mean() for each in [self.correct, *self.otherwise.values()])
         probe = self.accuracy("probe").value if "probe" in self.correct else 0.0
         for kind, best in {"moving": fitted, "reestimated": max(fitted, probe)}.items():
             known = {name: each[kind] for name, each in self.otherwise.items() if kind in each}
@@ -169,9 +169,9 @@ class Examination:
         return self.conclusion.split(". ")[0].rstrip(".")
 
 
-def _best(correct: Mapping[str, Array]) -> float:
-    """The accuracy with the better of the statistics that `Examination.best` names."""
-    return float(correct.get("reestimated", correct["moving"]).mean())
+def _best(correct: Mapping[str, Array]) -> str:
+    """The kind of statistics that fit best, of those that were tried."""
+    return "reestimated" if "reestimated" in correct else "moving"
 
 
 def _matters(gain: PairedTest) -> bool:

@@ -32,13 +32,14 @@ def settling(experiment: Experiment, trained: keras.Model) -> Settle | None:
 
     if experiment.norm_evaluation == "re-estimated":
         return renew
-    backend = keras.backend.backend()
-    if experiment.head_norm_epochs < experiment.epochs_run and backend != "tensorflow":
+    if experiment.head_norm_epochs >= experiment.epochs_run:
+        return None
+    if (backend := keras.backend.backend()) != "tensorflow":
         raise ExperimentError(
             f"head_norm_epochs={experiment.head_norm_epochs} on {backend}: an optimizer there keeps the "
             "variables that it began with; unset KERAS_BACKEND"
         )
-    return freeze if experiment.head_norm_epochs < experiment.epochs_run else None
+    return freeze
 
 
 def _first(data: Source, count: int) -> np.ndarray:

@@ -12,8 +12,6 @@ from helpers.text import percent
 
 ERRORS, ACROSS = 16, 4
 """Images of a sheet of errors, at most, and how many a row: as many as a phone shows."""
-
-
 FEWEST = 4
 """Columns of a contact sheet, at least: with fewer its rows would be as high as it is wide."""
 
@@ -26,7 +24,7 @@ def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
 
     `images` (n, side, side, 3) in [0, 255], `labels` int (n,), `dataset` as in an Experiment.
     """
-    style.check_pixels(images)
+    style.check_pixels(images)  # here: a blank is white, and would hide images in [0, 1]
     classes, counts = np.unique(labels, return_counts=True)
     columns, names = min(7, max(FEWEST, counts.min())), class_names(dataset)
     apart = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), style.MOST_CLASSES)).round())
