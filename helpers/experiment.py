@@ -198,13 +198,13 @@ class Experiment:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The fields in which it differs from the headline, whose fields are the defaults; none is missed."""
+        """The fields in which it differs from the careful fine-tune, whose fields are the defaults."""
         return changed(dataclasses.asdict(self))
 
     @property
     def described(self) -> str:
         """Its `changes` in words; unlike the slug, this misses none."""
-        return ", ".join(f"{name}={value}" for name, value in self.changes.items()) or "the headline"
+        return ", ".join(f"{name}={value}" for name, value in self.changes.items()) or "the careful fine-tune"
 
     @property
     def command(self) -> str:
@@ -305,7 +305,7 @@ STAGE2_FIELDS = (
 
 
 def changed(config: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The choices of a record's configuration that differ from those of `base`, which is the headline's.
+    """The choices of a record's configuration that differ from those of `base`: the careful fine-tune's.
 
     What older records hold besides, such as the engine that trained them, is no choice.
     """

@@ -50,7 +50,7 @@ TOLERANCE = 1e-6
 
 
 def small(scale: str = "smoke", **changes: object) -> Experiment:
-    """An experiment of seconds: the headline on the miniature, with some fields changed."""
+    """An experiment of seconds: the careful fine-tune on the miniature, with some fields changed."""
     return miniature.stand_in(Experiment(scale="smoke").replace(scale=scale, **changes))
 
 

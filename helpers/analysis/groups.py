@@ -17,7 +17,7 @@ Group = Sequence[Run]
 def matching_runs(
     runs: Group, experiment: Experiment | None = None, free: Sequence[str] = ("seed",)
 ) -> list[Run]:
-    """An experiment's runs (the headline's), by seed; only the `free` fields may differ from its own.
+    """An experiment's runs (the careful fine-tune's), by seed; only the `free` fields differ.
 
     Raises RecordError for two records of one experiment, which differ in their data or weights: a mean over
     both would take them for two seeds.

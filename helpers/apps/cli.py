@@ -127,7 +127,7 @@ def export(
             write there, quick or best or a .keras file; or tensorboard, or mlflow.
         place: The folder for the network in every format, in float32 and int8, or of TensorBoard's files;
             or MLflow's tracking URI, such as sqlite:///runs.db.
-        experiment: Whose network goes to the file; the headline unless its fields are given, as to `run`.
+        experiment: Whose network goes to the file; the careful fine-tune if no field is given, as to `run`.
             With a place: whose images a .keras file is measured on (--dataset), or whose records are sent
             (--dataset and --scale).
     """
@@ -315,7 +315,7 @@ def pdf(scale: str = "quick", dataset: str = "") -> None:
 def run_bench() -> None:
     """Compare speed and memory with plain Keras, on two idle cores, and write results/bench.json."""
     bench = _with_keras("bench")
-    print(f"\nwritten: {bench.write(bench.bench(experiments.HEADLINE, experiments.BEYOND))}")
+    print(f"\nwritten: {bench.write(bench.bench(experiments.CAREFUL, experiments.BEYOND))}")
 
 
 def sweep(

@@ -16,7 +16,7 @@ from helpers.study.rules import STUDY_PATIENCE
 from helpers.text import percent
 
 SCRIPT_DROPOUT = 0.4
-"""Dropout of the study's published script; its text says what HEADLINE has."""
+"""Dropout of the study's published script; its text says what CAREFUL has."""
 UNTESTABLE = "cannot be tested: it names none"
 
 
@@ -25,7 +25,7 @@ def table(runs: Group) -> list[Row]:
 
     Empty where the study's best network was not run.
     """
-    ours = groups.matching_runs(runs, experiments.HEADLINE)
+    ours = groups.matching_runs(runs, experiments.CAREFUL)
     if not ours:
         return []
     lines = (_weights, _split, _passes, _patience, _dropout, _views, _baseline)
@@ -66,12 +66,12 @@ def _patience(runs: Group, ours: Sequence[Run]) -> Row:
     kept = [groups.early_stop(run.stage2.val_loss, STUDY_PATIENCE)[1] - 1 for run in ours]
     same = sum(epoch == run.stage2.kept_epoch for epoch, run in zip(kept, ours, strict=True))
     theirs = f"{STUDY_PATIENCE} passes, and the rate halves twice as soon"
-    found = f"keeps the headline's weights in {same} of {len(ours)} seeds; its halvings were not run"
+    found = f"keeps the careful fine-tune's weights in {same} of {len(ours)} seeds; its halvings were not run"
     return "patience", theirs, f"{ours[0].experiment.patience} passes", found
 
 
 def _dropout(runs: Group, ours: Sequence[Run]) -> Row:
-    base = experiments.HEADLINE
+    base = experiments.CAREFUL
     found = _gain(
         runs, base, base.replace(dropout=SCRIPT_DROPOUT), f"run --dropout {SCRIPT_DROPOUT} --scale full"
     )
@@ -81,7 +81,7 @@ def _dropout(runs: Group, ours: Sequence[Run]) -> Row:
 def _views(runs: Group, ours: Sequence[Run]) -> Row:
     short = experiments.screening()
     found = _gain(runs, short, short.replace(views=short.epochs), "sweep views")
-    here = f"{experiments.HEADLINE.views} views, stored and used in turn"
+    here = f"{experiments.CAREFUL.views} views, stored and used in turn"
     return "augmented views", "new in every pass", here, f"{found}, in short runs"
 
 

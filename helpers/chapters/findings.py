@@ -55,7 +55,7 @@ def _repeated(runs: Group, experiment: Experiment, sweep: str) -> list[Run]:
 
 def _lesson(runs: Group) -> str:
     """Whether the low rate is needed once the norm of the head is frozen."""
-    careful = _repeated(runs, experiments.HEADLINE, "table")
+    careful = _repeated(runs, experiments.CAREFUL, "table")
     against = groups.gain(careful, _repeated(runs, experiments.FROZEN_NORM, "prevented"))
     by = f"{100 * abs(against.value):.1f} points"
     is_needed, ends = describe_difference(
@@ -111,7 +111,7 @@ def _elsewhere(runs: Group) -> str:
 
 def _claims(runs: Group) -> str:
     """Whether the study's best result came again, and how many of its claims hold."""
-    _repeated(runs, experiments.HEADLINE, "table")
+    _repeated(runs, experiments.CAREFUL, "table")
     outcomes = {claim.id: verdict.judge(claim, runs).outcome for claim in claims.CLAIMS}
     best = {"partly": "reproduced in part"}.get(outcomes["C5"], outcomes["C5"])
     held = Counter(outcomes.values())["reproduced"]
@@ -124,7 +124,7 @@ def _claims(runs: Group) -> str:
 def _beyond(runs: Group) -> str:
     """What the same network reaches when it is trained otherwise, over the seeds that both have."""
     known = [run for run in runs if run.seed in SEEDS]
-    found = (groups.matching_runs(known, each) for each in (experiments.HEADLINE, experiments.BEST))
+    found = (groups.matching_runs(known, each) for each in (experiments.CAREFUL, experiments.BEST))
     if not (both := groups.pairs(*found)):
         raise _Missing("table` and `python -m helpers sweep best")
     start, best = zip(*both, strict=True)
@@ -142,7 +142,7 @@ def _quick(runs: Group) -> str:
     recipe = _repeated(runs, experiments.QUICKEST, "faster-seeds")
     mean, fastest = groups.mean_accuracy(recipe), min(recipe, key=lambda run: run.seconds)
     time = f"{fastest.seconds:.0f} seconds {_device(fastest)}"
-    if mean.value < claims.TEST_ACCURACY["headline"]:
+    if mean.value < claims.TEST_ACCURACY["careful fine-tune"]:
         return f"One pass does not reach the study's accuracy: it ends at {percent(mean.value)}, in {time}."
     log = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
     return (

@@ -103,7 +103,7 @@ class Finetune:
     @property
     def row(self) -> common.Row:
         """This chapter's fine-tune over its seeds."""
-        return self.networks["this chapter's"]
+        return self.networks["fine-tuned"]
 
     @property
     def by_network(self) -> list[tuple[object, ...]]:
@@ -298,12 +298,12 @@ def load(
     head: dict[str, Any] = {"dropout": dropout, "label_smoothing": label_smoothing}
     networks = {
         "frozen": experiments.for_notebook(experiments.BASELINE, **place, **head),
-        "ten layers": experiments.for_notebook(experiments.TABLE["fine-tune 10"], **place),
-        "this chapter's": experiments.for_notebook(experiments.HEADLINE, **place, **head, **stage2),
+        "ten layers": experiments.for_notebook(experiments.TABLE["ten layers"], **place),
+        "fine-tuned": experiments.for_notebook(experiments.CAREFUL, **place, **head, **stage2),
     }
-    frozen, tuned = run.run(networks["frozen"]), run.run(networks["this chapter's"])
+    frozen, tuned = run.run(networks["frozen"]), run.run(networks["fine-tuned"])
     found = {name: common.by_seed(network) for name, network in networks.items()}
-    seeds = found["this chapter's"].keys()
+    seeds = found["fine-tuned"].keys()
     repeated = {
         name: [each for seed, runs in by_seed.items() if seed in seeds for each in runs]
         for name, by_seed in found.items()

@@ -19,8 +19,8 @@ from helpers.study import experiments
 from helpers.text import percent, scientific
 
 LOGGED, PUBLISHED = "as logged", "as published"
-CAREFUL, FROZEN = "careful rate", "norm frozen"
-CAREFUL_FROZEN = "careful rate, norm frozen"
+CAREFUL, FROZEN = "careful fine-tune", "norm frozen"
+CAREFUL_FROZEN = "careful fine-tune, norm frozen"
 UNTUNED = "frozen network"
 
 
@@ -256,8 +256,8 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
     failing = {"learning_rate": learning_rate, "optimizer": optimizer}
     bases = {
         LOGGED: experiments.LOGGED.replace(**failing),
-        PUBLISHED: experiments.TABLE["fine-tune 30, 3e-4, as published"].replace(**failing),
-        CAREFUL: experiments.HEADLINE.replace(learning_rate=careful_rate, optimizer=optimizer),
+        PUBLISHED: experiments.TABLE["3e-4, as published"].replace(**failing),
+        CAREFUL: experiments.CAREFUL.replace(learning_rate=careful_rate, optimizer=optimizer),
         FROZEN: experiments.FROZEN_NORM.replace(**failing),
         CAREFUL_FROZEN: experiments.FROZEN_NORM.replace(learning_rate=careful_rate, optimizer=optimizer),
     }

@@ -136,6 +136,6 @@ def load(*, dataset: str, scale: str, images: int, workers: int, gigabytes_per_s
     Raises ExperimentError where there are no images or no workers to plan for.
     """
     common.refuse_below(1, images=images, workers=workers)
-    experiment = experiments.for_notebook(experiments.HEADLINE, dataset=dataset, scale=scale)
+    experiment = experiments.for_notebook(experiments.CAREFUL, dataset=dataset, scale=scale)
     own, *_ = sources.sizes(experiment)
     return Growth(experiment, own, speed.read(), images, workers, gigabytes_per_second)

@@ -118,7 +118,7 @@ def load(*, dataset: str, scale: str, **parameters: Any) -> Images:
 
     `parameters` are fields of the Experiment that the network's view depends on. Nothing is downloaded.
     """
-    wanted = experiments.for_notebook(experiments.HEADLINE, dataset=dataset, scale=scale, **parameters)
+    wanted = experiments.for_notebook(experiments.CAREFUL, dataset=dataset, scale=scale, **parameters)
     missing = wanted.is_study_data and cifar10.locate() is None
     shown = miniature.stand_in(wanted) if missing else wanted
     shapes, weights = run.pictures().layout(shown, len(sources.class_names(shown.dataset)))

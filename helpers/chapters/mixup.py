@@ -97,7 +97,9 @@ def load(*, mixup_alpha: float, n_unfreeze: int, epochs: int, **parameters: Any)
     """
     common.refuse_below(1, n_unfreeze=n_unfreeze, epochs=epochs)
     same = {"n_unfreeze": n_unfreeze, "epochs": epochs, **parameters}
-    standard = experiments.for_notebook(experiments.HEADLINE, **same)
-    mixed = experiments.for_notebook(experiments.TABLE["headline + mixup"], mixup_alpha=mixup_alpha, **same)
+    standard = experiments.for_notebook(experiments.CAREFUL, **same)
+    mixed = experiments.for_notebook(
+        experiments.TABLE["careful fine-tune + mixup"], mixup_alpha=mixup_alpha, **same
+    )
     runs = {"standard": run.run(standard), "with mixup": run.run(mixed)}
     return Mixup(runs, common.by_seed(standard, mixed))

@@ -120,7 +120,7 @@ def load(
     wanted = {
         "frozen": experiments.for_notebook(experiments.BASELINE, **parameters),
         "fine-tuned": experiments.for_notebook(
-            experiments.HEADLINE, learning_rate=learning_rate, **tuning, **parameters
+            experiments.CAREFUL, learning_rate=learning_rate, **tuning, **parameters
         ),
     }
     return Averaging(

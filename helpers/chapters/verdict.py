@@ -41,12 +41,12 @@ class Verdicts:
 
     @property
     def rows(self) -> dict[str, common.Row]:
-        """The study's table, each row compared with the headline."""
-        return {name: common.Row(runs, self.table["headline"]) for name, runs in self.table.items()}
+        """The study's table, each row compared with the careful fine-tune."""
+        return {name: common.Row(runs, self.table["careful fine-tune"]) for name, runs in self.table.items()}
 
     @property
     def spreads(self) -> list[Row]:
-        """The study's table by row: seeds, mean, spread, and the gain over the headline."""
+        """The study's table by row: seeds, mean, spread, and the gain over the careful fine-tune."""
         return [
             (
                 name,
@@ -144,7 +144,7 @@ def _tally(outcomes: Iterable[str]) -> str:
 
 
 def load(*, dataset: str, scale: str, seed: int) -> Verdicts:
-    """The evidence; the table's baseline and headline, trained where they are not stored, and its other runs.
+    """The evidence. Two rows of the table are trained where they are not stored; the others are as stored.
 
     Raises ExperimentError for a parameter that no Experiment takes.
     """
@@ -152,7 +152,7 @@ def load(*, dataset: str, scale: str, seed: int) -> Verdicts:
         name: experiments.for_notebook(row, dataset=dataset, scale=scale, seed=seed)
         for name, row in experiments.TABLE.items()
     }
-    for name in ("baseline", "headline"):
+    for name in ("frozen network", "careful fine-tune"):
         run.run(wanted[name])
     seeds = dict.fromkeys([seed, *MORE_SEEDS])
     by_name = {
@@ -160,7 +160,7 @@ def load(*, dataset: str, scale: str, seed: int) -> Verdicts:
         for name, row in wanted.items()
     }
     table = {name: runs for name, runs in by_name.items() if runs}
-    full, refused = store.read_folder(paths.results_folder(experiments.HEADLINE))
+    full, refused = store.read_folder(paths.results_folder(experiments.CAREFUL))
     compared = is_study_data(dataset) and scale == "full"
     return Verdicts(
         full=full,

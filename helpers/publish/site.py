@@ -348,7 +348,9 @@ def _listed(pages: Path, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
                 chapters.setdefault(name, []).append(f"[{int(path.name[:2])}]({path.name})")
     if not chapters:
         return "No chapter names a record."
-    columns = "record | choices other than the headline's | test accuracy | minutes | made on | chapters"
+    columns = (
+        "record | choices other than the careful fine-tune's | test accuracy | minutes | made on | chapters"
+    )
     rows = [
         f"{_described(store.read(known[name]), pages)} | {', '.join(links)}"
         for name, links in chapters.items()

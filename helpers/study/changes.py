@@ -10,7 +10,7 @@ from typing import Any
 from helpers.analysis import groups, intervals
 from helpers.analysis.groups import Group
 from helpers.study import rules
-from helpers.study.claims import CLAIMS, ONLY_BASELINE, Claim
+from helpers.study.claims import CLAIMS, ONLY_FROZEN, Claim
 from helpers.study.rules import Judgement, Rule
 from helpers.study.verdict import judge
 
@@ -39,14 +39,14 @@ class Change:
 )
 def first_stage(found: Mapping[str, Group]) -> Judgement:
     """C2."""
-    gap = groups.train_gap(found["baseline"], "stage1")
+    gap = groups.train_gap(found["frozen network"], "stage1")
     return Judgement(rules.grade(gap > 0.10, gap > 0.05), "")
 
 
 @rules.rule("As now, with an interval over the differences of the seeds alone.")
 def seeds_alone(found: Mapping[str, Group]) -> Judgement:
     """C6, by Student's interval of the mean."""
-    both = groups.pairs(found["headline"], found["headline + mixup"])
+    both = groups.pairs(found["careful fine-tune"], found["careful fine-tune + mixup"])
     if len(both) < 2:
         return rules.hurts_slightly.judge(found)
     _, low, high = intervals.student([groups.paired(*pair).difference for pair in both])
@@ -56,19 +56,23 @@ def seeds_alone(found: Mapping[str, Group]) -> Judgement:
 @rules.rule("As now, on the first seed alone.")
 def first_seed(found: Mapping[str, Group]) -> Judgement:
     """C13."""
-    ours = found["headline"]
-    return rules.smoothing_explains.judge({"headline": [run for run in ours if run.seed == 42] or ours[:1]})
+    ours = found["careful fine-tune"]
+    return rules.smoothing_explains.judge(
+        {"careful fine-tune": [run for run in ours if run.seed == 42] or ours[:1]}
+    )
 
 
 @rules.rule("As now, without the runs that found their features stored.")
 def newly_stored(found: Mapping[str, Group]) -> Judgement:
     """C16."""
     computed = [
-        run for run in found["baseline"] if run.timing_sec["feature_extract"] > run.timing_sec["top_train"]
+        run
+        for run in found["frozen network"]
+        if run.timing_sec["feature_extract"] > run.timing_sec["top_train"]
     ]
     if not computed:
         return Judgement("not yet run", "")
-    return rules.storing_pays.judge({"baseline": computed})
+    return rules.storing_pays.judge({"frozen network": computed})
 
 
 def _changed(name: str, date: str, reason: str, **before: Any) -> Change:
@@ -93,7 +97,7 @@ CHANGES = (
         "2026-11-25",
         "the study's log of its baseline has a second stage of the head; the new rule is older than its runs",
         rule=first_stage,
-        experiments=ONLY_BASELINE,
+        experiments=ONLY_FROZEN,
     ),
     _changed(
         "C6",

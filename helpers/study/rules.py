@@ -130,9 +130,9 @@ def _at_the_end(groups: Mapping[str, Group]) -> str:
 @rule("Reproduced if the test accuracy's whole interval is at or above 87%; partly if its mean is.")
 def target(groups: Mapping[str, Group]) -> Judgement:
     """C1."""
-    test = mean_accuracy(groups["baseline"])
+    test = mean_accuracy(groups["frozen network"])
     outcome = grade(test.low >= 0.87, test.value >= 0.87)
-    return Judgement(outcome, both_splits(groups["baseline"]), percent(test.value))
+    return Judgement(outcome, both_splits(groups["frozen network"]), percent(test.value))
 
 
 @rule(
@@ -141,8 +141,8 @@ def target(groups: Mapping[str, Group]) -> Judgement:
 )
 def overfits(groups: Mapping[str, Group]) -> Judgement:
     """C2."""
-    gap = train_gap(groups["baseline"], "stage2")
-    train = fmean(run.stage2.accuracy[-1] for run in groups["baseline"])
+    gap = train_gap(groups["frozen network"], "stage2")
+    train = fmean(run.stage2.accuracy[-1] for run in groups["frozen network"])
     text = f"train {train:.1%}, {points(gap)} above validation"
     return Judgement(grade(train >= 0.97 and gap > 0.10, gap > 0.10), text, points(gap))
 
@@ -153,10 +153,10 @@ def overfits(groups: Mapping[str, Group]) -> Judgement:
 )
 def collapses(groups: Mapping[str, Group]) -> Judgement:
     """C4a."""
-    logged = groups["3e-4 as logged"]
+    logged = groups["3e-4, as logged"]
     lowest = [min(at_first_rate(run)) for run in logged]
     fell = [low < run.stage1_val_accuracy / 2 for low, run in zip(lowest, logged, strict=True)]
-    plain = span(min(at_first_rate(run)) for run in groups["3e-4 as published"])
+    plain = span(min(at_first_rate(run)) for run in groups["3e-4, as published"])
     text = f"lowest on validation {span(lowest)}; without augmentation, as the text has it, {plain}"
     return Judgement(grade(all(fell), any(fell)), text, span(lowest))
 
@@ -167,17 +167,17 @@ def collapses(groups: Mapping[str, Group]) -> Judgement:
 )
 def stays_failed(groups: Mapping[str, Group]) -> Judgement:
     """C4b."""
-    versions = {name: group for name, group in groups.items() if name != "baseline"}
-    losses = {name: gain(groups["baseline"], group) for name, group in versions.items()}
+    versions = {name: group for name, group in groups.items() if name != "frozen network"}
+    losses = {name: gain(groups["frozen network"], group) for name, group in versions.items()}
     text = "; ".join(
-        f"{name}: test {mean_accuracy(group)}, {losses[name]} against the baseline"
+        f"{name}: test {mean_accuracy(group)}, {losses[name]} against the frozen network"
         for name, group in versions.items()
     )
-    curves = {run.seed: run.stage2 for run in groups["3e-4 as logged"]}
+    curves = {run.seed: run.stage2 for run in groups["3e-4, as logged"]}
     kept = [each.val_accuracy[early_stop(each.val_loss, STUDY_PATIENCE)[1] - 1] for each in curves.values()]
     seeds = ", ".join(map(str, curves))
     text += f"; stopped as the study stops, the latter keeps {listed(kept)} on validation (seeds {seeds})"
-    plain = mean_accuracy(groups["3e-4 as published"])
+    plain = mean_accuracy(groups["3e-4, as published"])
     outcome = grade(plain.value <= 0.20, any(loss.high < 0 for loss in losses.values()))
     return Judgement(outcome, text, percent(plain.value), len(losses))
 
@@ -189,7 +189,7 @@ def stays_failed(groups: Mapping[str, Group]) -> Judgement:
 )
 def forgets(groups: Mapping[str, Group]) -> Judgement:
     """C4c."""
-    runs = [run for run in groups["3e-4 as logged"] if run.diagnosis]
+    runs = [run for run in groups["3e-4, as logged"] if run.diagnosis]
     if not runs:
         return Judgement("not yet run", "no run was diagnosed")
     found = [batchnorm.restored_over_failing_passes(run) for run in runs]
@@ -210,7 +210,7 @@ def forgets(groups: Mapping[str, Group]) -> Judgement:
 )
 def hurts_slightly(groups: Mapping[str, Group]) -> Judgement:
     """C6."""
-    change = gain(groups["headline"], groups["headline + mixup"])
+    change = gain(groups["careful fine-tune"], groups["careful fine-tune + mixup"])
     undecided = change.low <= -0.006 <= change.high
     outcome = grade(change.high < 0, undecided)
     return Judgement(outcome, f"mixup against none {change}", points(change.value), 1)
@@ -223,11 +223,11 @@ def hurts_slightly(groups: Mapping[str, Group]) -> Judgement:
 )
 def rate_decides(groups: Mapping[str, Group]) -> Judgement:
     """C7."""
-    base, high, low = (groups[name] for name in ("baseline", "3e-4 as logged", "headline"))
+    base, high, low = (groups[name] for name in ("frozen network", "3e-4, as logged", "careful fine-tune"))
     cures = {name: group for name, group in groups.items() if name.startswith("3e-4 with") and group}
     cured = [name for name, group in cures.items() if gain(base, group).low > 0]
     lowered, failure = gain(high, low), gain(base, high)
-    text = f"1e-5 against 3e-4 {lowered}; 3e-4 against the baseline {failure}"
+    text = f"1e-5 against 3e-4 {lowered}; 3e-4 against the frozen network {failure}"
     text += f"; at 3e-4 the failure is gone {' and '.join(name[5:] for name in cured)}" if cured else ""
     kept = {scientific(rate_of_kept_weights(run)) for run in high}
     text += f"; the weights that 3e-4 keeps were trained at {' and '.join(sorted(kept))}"
@@ -239,7 +239,7 @@ def rate_decides(groups: Mapping[str, Group]) -> Judgement:
 @rule("Partly if the paired gain is above zero; reproduced if its interval holds 0.5 points as well.")
 def averaging_gains(groups: Mapping[str, Group]) -> Judgement:
     """C8."""
-    change = gain(groups["headline"], groups["headline"], views=("plain", "tta"))
+    change = gain(groups["careful fine-tune"], groups["careful fine-tune"], views=("plain", "tta"))
     outcome = grade(0 < change.low <= 0.005 <= change.high, change.low > 0)
     return Judgement(outcome, str(change), points(change.value), 1)
 
@@ -263,8 +263,8 @@ def progressive(groups: Mapping[str, Group]) -> Judgement:
 @rule("In the last epoch, reproduced if training is at most 2 points above validation; partly if 5.")
 def close(groups: Mapping[str, Group]) -> Judgement:
     """C12."""
-    gap = train_gap(groups["headline"], "stage2")
-    views = groups["headline"][0].experiment.views
+    gap = train_gap(groups["careful fine-tune"], "stage2")
+    views = groups["careful fine-tune"][0].experiment.views
     text = f"train ({views} stored views, with dropout) {points(gap)} from validation"
     return Judgement(grade(gap <= 0.02, gap <= 0.05), text, f"{points(gap)} apart")
 
@@ -275,7 +275,7 @@ def close(groups: Mapping[str, Group]) -> Judgement:
 )
 def smoothing_explains(groups: Mapping[str, Group]) -> Judgement:
     """C13."""
-    group = groups["headline"]
+    group = groups["careful fine-tune"]
     loss = fmean(run.val_loss for run in group)
     floor = metrics.smoothing_floor(group[0].experiment.label_smoothing, len(group[0].classes))
     likelihood = fmean(
@@ -297,7 +297,7 @@ NAMED = ("cat-dog", "automobile-truck", "airplane-bird")
 )
 def confusions(groups: Mapping[str, Group]) -> Judgement:
     """C14."""
-    runs = groups["headline"]
+    runs = groups["careful fine-tune"]
     shared, text = _named_pairs(np.sum([run.matrix() for run in runs], axis=0))
     log, own = _named_pairs(store.read(published.PUBLISHED_LOGS / "run_final_optimized.json").matrix())
     text += f" (of {len(runs)} runs); in the study's own log: {own}, {log} of its three"
@@ -316,7 +316,7 @@ def _named_pairs(matrix: metrics.Array) -> tuple[int, str]:
 @rule("Reproduced if a run on a GPU took less than 960 s in all; without such a run, not yet run.")
 def fast_enough(groups: Mapping[str, Group]) -> Judgement:
     """C15."""
-    fastest = sorted(groups["headline"], key=lambda run: run.seconds)
+    fastest = sorted(groups["careful fine-tune"], key=lambda run: run.seconds)
     on_gpu = [run for run in fastest if run.accelerator]
     if not on_gpu:
         took = span((run.seconds for run in fastest), ",.0f")
@@ -332,9 +332,9 @@ def fast_enough(groups: Mapping[str, Group]) -> Judgement:
 )
 def storing_pays(groups: Mapping[str, Group]) -> Judgement:
     """C16."""
-    slowest = min(groups["baseline"], key=storing_gain)
+    slowest = min(groups["frozen network"], key=storing_gain)
     least, epochs = storing_gain(slowest), len(slowest.stage1)
-    at_least = "at least " if len(groups["baseline"]) > 1 else ""
+    at_least = "at least " if len(groups["frozen network"]) > 1 else ""
     text = (
         f"{slowest.storing_seconds:.0f} s features and {slowest.stage1_seconds:.0f} s head for {epochs} "
         f"epochs: {at_least}{least:.1f} times faster"

@@ -14,7 +14,7 @@ from helpers.analysis import speed
 from helpers.analysis.frontier import Frontier
 from helpers.experiment import Experiment
 from helpers.records.run import Run
-from helpers.study.experiments import FAST, HEADLINE, IN_STUDY_TIME, ONE_PASS
+from helpers.study.experiments import CAREFUL, FAST, IN_STUDY_TIME, ONE_PASS
 
 Make = Callable[..., Run]
 BENCH = replace(speed.read(), processor="Some CPU", threads=2, peak_gflops=200.0)
@@ -45,7 +45,7 @@ def test_runs_of_another_machine_count_for_accuracy_and_not_for_time(make_run: M
 
 def test_what_was_taken_apart_or_is_of_other_images_or_another_network_is_no_recipe(make_run: Make) -> None:
     here = timed(make_run, FAST, 400)
-    apart = timed(make_run, HEADLINE, 100, diagnosis=made.diagnosed((0.9, 0.9, 0.9)))
+    apart = timed(make_run, CAREFUL, 100, diagnosis=made.diagnosed((0.9, 0.9, 0.9)))
     smoke = timed(make_run, FAST.replace(scale="smoke"), 10)
     drawn = timed(make_run, Experiment(**made.MINIATURE), 10)
     other = timed(make_run, FAST.replace(backbone="efficientnet_lite0"), 10)
@@ -80,7 +80,7 @@ def test_a_goal_is_met_on_validation_and_on_test(make_run: Make, goal: float, se
 
 
 def test_plain_keras_and_the_peak_stand_beside_runs_of_the_benchs_machine_alone(make_run: Make) -> None:
-    protocol = timed(make_run, HEADLINE, 4000, 0.8)
+    protocol = timed(make_run, CAREFUL, 4000, 0.8)
     one, small = timed(make_run, ONE_PASS, 300, 0.85), timed(make_run, FAST, 400, 0.9)
     shallow = timed(make_run, ONE_PASS.replace(n_unfreeze=30), 500, 0.8)
     found = of(protocol, one, small, shallow)
@@ -105,7 +105,7 @@ def test_a_recipe_is_named_by_its_passes_and_a_size_of_its_own(make_run: Make) -
         "head alone": Experiment(n_unfreeze=0),
         "1 pass": ONE_PASS,
         "2 passes, 128 px": FAST,
-        "28 passes": HEADLINE,
+        "28 passes": CAREFUL,
     }
     found = [of(timed(make_run, each.replace(seed=3), 1)).recipes[0] for each in named.values()]
     assert [each.name for each in found] == list(named)

@@ -17,11 +17,11 @@ from helpers.text import scientific
 RNG = np.random.default_rng(0)
 
 
-def test_the_headline_has_the_interval_that_the_binomial_gives() -> None:
-    headline = intervals.accuracy(np.arange(10000) < 9156)
-    assert str(headline) == "91.6% (91.0 to 92.1)"
+def test_the_studys_accuracy_has_the_interval_that_the_binomial_gives() -> None:
+    published = intervals.accuracy(np.arange(10000) < 9156)
+    assert str(published) == "91.6% (91.0 to 92.1)"
     logged = intervals.proportion(0.9156000018119812, 10000)
-    assert (logged.low, logged.high) == (headline.low, headline.high)
+    assert (logged.low, logged.high) == (published.low, published.high)
 
 
 def test_wilson_against_scipy_and_at_the_ends() -> None:

@@ -98,7 +98,7 @@ def test_a_file_of_weights_makes_another_experiment_and_the_failure_is_diagnosed
     monkeypatch.setattr(door, "find", lambda each, diagnosed: asked.append((each, diagnosed)))
     monkeypatch.setattr(door, "run", lambda each, diagnosed, screening: None)
     files = [Experiment(backbone_weights=name) for name in ("a.h5", "b.h5")]
-    failed = experiments.TABLE["fine-tune 30, 3e-4, as logged"]
+    failed = experiments.TABLE["3e-4, as logged"]
     sweep.run([*files, failed, failed])
     assert asked == [*((each, False) for each in files), (failed, True)]
 

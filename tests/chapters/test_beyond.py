@@ -58,17 +58,17 @@ def test_the_ladder_is_compared_rung_by_rung(ladder: dict[str, Run]) -> None:
     assert ch.rungs.shares() == pytest.approx(list(SHARES.values()))
     steps = {name: step.low > 0 for name, step in ch.rungs.steps().items()}
     assert [name for name, gains in steps.items() if not gains] == [LEVEL]
-    assert ch.start.id == ladder["the study's fine-tune"].id and ch.top.id == list(ladder.values())[-1].id
+    assert ch.start.id == ladder["careful fine-tune"].id and ch.top.id == list(ladder.values())[-1].id
 
 
 def test_a_loss_and_what_validation_finds_otherwise_are_named(make_run: Make) -> None:
     rungs = {
         "frozen network": record(make_run, LADDER["frozen network"], 0.9, val=0.8),
-        "the study's fine-tune": record(make_run, LADDER["the study's fine-tune"], 0.8, val=0.9),
+        "careful fine-tune": record(make_run, LADDER["careful fine-tune"], 0.8, val=0.9),
     }
     ch = Beyond(Runs(rungs), Runs(), None, made.published_log(), "cifar10")
-    assert ch.rungs.steps()["the study's fine-tune"].high < 0
-    assert ch.found_otherwise == ["the study's fine-tune"] and not ch.reaches_depth
+    assert ch.rungs.steps()["careful fine-tune"].high < 0
+    assert ch.found_otherwise == ["careful fine-tune"] and not ch.reaches_depth
     same = Runs(dict(zip(rungs, [ch.start, ch.start], strict=True)))
     assert not Beyond(same, Runs(), None, made.published_log(), "cifar10").found_otherwise
 
@@ -162,7 +162,7 @@ def test_the_top_takes_the_best_networks_place_where_that_is_missing(
     ch = load()
     assert ch.best_leads  # of equal times too
     assert [run.seed for run in ch.seeds(ch.best)] == [42] and ch.errors_left == pytest.approx(0.05 / 0.18)
-    for each, share in ((experiments.HEADLINE, 0.84), (BEST, 0.97)):
+    for each, share in ((experiments.CAREFUL, 0.84), (BEST, 0.97)):
         record(make_run, each.replace(seed=0), share)
     record(make_run, BEST.replace(seed=1), 0.5)  # which the study's fine-tune lacks
     ch = load()

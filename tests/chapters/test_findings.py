@@ -16,7 +16,7 @@ from helpers.experiment import Experiment
 from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments, verdict
-from helpers.study.experiments import BEST, FROZEN_NORM, HEADLINE, LOGGED, QUICKEST, SEEDS
+from helpers.study.experiments import BEST, CAREFUL, FROZEN_NORM, LOGGED, QUICKEST, SEEDS
 
 Make = Callable[..., Run]
 MOST_WORDS, MOST_NUMBERS = 30, 2
@@ -50,7 +50,7 @@ def begun(make_run: Make, name: str, *shares: float) -> list[Run]:
     ],
 )
 def test_the_low_rate_is_needed_or_not(make_run: Make, share: float, words: str) -> None:
-    runs = by_seed(make_run, HEADLINE) + by_seed(make_run, FROZEN_NORM, share, diagnosis=FAILED)
+    runs = by_seed(make_run, CAREFUL) + by_seed(make_run, FROZEN_NORM, share, diagnosis=FAILED)
     assert re.match(rf"\*\*The study's careful rate {words} on test\.\*\* \[Chapter 3\]", findings(runs)[0])
 
 
@@ -88,7 +88,7 @@ def test_a_head_without_moving_statistics_prevents_it_or_not(
     "share, words", [(0.92, "reproduced"), (0.905, "reproduced in part"), (0.5, "not reproduced")]
 )
 def test_the_claims_that_hold_are_counted(make_run: Make, share: float, words: str) -> None:
-    runs = by_seed(make_run, HEADLINE, share)
+    runs = by_seed(make_run, CAREFUL, share)
     verdicts = [row["verdict"] for row in verdict.table(runs)]
     told = f"{words}; of {len(verdicts)} claims {verdicts.count('reproduced')} are reproduced in full"
     assert findings(runs)[4].startswith(f"**The study's best result is {told}")
@@ -98,13 +98,13 @@ def test_the_claims_that_hold_are_counted(make_run: Make, share: float, words: s
 def test_the_errors_of_the_best_network_are_fewer_or_more(make_run: Make, share: float, words: str) -> None:
     timed = {"timing_sec": {"total": 3240.0}}
     best = make_run(share, **asdict(BEST), content=timed)
-    told = findings([*by_seed(make_run, HEADLINE), best])[5]
+    told = findings([*by_seed(make_run, CAREFUL), best])[5]
     assert f"backbone {words} of the errors" in told and "in 54 minutes without a GPU (one seed).**" in told
     on_gpu = {**timed, "environment": {**made.MACHINE, "accelerator": "some GPU"}}
     again = make_run(share, **asdict(BEST.replace(seed=0)), content=on_gpu)
-    told = findings([*by_seed(make_run, HEADLINE), again])[5]
+    told = findings([*by_seed(make_run, CAREFUL), again])[5]
     assert "in 54 minutes on some GPU (one seed).**" in told
-    assert "(fastest of two seeds).**" in findings([*by_seed(make_run, HEADLINE), best, again])[5]
+    assert "(fastest of two seeds).**" in findings([*by_seed(make_run, CAREFUL), best, again])[5]
 
 
 @pytest.mark.parametrize("share, words", [(0.92, "reaches the"), (0.91, "does not reach the")])

@@ -30,7 +30,7 @@ def make(make_run: Make) -> Callable[..., Run]:
         return make_run(test, **options, **asdict(experiment))
 
     write(0.88, experiments.BASELINE)
-    write(0.92, experiments.HEADLINE)
+    write(0.92, experiments.CAREFUL)
     return write
 
 
@@ -69,9 +69,9 @@ def test_the_studys_log_stands_beside_its_own_images_alone(make: Make) -> None:
 def test_networks_are_compared_with_the_frozen_one_over_their_seeds(make: Make) -> None:
     for seed, test in ((0, 0.93), (1, 0.91)):
         make(0.88, experiments.BASELINE.replace(seed=seed))
-        make(test, experiments.HEADLINE.replace(seed=seed))
-    assert list(load().networks) == ["frozen", "this chapter's"]
-    make(0.9, experiments.TABLE["fine-tune 10"].replace(seed=0))
+        make(test, experiments.CAREFUL.replace(seed=seed))
+    assert list(load().networks) == ["frozen", "fine-tuned"]
+    make(0.9, experiments.TABLE["ten layers"].replace(seed=0))
     frozen, ten, tuned = load().networks.values()
     assert frozen.gain is None and tuned.gain and tuned.gain.seeds == 3
     assert tuned.seeds == [42, 0, 1] and tuned.accuracies == [0.92, 0.93, 0.91] and ten.seeds == [0]
@@ -84,7 +84,7 @@ def test_the_floor_is_that_of_the_smoothing(make: Make) -> None:
     answers = chapter.tuned.probabilities("val"), chapter.tuned.labels("val")
     shown = [chapter.tuned.val_loss, chapter.floor, metrics.negative_log_likelihood(*answers)]
     assert [loss for _, loss in chapter.losses] == [f"{each:.3f}" for each in shown]
-    for base in (experiments.HEADLINE, experiments.BASELINE):
+    for base in (experiments.CAREFUL, experiments.BASELINE):
         make(0.9, base.replace(label_smoothing=0.0))
     assert load(label_smoothing=0.0).floor == 0
 
@@ -98,7 +98,7 @@ def test_training_without_smoothing_is_told_where_both_short_runs_are(make: Make
 
 
 def test_confusions_are_those_of_the_fine_tuned_network(make: Make) -> None:
-    make(0.92, experiments.HEADLINE, confused={3: 5})
+    make(0.92, experiments.CAREFUL, confused={3: 5})
     words, errors, rank = load().confused[0]
     assert (words, errors, rank) == ("airplane and automobile", 16, "24") and len(load().confused) == 5
 
@@ -168,7 +168,7 @@ def test_ten_layers_are_told_where_their_short_run_is(make: Make) -> None:
 def test_at_another_scale_nothing_is_compared_with_the_short_runs(make: Make) -> None:
     for each in (SHORT, short(n_unfreeze=10)):
         make(0.9, each)
-    for test, base in ((0.8, experiments.BASELINE), (0.85, experiments.HEADLINE)):
+    for test, base in ((0.8, experiments.BASELINE), (0.85, experiments.CAREFUL)):
         counts = {"class_counts": {"val": [50] * 10, "test": [100] * 10}}
         make(test, base.replace(scale="quick"), content=counts)
     chapter = load(scale="quick")
@@ -182,7 +182,7 @@ def test_every_network_has_the_seeds_of_this_chapters(make: Make) -> None:
 
 @pytest.mark.parametrize("rate, arrives", [(1e-5, False), (1e-3, True)])
 def test_decay_arrives_where_float32_can_hold_it(rate: float, arrives: bool, make: Make) -> None:
-    make(0.9, experiments.HEADLINE.replace(learning_rate=rate))
+    make(0.9, experiments.CAREFUL.replace(learning_rate=rate))
     chapter = load(learning_rate=rate)
     assert chapter.decay_arrives is arrives
     assert [name for name, _, _ in chapter.decays] == ["1e-5", "3e-5", "1e-4", "3e-4", "1e-3"]

@@ -159,10 +159,10 @@ def failure(
     """The runs as logged, of which the first is the one as published, beside careful and untuned ones."""
     beside = {
         way: {seed: Whole(make(test, seed=seed, learning_rate=rate)) for seed in logged}
-        for way, test, rate in (("careful rate", careful, 1e-5), ("frozen network", 0.85, 1e-6))
+        for way, test, rate in (("careful fine-tune", careful, 1e-5), ("frozen network", 0.85, 1e-6))
     }
     ways = {"as logged": logged, "as published": {42: logged[42]}, "norm frozen": frozen, **beside}
-    ways["careful rate, norm frozen"] = {seed: beside["careful rate"][seed] for seed in frozen}
+    ways["careful fine-tune, norm frozen"] = {seed: beside["careful fine-tune"][seed] for seed in frozen}
     log = made.published_log("run_full_tune")
     return Failure(42, ways, beginnings({"as logged": [FAILS]}), log)
 
@@ -176,17 +176,24 @@ def test_every_seed_has_its_share_in_what_was_lost_and_restored(make_run: Make) 
 
 def test_an_end_is_compared_with_the_untuned_and_the_careful(make_run: Make) -> None:
     ch = failure(make_run, {42: whole(make_run), 0: whole(make_run, 0)})
-    assert [line[0] for line in ch.ends] == ["frozen network", "careful rate", "as logged", "as published"]
+    assert [line[0] for line in ch.ends] == [
+        "frozen network",
+        "careful fine-tune",
+        "as logged",
+        "as published",
+    ]
     assert ch.gain("as logged").value == pytest.approx(-0.1) and ch.gain("as logged").seeds == 2
     words = "up", "down", "same"
-    assert ch.compared("as logged", "careful rate", *words) == "down"
-    assert ch.compared("careful rate", "frozen network", *words) == "up"
+    assert ch.compared("as logged", "careful fine-tune", *words) == "down"
+    assert ch.compared("careful fine-tune", "frozen network", *words) == "up"
     assert (
-        failure(make_run, {42: whole(make_run)}, careful=0.8).compared("as logged", "careful rate", *words)
+        failure(make_run, {42: whole(make_run)}, careful=0.8).compared(
+            "as logged", "careful fine-tune", *words
+        )
         == "same"
     )
     frozen = failure(make_run, {42: whole(make_run)}, {42: whole(make_run)})
-    assert [line[0] for line in frozen.ends][2::3] == ["careful rate, norm frozen", "norm frozen"]
+    assert [line[0] for line in frozen.ends][2::3] == ["careful fine-tune, norm frozen", "norm frozen"]
 
 
 def test_the_ends_are_those_of_the_seeds_of_the_run_as_logged(make_run: Make) -> None:
@@ -263,7 +270,7 @@ def test_a_seed_that_was_not_diagnosed_is_left_out(make_run: Make) -> None:
         "seed": 42,
     }
     passes = made.diagnosed(START, (0.3, 0.9, 0.9), (0.5, 0.9, 0.9))
-    ways = [experiments.TABLE["fine-tune 30, 3e-4, as published"], experiments.HEADLINE, experiments.BASELINE]
+    ways = [experiments.TABLE["3e-4, as published"], experiments.CAREFUL, experiments.BASELINE]
     ways += [experiments.intervention(name) for name in experiments.anatomy("smoke", 42)[1]]
     for base in (*ways, experiments.LOGGED, experiments.FROZEN_NORM):
         for seed in (42, 0):
@@ -272,7 +279,7 @@ def test_a_seed_that_was_not_diagnosed_is_left_out(make_run: Make) -> None:
             make_run(0.9, diagnosis=passes if seed == 42 else (), **fields)
     ch = forgetting.load(**given, **asked)
     assert list(ch.whole["as logged"]) == list(ch.whole["norm frozen"]) == [42]
-    assert list(ch.whole["careful rate"]) == [42, 0] and len(ch.falls) == 1
+    assert list(ch.whole["careful fine-tune"]) == [42, 0] and len(ch.falls) == 1
 
 
 @pytest.mark.parametrize("name", ["n_unfreeze", "epochs"])

@@ -13,11 +13,11 @@ from helpers.chapters import verdict
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.study.experiments import BASELINE, HEADLINE, TABLE
+from helpers.study.experiments import BASELINE, CAREFUL, TABLE
 
 Make = Callable[..., Run]
 WHERE: dict[str, Any] = {"dataset": "cifar10", "scale": "full", "seed": 42}
-LOGGED, PUBLISHED = (TABLE[f"fine-tune 30, 3e-4, as {kind}"] for kind in ("logged", "published"))
+LOGGED, PUBLISHED = (TABLE[f"3e-4, as {kind}"] for kind in ("logged", "published"))
 
 
 def record(make_run: Make, experiment: Experiment, test: float = 0.9, **more: Any) -> Run:
@@ -30,29 +30,29 @@ def record(make_run: Make, experiment: Experiment, test: float = 0.9, **more: An
 @pytest.fixture
 def table(make_run: Make) -> None:
     for seed, share in ((42, 0.90), (0, 0.92)):
-        record(make_run, HEADLINE.replace(seed=seed), share)
+        record(make_run, CAREFUL.replace(seed=seed), share)
     record(make_run, BASELINE, 0.88)
 
 
 def test_a_row_has_its_seeds_their_spread_and_its_gain(table: None) -> None:
     ch = verdict.load(**WHERE)
-    assert list(ch.rows) == ["baseline", "headline"] and len(ch.runs) == 3
-    headline, baseline = ch.rows["headline"], ch.rows["baseline"]
-    assert headline.seeds == [42, 0] and headline.spread == pytest.approx(0.02) and headline.gain is None
-    assert baseline.spread == 0 and baseline.gain is not None
-    assert baseline.gain.value == pytest.approx(-0.02) and str(baseline.mean).startswith("88.0%")
+    assert list(ch.rows) == ["frozen network", "careful fine-tune"] and len(ch.runs) == 3
+    careful, frozen = ch.rows["careful fine-tune"], ch.rows["frozen network"]
+    assert careful.seeds == [42, 0] and careful.spread == pytest.approx(0.02) and careful.gain is None
+    assert frozen.spread == 0 and frozen.gain is not None
+    assert frozen.gain.value == pytest.approx(-0.02) and str(frozen.mean).startswith("88.0%")
     assert ch.widest == pytest.approx(0.02) and ch.closest == pytest.approx(0.048)
     assert list(ch.published) == list(ch.rows)
 
 
 def test_of_a_single_row_nothing_is_apart(make_run: Make) -> None:
-    row = record(make_run, HEADLINE)
-    alone = verdict.Verdicts([], [], [], {"headline": [row]}, {"headline": 0.9})
+    row = record(make_run, CAREFUL)
+    alone = verdict.Verdicts([], [], [], {"careful fine-tune": [row]}, {"careful fine-tune": 0.9})
     assert (alone.widest, alone.closest) == (0.0, 0.0)
 
 
 def test_the_miniature_is_judged_by_no_claim_and_no_published_figure(table: None, make_run: Make) -> None:
-    for row in (BASELINE, HEADLINE):
+    for row in (BASELINE, CAREFUL):
         record(make_run, experiments.for_notebook(row, dataset="miniature", scale="smoke"))
     drawn = verdict.load(dataset="miniature", scale="smoke", seed=42)
     assert not drawn.claims and not drawn.published
@@ -72,10 +72,12 @@ def test_verdicts_are_counted_with_their_tests_and_their_short_runs(table: None,
 
 
 def test_runs_above_what_was_published_are_counted(table: None) -> None:
-    """Headlines at 90% and 92% beside 91.6%, a baseline at 88% beside 86.8%."""
+    """Careful fine-tunes at 90% and 92% beside 91.6%, a frozen network at 88% beside 86.8%."""
     ch = verdict.load(**WHERE)
     assert ch.above == (2, 3)
-    assert ch.surplus["baseline"] == pytest.approx(0.012) and ch.surplus["headline"] == pytest.approx(-0.006)
+    assert ch.surplus["frozen network"] == pytest.approx(0.012) and ch.surplus[
+        "careful fine-tune"
+    ] == pytest.approx(-0.006)
 
 
 def test_a_changed_rule_stands_with_both_outcomes(table: None, make_run: Make) -> None:

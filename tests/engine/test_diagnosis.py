@@ -26,7 +26,7 @@ from helpers.engine import (
 from helpers.engine.forward import Prefix
 
 TRAINED = kills.small("quick", stage1_epochs=5)
-"""The headline on the miniature, whose head is trained here on 2,000 images."""
+"""The careful fine-tune on the miniature, whose head is trained here on 2,000 images."""
 
 Patient = tuple[keras.Model, Callable[[], dict[str, Any]]]
 
