@@ -44,6 +44,12 @@ class Anatomy:
         lengths = "averages over 10 steps", "averages over 1,000 steps", "layer norm", "SGD, 2e-3"
         return self.begun.only(lengths) or self.begun.only(["as logged", "batch norm frozen"])
 
+    @property
+    def by_norm(self) -> dict[str, Repeats]:
+        """Interventions whose norm moves, then those where it is frozen or left out."""
+        moving = "as logged", "averages over 10 steps", "SGD, 2e-3"
+        return self.begun.only([*moving, "batch norm frozen", "no norm"])
+
     def _diagnosed(self, *ways: str) -> dict[str, Whole]:
         """'as logged, seed 42' to its run, of these ways to train; those that were diagnosed."""
         wholes = [(way, seed, one) for way in ways for seed, one in self.failure.whole[way].items()]

@@ -10,16 +10,22 @@ from typing import Any
 
 from helpers import run
 from helpers.analysis import batchnorm
-from helpers.analysis.intervals import Gain
+from helpers.analysis.intervals import Gain, describe_difference
 from helpers.chapters import common
 from helpers.chapters.beginnings import Row
-from helpers.chapters.forgetting import FROZEN, LOGGED, Failure, Whole
+from helpers.chapters.forgetting import CAREFUL, CAREFUL_FROZEN, FROZEN, LOGGED, UNTUNED, Failure, Whole
 from helpers.study import experiments
-from helpers.text import points
+from helpers.text import points, scientific
 
 LATE, RENEWED = "norm frozen in the last passes", "re-estimated before every evaluation"
 ADDED = {RENEWED: experiments.NOT_MISLED, LATE: experiments.FROZEN_LATE, **experiments.HALF_FROZEN}
 """Ways to train that chapter 3 does not show."""
+AT_RATES = {
+    f"norm frozen, {scientific(rate)}": experiments.FROZEN_NORM.replace(learning_rate=rate)
+    for rate in experiments.FROZEN_NORM_RATES
+    if rate != experiments.CAREFUL.learning_rate
+}
+"""FROZEN at other rates, which do not follow the notebook's own; at the careful one it is chapter 3's."""
 WAYS = (LOGGED, *ADDED, FROZEN)
 ENOUGH = 0.003
 """Validation accuracy by which a remedy may lie below RENEWED, and be enough."""
@@ -102,6 +108,25 @@ class Remedies:
         return hidden[min(hidden)] if len(hidden) == len(experiments.HALF_FROZEN) else ""
 
     @property
+    def by_rate(self) -> list[Row]:
+        """With the norm frozen, of each rate: seeds, test, gains over UNTUNED and CAREFUL, the rule's word.
+
+        A rate is better than the careful one if the second gain lies above zero. It fails below UNTUNED.
+        """
+        runs = {way: self.failure.whole[way] for way in (CAREFUL_FROZEN, *AT_RATES, FROZEN)}
+        ways = {
+            one.run.experiment.learning_rate: way for way, found in runs.items() for one in found.values()
+        }
+        found: list[Row] = []
+        for rate, way in sorted(ways.items()):
+            tests = [one.run.test_accuracy for one in runs[way].values()]
+            gains = [self.failure.gain(way, over) for over in (UNTUNED, CAREFUL)]
+            word = describe_difference(gains[1], "better", "worse", "not shown to differ")
+            told = "fails" if gains[0].value < 0 else word
+            found.append((scientific(rate), list(runs[way]), tests, *gains, told))
+        return found
+
+    @property
     def tried(self) -> list[Row]:
         """Of each remedy, the cheapest first: seeds, validation, against RENEWED, whether it is enough."""
         shares = {
@@ -123,11 +148,15 @@ class Remedies:
 
 
 def added(failure: Failure, *, learning_rate: float, optimizer: str, **given: Any) -> Failure:
-    """Chapter 3's runs and the stored ones of ADDED; none is trained. `given` are other fields of each."""
+    """Chapter 3's runs with the stored ones of ADDED and AT_RATES; none is trained.
+
+    `given` are other fields of each.
+    """
     find = partial(run.find, diagnosed=True)
+    failing = {way: base.replace(learning_rate=learning_rate) for way, base in ADDED.items()}
     found = {}
-    for way, base in ADDED.items():
-        failing = base.replace(learning_rate=learning_rate, optimizer=optimizer)
-        by_seed = common.by_seed(experiments.for_notebook(failing, **given), find=find)
+    for way, base in {**failing, **AT_RATES}.items():
+        wanted = experiments.for_notebook(base.replace(optimizer=optimizer), **given)
+        by_seed = common.by_seed(wanted, find=find)
         found[way] = {seed: Whole(*runs) for seed, runs in by_seed.items()}
     return replace(failure, whole={**failure.whole, **found})

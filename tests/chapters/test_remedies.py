@@ -9,19 +9,27 @@ import pytest
 
 from helpers.chapters import remedies
 from helpers.chapters.beginnings import Beginnings
-from helpers.chapters.forgetting import FROZEN, LOGGED, Failure, Whole
-from helpers.chapters.remedies import ADDED, LATE, RENEWED, WAYS, Remedies
+from helpers.chapters.forgetting import CAREFUL, CAREFUL_FROZEN, FROZEN, LOGGED, UNTUNED, Failure, Whole
+from helpers.chapters.remedies import ADDED, AT_RATES, LATE, RENEWED, Remedies
 from helpers.records.run import Run
 from helpers.study import experiments
 
 START = (0.87, 0.88, 0.88)
 Make = Callable[..., Run]
-EXPERIMENTS = {**ADDED, LOGGED: experiments.LOGGED, FROZEN: experiments.FROZEN_NORM}
+EXPERIMENTS = {
+    **ADDED,
+    **AT_RATES,
+    UNTUNED: experiments.BASELINE,
+    CAREFUL: experiments.CAREFUL,
+    CAREFUL_FROZEN: experiments.CAREFUL.replace(head_norm="frozen"),
+    LOGGED: experiments.LOGGED,
+    FROZEN: experiments.FROZEN_NORM,
+}
 
 
 def failing(runs: Mapping[str, Mapping[int, Run]]) -> Failure:
     """Chapter 3's runs with these whole ones alone."""
-    whole = {way: {seed: Whole(run) for seed, run in runs.get(way, {}).items()} for way in WAYS}
+    whole = {way: {seed: Whole(run) for seed, run in runs.get(way, {}).items()} for way in EXPERIMENTS}
     return Failure(42, whole, Beginnings({}, {}), made.published_log("run_full_tune"))
 
 
@@ -31,11 +39,12 @@ def test_what_was_run_is_told_by_way_and_compared_with_the_run_as_logged(make_ru
     mended = whole(make_run, FROZEN, 0.9, ends=(0.87, 0.89))
     late = whole(make_run, LATE, 0.85, ends=(0.5, 0.89))
     whole(make_run, "statistics moving, scale frozen", 0.8, ends=None)
+    whole(make_run, "norm frozen, 1e-3", 0.8, ends=(0.5, 0.9))
     given = {"seed": 42, "dataset": "cifar10", "scale": "full"}
     known = failing({LOGGED: {42: first, 0: second}, FROZEN: {42: mended}})
     failure = remedies.added(known, learning_rate=3e-4, optimizer="adamw", **given)
     # One without a diagnosis is no run.
-    assert {way for way, runs in failure.whole.items() if runs} == {LOGGED, LATE, FROZEN}
+    assert {way for way, runs in failure.whole.items() if runs} == {LOGGED, LATE, FROZEN, "norm frozen, 1e-3"}
     assert {first.path, late.path} < {run.path for run in failure.records}
     logged, frozen_late, frozen = Remedies(failure).rows
     assert frozen_late[:2] == (LATE, [42])
@@ -95,6 +104,17 @@ def test_a_half_of_freezing_prevents_the_failure_or_not(
     other = {42: whole(make_run, "statistics moving, scale frozen", 0.85, ends=(0.5, 0.9))}
     both = Remedies(failing({name: half, "statistics moving, scale frozen": other, FROZEN: frozen}))
     assert both.hides_less == name and Remedies(failing({name: half, FROZEN: frozen})).hides_less == ""
+
+
+def test_a_rate_is_better_than_the_careful_one_or_fails_by_the_rule(make_run: Make) -> None:
+    tests = {UNTUNED: 0.85, CAREFUL: 0.9, CAREFUL_FROZEN: 0.9, FROZEN: 0.95, **dict.fromkeys(AT_RATES, 0.88)}
+    runs = {way: {42: whole(make_run, way, test, ends=(0.5, 0.9))} for way, test in tests.items()}
+    runs["norm frozen, 1e-3"] = {42: whole(make_run, "norm frozen, 1e-3", 0.84, ends=(0.5, 0.9))}
+    rows = Remedies(failing(runs)).by_rate
+    assert [row[0] for row in rows] == ["1e-5", "1e-4", "3e-4", "1e-3"]
+    assert [row[-1] for row in rows] == ["not shown to differ", "worse", "better", "fails"]
+    assert rows[2][1:3] == ([42], [0.95]) and rows[2][3].value == pytest.approx(0.1)
+    assert Remedies(failing({way: runs[way] for way in (UNTUNED, CAREFUL)})).by_rate == []
 
 
 @pytest.mark.parametrize(("late", "enough"), [(0.9, "yes"), (0.88, "no")])
