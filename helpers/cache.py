@@ -82,12 +82,13 @@ def _remove(path: Path) -> bool:
 def listing() -> str:
     """What is stored, the most recently used first, and how much it takes."""
     lines = [f"{cache_folder()}"]
+    total = 0
     for path in reversed(views()):
-        age = (time.time() - path.stat().st_mtime) / 3600
-        lines.append(
-            f"  {path.stat().st_size / 1e6:8.1f} MB  used {age:6.1f} h ago  {path.parent.name}/{path.name}"
-        )
-    total = sum(path.stat().st_size for path in views())
+        with contextlib.suppress(FileNotFoundError):  # another process made room with it
+            state = path.stat()
+            age, total = (time.time() - state.st_mtime) / 3600, total + state.st_size
+            megabytes = f"{state.st_size / 1e6:8.1f} MB"
+            lines.append(f"  {megabytes}  used {age:6.1f} h ago  {path.parent.name}/{path.name}")
     lines.append(f"  {total / 1e9:.2f} GB of stored activations; the bound is {cache_bound() / 1e9:g} GB")
     own = list((cache_folder() / "folders").glob("*/*.npy"))
     size = sum(path.stat().st_size for path in own)

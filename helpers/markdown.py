@@ -9,7 +9,6 @@ from typing import Any
 from IPython.display import Markdown
 
 from helpers.analysis import metrics
-from helpers.analysis.intervals import describe_change as describe_change
 from helpers.analysis.intervals import describe_difference as describe_difference
 from helpers.errors import UserError
 from helpers.experiment import Experiment, is_study_data, nearest
@@ -17,6 +16,7 @@ from helpers.records.run import Run, caution
 from helpers.study import claims
 from helpers.study.changes import CHANGES
 from helpers.text import beside as beside
+from helpers.text import duration as duration
 from helpers.text import listed as listed
 from helpers.text import percent as percent
 from helpers.text import points as points

@@ -37,7 +37,12 @@ class CacheError(UserError):
 def stated(variable: str) -> Path | None:
     """The absolute path that an environment variable holds; None where it is not set, or empty."""
     value = os.environ.get(variable)
-    return Path(os.path.expanduser(value)).absolute() if value else None
+    return whole(value) if value else None
+
+
+def whole(place: str | Path) -> Path:
+    """The absolute path of a place that a person names; a home that is nobody's stays as it is written."""
+    return Path(os.path.abspath(os.path.expanduser(place)))
 
 
 def environment() -> dict[str, str]:
@@ -70,7 +75,7 @@ def cache_bound() -> int:
     value = os.environ.get("REPORT_CACHE_GB") or "40"
     try:
         return int(float(value) * 1e9)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the latter of inf
         raise CacheError(f"REPORT_CACHE_GB={value!r} is not a number of gigabytes") from error
 
 

@@ -27,7 +27,7 @@ def beside(difference: float) -> str:
 
 def duration(seconds: float) -> str:
     """A time in the unit that fits it, with two digits: '12 s', '3.4 min', '17 h', '9.3 days'."""
-    for most, unit, size in ((100, "s", 1), (6000, "min", 60), (180_000, "h", 3600)):
+    for most, unit, size in ((99.5, "s", 1), (5970, "min", 60), (180_000, "h", 3600)):
         if seconds < most:
             return f"{seconds / size:.2g} {unit}"
     return f"{seconds / 86_400:,.3g} days"

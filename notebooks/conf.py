@@ -18,7 +18,7 @@ extensions = ["myst_nb", "sphinx-mathjax-offline", "sphinxcontrib.bibtex"]
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 # Fences without a language hold shell commands; a notebook's cells say that they are Python.
@@ -32,7 +32,6 @@ myst_substitutions = site.quotations(PAGES)
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_output_stderr = "remove"
-nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 nb_render_markdown_format = "myst"
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
@@ -41,7 +40,6 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["report.css"]
-html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "navbar_persistent": [],  # else there are two search boxes

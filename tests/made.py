@@ -98,11 +98,9 @@ def diagnosed(*passes: tuple[float, float | None, float]) -> list[dict[str, Any]
     return found
 
 
-def followed(lost: Mapping[int, float], moved: Mapping[int, float], best: float = 0.9) -> dict[str, Any]:
-    """What following averages leaves of a pass: accuracy lost by memory, distance by lag; 0 to 1.
-
-    best: the accuracy re-estimated at every evaluation, and from however many images.
-    """
+def followed(lost: Mapping[int, float], moved: Mapping[int, float]) -> dict[str, Any]:
+    """What following averages leaves of a pass: accuracy lost by memory, distance by lag; 0 to 1."""
+    best = 0.9  # re-estimated at every evaluation, and from however many images
     accuracy = {str(memory): [best - value] * 2 for memory, value in lost.items()}
     return {
         "averages": {

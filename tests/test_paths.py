@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from helpers import paths
-from helpers.data import cifar10
+from helpers.data import cifar10, folder, sources
+from helpers.data.split import DataError
 
 
 @pytest.fixture
@@ -38,3 +39,24 @@ def test_a_child_process_gets_absolute_places_and_this_package_first(
     child = paths.environment()
     assert child["REPORT_BUILD"] == str(paths.build_folder()) == str(tmp_path / "built here")
     assert child["PYTHONPATH"].split(":") == [str(paths.ROOT), "/mine"]
+
+
+def test_a_bound_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("much", "inf", "nan"):
+        monkeypatch.setenv("REPORT_CACHE_GB", bound)
+        with pytest.raises(paths.CacheError, match=f"REPORT_CACHE_GB='{bound}' is not a number"):
+            paths.cache_bound()
+
+
+def test_a_home_that_is_nobodys_stays_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that what looks there says that nothing is there."""
+    monkeypatch.chdir(tmp_path)
+    assert paths.whole("~nobody-of-that-name/x") == tmp_path / "~nobody-of-that-name" / "x"
+    assert paths.whole("below/..") == tmp_path
+    with pytest.raises(DataError, match="~nobody-of-that-name"):
+        folder.scan(Path("~nobody-of-that-name/pictures"))
+    with pytest.raises(DataError, match="~nobody-of-that-name"):
+        cifar10.locate("~nobody-of-that-name/batches")
+    assert sources.described("folder:.") == f"own images ({tmp_path.name})"

@@ -136,7 +136,7 @@ class Course:
     @property
     def probe_fell(self) -> bool:
         """Whether its features ever told the classes apart clearly less well than before the first epoch."""
-        return describe_change(self.start.probe, self.lowest_epoch("probe").probe, "", "less", "") == "less"
+        return self.lowest_epoch("probe").probe.high < self.start.probe.low
 
 
 def course(run: Run) -> Course:

@@ -24,8 +24,13 @@ class Recipe:
     """An experiment's runs, one a seed, at least one of them timed on the machine that is shown."""
 
     runs: groups.Group
-    fastest: Run
-    """The quickest timed run: other work beside a run can only make it slower."""
+    timed: groups.Group
+    """Those timed there, the quickest first."""
+
+    @property
+    def fastest(self) -> Run:
+        """The quickest timed run: other work beside a run can only make it slower."""
+        return self.timed[0]
 
     @property
     def seconds(self) -> float:
@@ -113,7 +118,7 @@ def frontier(runs: Iterable[Run], like: Run, bench: Bench | None = None, log: Ru
             experiments.setdefault(name, []).append(run)
     machine = _machine(like)
     timed = [(group, [run for run in group if _machine(run) == machine]) for group in experiments.values()]
-    recipes = sorted((Recipe(group, good[0]) for group, good in timed if good), key=lambda each: each.seconds)
+    recipes = sorted((Recipe(group, good) for group, good in timed if good), key=lambda each: each.seconds)
     same = bench and machine == (bench.processor, bench.threads, "")
     return Frontier(recipes, len(experiments) - len(recipes), bench if same else None, log)
 

@@ -14,18 +14,15 @@ from helpers.records.run import RecordError, Run
 Group = Sequence[Run]
 
 
-def matching_runs(
-    runs: Group, experiment: Experiment | None = None, free: Sequence[str] = ("seed",)
-) -> list[Run]:
-    """An experiment's runs (the careful fine-tune's), by seed; only the `free` fields differ.
+def matching_runs(runs: Group, experiment: Experiment, free: Sequence[str] = ("seed",)) -> list[Run]:
+    """An experiment's runs, by seed; only the `free` fields may differ from its own.
 
     Raises RecordError for two records of one experiment, which differ in their data or weights: a mean over
     both would take them for two seeds.
     """
-    wanted = experiment or Experiment()
 
     def key(run: Run) -> str:
-        return _key(wanted, **{name: getattr(run.experiment, name) for name in free})
+        return _key(experiment, **{name: getattr(run.experiment, name) for name in free})
 
     found = [run for run in runs if run.key and run.key == key(run)]
     first: dict[str, Run] = {}

@@ -41,7 +41,7 @@ def head(shipped: Shipped) -> str:
     right = percent(run.correct("test", "tta").mean())
     name = f"# {shipped.name}: a network for {sources.described(run.dataset)}, {right}"
     origin = f"Written by `python -m helpers ship {shipped.name}` from the record: do not edit."
-    return f"{name}\n\n{origin}\n\n{markdown.rows(' | '.join(['fact', 'value']), facts).data}"
+    return f"{name}\n\n{origin}\n\n{markdown.rows('fact | value', facts).data}"
 
 
 def accuracies(run: Run) -> str:

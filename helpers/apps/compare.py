@@ -156,7 +156,8 @@ class Work:
     def ours(self, above: Any, rows: np.ndarray, batch_size: int) -> None:
         """A shuffled pass over stored activations, as an epoch of ours."""
         source = inputs.Source(rows, self.targets)
-        fit.train(above, source, _shuffled(len(rows)), batch_size)
+        shuffled = np.random.default_rng(0).permutation(len(rows))
+        fit.train(above, source, shuffled, batch_size)
 
     def trace(self, above: Any, rows: np.ndarray, batch_size: int) -> None:
         """A batch of the usual size and one of what a pass leaves for the last: both are traced then."""
@@ -258,11 +259,6 @@ def _cost(along: str, experiment: Experiment, images: int, work: Work, view: int
     size = {"image_size": experiment.image_size, "n_unfreeze": experiment.n_unfreeze}
     cost = {"storing_seconds": storing, "epoch_seconds": epoch, "stored_bytes": rows.nbytes}
     return {"along": along, "images": images, **size, **cost}
-
-
-def _shuffled(n: int) -> np.ndarray:
-    """Row numbers 0 to n - 1 in the order of a shuffled pass."""
-    return np.random.default_rng(0).permutation(n)
 
 
 def seconds(work: Callable[..., object], *given: Any, **options: Any) -> float:

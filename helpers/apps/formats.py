@@ -53,6 +53,11 @@ def everywhere(name: str, experiment: Experiment, folder: Path) -> str:
     source = predict.chosen(name, experiment)
     if experiment.folder:
         experiment = experiment.replace(image_size=source.side)
+    elif source.side != experiment.side:
+        raise ExperimentError(
+            f"{source.name} takes pictures of {source.side} pixels a side, and {experiment.dataset}'s have "
+            f"{experiment.side}: name the data that it learned from (--dataset folder:PATH)"
+        )
     images = sources.load(experiment)
     calibration = images.train.first(CALIBRATION).images
     try:

@@ -24,7 +24,6 @@ NETWORKS: Mapping[str, Experiment] = {"best": experiments.BEST.replace(seed=0), 
 
 The best one's seed is the one whose weights were kept; chapter 7 compares it with others.
 """
-CARD = "README.md"
 
 
 class ShippedError(UserError):
@@ -42,7 +41,7 @@ class Shipped:
     @property
     def card(self) -> Path:
         """The Markdown file that says what the network is fit for."""
-        return self.file.with_name(CARD)
+        return self.file.with_name("README.md")
 
 
 def default() -> str:

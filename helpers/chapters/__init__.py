@@ -3,17 +3,13 @@
 from helpers.chapters import (
     baseline,
     batchnorm,
-    beginnings,
     beyond,
-    differences,
     elsewhere,
-    findings,
     finetune,
     forgetting,
     growth,
     images,
     mixup,
-    people,
     tta,
     verdict,
 )

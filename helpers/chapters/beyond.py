@@ -36,13 +36,9 @@ class Runs(dict[str, Run]):
         """Each run's accuracy on 'val' or 'test', with its interval."""
         return [accuracy(each, split) for each in self.values()]
 
-    def shares(self) -> list[float]:
-        """The same on the test images as numbers in 0 to 1."""
-        return [each.test_accuracy for each in self.values()]
-
-    def times(self, unit: float = 1.0) -> list[float]:
-        """Time that each run took, in units of so many seconds."""
-        return [each.seconds / unit for each in self.values()]
+    def minutes(self) -> list[float]:
+        """Time that each run took."""
+        return [each.seconds / 60 for each in self.values()]
 
     def steps(self, split: str = "test") -> dict[str, PairedTest]:
         """Each run but the first against the one before it."""
@@ -150,8 +146,8 @@ class Beyond:
     @property
     def ladder(self) -> list[tuple[object, ...]]:
         """A line of the table for each rung: its accuracy, its step over the one below, its minutes."""
-        steps, times = ["–", *self.rungs.steps().values()], self.rungs.times(60)
-        minutes = [f"{each:.1f}" for each in times]
+        steps = ["–", *self.rungs.steps().values()]
+        minutes = [f"{each:.1f}" for each in self.rungs.minutes()]
         return list(zip(self.rungs, self.rungs.accuracies(), steps, minutes, strict=True))
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import paths, run
-from helpers.analysis import batchnorm, groups, intervals
+from helpers.analysis import batchnorm, groups
 from helpers.analysis.batchnorm import Course, EpochResult
 from helpers.analysis.intervals import Gain
 from helpers.chapters import common
@@ -85,10 +85,6 @@ class Elsewhere:
     def gain(self, way: str, over: str = CAREFUL) -> Gain:
         """Test accuracy of one way to train less another's, by seed."""
         return groups.gain(self.runs[over], self.runs[way])
-
-    def compared(self, way: str, better: str, worse: str, neither: str, over: str = CAREFUL) -> str:
-        """One of three words for a `gain`."""
-        return intervals.describe_difference(self.gain(way, over), better, worse, neither)
 
     @property
     def ends(self) -> list[tuple[str, str, list[float], Any, Any]]:

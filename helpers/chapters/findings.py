@@ -117,7 +117,7 @@ def _claims(runs: Group) -> str:
     held = Counter(outcomes.values())["reproduced"]
     return (
         f"The study's best result is {best}; of {len(outcomes)} claims {held} are reproduced in full, and "
-        "the others partly, not, or not fairly tested."
+        "the others partly, not, or not yet fairly tested."
     )
 
 
@@ -147,7 +147,7 @@ def _quick(runs: Group) -> str:
     log = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
     return (
         f"One pass over the images reaches the study's accuracy in {time} (fastest of three seeds); "
-        f"the study's own run took {log.seconds:.0f} with one."
+        f"the study's own run took {log.seconds:.0f} on a GPU."
     )
 
 

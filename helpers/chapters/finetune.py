@@ -198,8 +198,8 @@ class Finetune:
     @property
     def ten_layers(self) -> PairedTest | None:
         """What ten layers gain in a short run over the frozen network; None unless both are at full scale."""
-        few = self._short(n_unfreeze=10)
-        return groups.paired(self.frozen, few) if few and self.frozen.scale == few.scale else None
+        none, few = self._short(n_unfreeze=0), self._short(n_unfreeze=10)
+        return groups.paired(none, few) if none and few and self.tuned.scale == few.scale else None
 
     def _gain(self, each: Run) -> PairedTest:
         return groups.paired(self.short[SHORT.key], each)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from helpers import run
-from helpers.analysis import batchnorm, groups, intervals
+from helpers.analysis import batchnorm, groups
 from helpers.analysis.batchnorm import Course, EpochResult, Repeats, Restored
 from helpers.analysis.intervals import Gain, Proportion
 from helpers.chapters import common
@@ -150,10 +150,6 @@ class Failure:
         first, second = ([each.run for each in self.whole[name].values()] for name in (over, way))
         return groups.gain(first, second)
 
-    def compared(self, way: str, over: str, better: str, worse: str, neither: str) -> str:
-        """One of three words for a `gain`."""
-        return intervals.describe_difference(self.gain(way, over), better, worse, neither)
-
     @property
     def ends(self) -> list[Row]:
         """Of each way to train that was run: test accuracy by seed, `gain` over untuned and over careful.
@@ -224,8 +220,7 @@ class Failure:
     @property
     def probes_ended_above(self) -> int:
         """In how many of them it ended clearly above."""
-        ends = [(each.course.start.probe, each.course.end.probe) for each in self.logged]
-        return sum(intervals.describe_change(*both, "above", "", "") == "above" for both in ends)
+        return sum(each.course.end.probe.low > each.course.start.probe.high for each in self.logged)
 
     @property
     def weights(self) -> list[Row]:

@@ -73,8 +73,8 @@ class Growth:
         lines = {
             f"storing {views} views": [self.duration("storing_seconds", n) for n in both],
             f"{passes} passes": [self.duration("epoch_seconds", n) for n in both],
-            f"{views} stored views": [f"{views * stored.at(n) / 1e9:,.2g} GB" for n in both],
-            f"pictures of {size} px": [f"{n * 3 * size**2 / 1e9:,.2g} GB" for n in both],
+            f"{views} stored views": [_gigabytes(views * stored.at(n)) for n in both],
+            f"pictures of {size} px": [_gigabytes(n * 3 * size**2) for n in both],
         }
         return [(what, *told) for what, told in lines.items()]
 
@@ -128,6 +128,11 @@ class Growth:
     def fed(self) -> int:
         """The most workers that the store can feed, of those that there are."""
         return min(self.workers, int(self.workers * self.gigabytes_per_second / self.wanted))
+
+
+def _gigabytes(count: float) -> str:
+    """A number of bytes in two digits: '3.5 GB', '150 GB'."""
+    return f"{float(f'{count / 1e9:.2g}'):,g} GB"
 
 
 def load(*, dataset: str, scale: str, images: int, workers: int, gigabytes_per_second: float) -> Growth:

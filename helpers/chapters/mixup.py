@@ -9,11 +9,8 @@ from helpers.analysis import groups
 from helpers.analysis.intervals import Gain, PairedTest, Proportion
 from helpers.chapters import common
 from helpers.records.run import Run
-from helpers.study import experiments
+from helpers.study import experiments, rules
 from helpers.text import listed, percent
-
-PUBLISHED = -0.006
-"""What the study's text says that mixup gains on its test images, -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Mixup:
     @property
     def published(self) -> float | None:
         """The study's difference; None beside other runs than those that its claim is about."""
-        return common.published(PUBLISHED, *self.runs.values())
+        return common.published(rules.MIXUP_GAINS, *self.runs.values())
 
     @property
     def gaps(self) -> list[float]:

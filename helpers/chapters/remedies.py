@@ -86,9 +86,9 @@ class Remedies:
 
     @property
     def gain_is(self) -> str:
-        """What the frozen norm's gain is by the rule: 'evaluation', 'training', both, or 'neither shown'."""
+        """What the frozen norm's gain is by the rule: 'evaluation', 'training', both, or 'neither'."""
         parts = {"evaluation": self.evaluation, "training": self.training}
-        return " and ".join(name for name, gain in parts.items() if gain and gain.low > 0) or "neither shown"
+        return " and ".join(name for name, gain in parts.items() if gain and gain.low > 0) or "neither"
 
     @property
     def halves(self) -> list[Half]:

@@ -30,7 +30,7 @@ def time(found: Frontier, goal: float, limit: float) -> Line:
     rest = run.seconds - run.storing_seconds - run.stage1_seconds - run.stage2_seconds
     why = f"{near}; the frozen part takes {run.storing_seconds:.0f} s, "
     why += f"training {run.stage1_seconds + run.stage2_seconds:.0f} s, the rest {rest:.0f} s"
-    which = f" (fastest of {len(recipe.runs)} runs)" if len(recipe.runs) > 1 else ""
+    which = f" (fastest of {len(recipe.timed)} runs)" if len(recipe.timed) > 1 else ""
     return _line(what, aim, f"{run.seconds:.0f} s{which}, {recipe.accuracy()}", run.seconds <= limit, why)
 
 

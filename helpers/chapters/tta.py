@@ -9,13 +9,11 @@ from helpers.analysis.intervals import Gain, PairedTest, Proportion
 from helpers.chapters import common
 from helpers.records import published, store
 from helpers.records.run import Run, refused
-from helpers.study import experiments
+from helpers.study import experiments, rules
 from helpers.text import percent
 
 VIEWS = {"plain": "plain", "averaged": "tta"}
 """The chapter's words for predictions to a record's."""
-PUBLISHED = 0.005
-"""What the study's text says that averaging gains, -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Averaging:
     @property
     def published(self) -> float | None:
         """What the study says that averaging gains; None beside other runs than its claim is about."""
-        return common.published(PUBLISHED, self.tuned)
+        return common.published(rules.FLIP_GAINS, self.tuned)
 
     @property
     def errors(self) -> tuple[float, float]:

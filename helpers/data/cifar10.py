@@ -41,7 +41,7 @@ def locate(data_dir: str | Path | None = None) -> Path | None:
     Searched in order: `data_dir`, CIFAR10_DIR, Keras' cache, this package's cache. The first two are
     a statement of intent: where one is given and wrong, it is an error and nothing else is tried.
     """
-    if folder := Path(data_dir).expanduser() if data_dir else paths.stated("CIFAR10_DIR"):
+    if folder := paths.whole(data_dir) if data_dir else paths.stated("CIFAR10_DIR"):
         verify(folder)
         return folder
     keras = paths.keras_home() / "datasets"

@@ -98,7 +98,7 @@ def scan(root: Path) -> Folder:
     Raises DataError, which names what is wrong: no folder, fewer than 2 or more than 1,000 classes, a class
     without a picture, folders within a class, the same picture in two classes or in two splits.
     """
-    root = root.expanduser().absolute()
+    root = paths.whole(root)
     found = []
     for (split, name), folder in _class_folders(root).items():
         inside = _listed(folder)

@@ -3,7 +3,7 @@
 It stands in where CIFAR-10 or the ImageNet weights cannot be had, so that the whole report still
 runs live, and it shows the report's phenomena: a frozen baseline well above chance with a
 train-validation gap, a collapse at a too high learning rate, a gain from careful fine-tuning
-(tests/test_miniature.py states by what margins). Its numbers say nothing about CIFAR-10.
+(tests/engine/test_miniature.py states by what margins). Its numbers say nothing about CIFAR-10.
 
 An image shows one object on a cluttered ground. The object has one of six shapes and one of five
 textures: ten of the thirty pairs are the miniature's classes, and the other twenty are the *source*
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.experiment import Experiment, ExperimentError
+from helpers.experiment import SIDE, Experiment, ExperimentError
 
 Array = np.ndarray[Any, Any]
 FINGERPRINT = "miniature-2"
@@ -37,7 +37,6 @@ IMAGE_SIZE = 48
 """Side of the square image that the backbone was pre-trained on, in pixels."""
 RATE = 30.0
 """Factor on stage 2's learning rates: an epoch has a twentieth of CIFAR-10's optimizer steps."""
-SIDE = 32
 SCRAPS, REACH, SIZES, CONTRAST, NOISE, WIDTHS = 3, 0.3, (0.5, 0.85), (0.5, 1.0), (0.02, 0.2), (0.22, 0.42)
 BLUR = 0.35
 """Half the range about its shape's colour that the colour of an object varies over, of 1."""
@@ -86,11 +85,8 @@ def images(split: str) -> tuple[Array, Array]:
 
     Row i shows class i % 10, so every leading part of a split is balanced.
 
-    Returns uint8 (n, 32, 32, 3) and int64 (n,), both read-only, with n from SPLITS.
-    Raises ValueError for an unknown split.
+    split: a key of SPLITS. Returns uint8 (n, 32, 32, 3) and int64 (n,), both read-only, with n from SPLITS.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split={split!r}: the miniature has {', '.join(map(repr, SPLITS))}")
     pixels, labels = _draw(_TARGET, SPLITS[split], stream=list(SPLITS).index(split))
     pixels.setflags(write=False)
     labels.setflags(write=False)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from helpers import paths
 from helpers.data import cifar10, folder, miniature
 from helpers.data.split import DataError, Dataset, Split, split_indices
 from helpers.experiment import FOLDER, SIDE, Experiment
@@ -87,7 +88,7 @@ def class_names(dataset: str) -> tuple[str, ...]:
 def described(dataset: str) -> str:
     """What a dataset is called in a sentence; own images by the name of their folder."""
     if dataset.startswith(FOLDER):
-        return f"own images ({Path(dataset.removeprefix(FOLDER)).name})"
+        return f"own images ({paths.whole(dataset.removeprefix(FOLDER)).name})"
     return SOURCES[dataset].title
 
 

@@ -93,7 +93,7 @@ def configured_path(experiment: Experiment) -> Path | None:
     said_by = paths.weights_variable(experiment.backbone)
     path = paths.stated(said_by)
     if experiment.backbone_weights != "imagenet":
-        path, said_by = Path(experiment.backbone_weights).expanduser(), "backbone_weights"
+        path, said_by = paths.whole(experiment.backbone_weights), "backbone_weights"
     if path and not path.is_file():
         raise WeightsError(
             f"{said_by}={path}: there is no such file; correct the path, or leave it out to download"

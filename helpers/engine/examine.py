@@ -57,7 +57,8 @@ def examine(
             seen, tested = (_inputs(model, dense, split.images) for split in (known, judged))
             given["probe"] = probe_answers(seen, known.labels, tested)
     correct = {kind: classes == judged.labels for kind, classes in given.items()}
-    gaps = tuple(_gap(norm, statistics) for norm, statistics in fresh.items())
+    off = [(norm.name, *distances(norm, statistics)) for norm, statistics in fresh.items()]
+    gaps = tuple(NormGap(name, float(np.mean(far)), float(np.median(ratio))) for name, far, ratio in off)
     others = {}
     for pixels, learned, asked in otherwise:
         others[pixels] = {"moving": answers(model, asked) == judged.labels}
@@ -74,11 +75,6 @@ def _evaluating(used: Mapping[Norm, Statistics]) -> Iterator[None]:
         for norm, statistics in used.items():
             stack.enter_context(evaluating_with(norm, statistics))
         yield
-
-
-def _gap(norm: keras.layers.BatchNormalization, fresh: Statistics) -> NormGap:
-    off, ratio = distances(norm, fresh)
-    return NormGap(norm.name, float(np.mean(off)), float(np.median(ratio)))
 
 
 def answers(model: keras.Model, images: Array) -> Array:

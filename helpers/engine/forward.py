@@ -104,7 +104,10 @@ def through(prefix: Prefix) -> Compute:
 
     The last two are kept: compiling takes seconds, and a run stores one view after another.
     """
-    network = _frozen(prefix)
+    if prefix.below is None:
+        network = model.pixels_to(prefix.network, prefix.cut, prefix.side)
+    else:
+        network = backbones.between(prefix.network, prefix.below.cut, prefix.cut)
     if keras.backend.backend() == "tensorflow":
         try:
             return _openvino(network)
@@ -116,13 +119,6 @@ def through(prefix: Prefix) -> Compute:
 @functools.cache
 def _say_once(reason: str) -> None:
     print(f"{reason}: Keras computes the frozen part, which takes longer", flush=True)
-
-
-def _frozen(prefix: Prefix) -> keras.Model:
-    """The network of a prefix: from pixels, or from the stored activations below it."""
-    if prefix.below is None:
-        return model.pixels_to(prefix.network, prefix.cut, prefix.side)
-    return backbones.between(prefix.network, prefix.below.cut, prefix.cut)
 
 
 def _keras(network: keras.Model) -> Compute:

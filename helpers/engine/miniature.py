@@ -83,10 +83,7 @@ def _untrained() -> keras.Model:
 def _resized(pixels: Array) -> Array:
     """uint8 (n, 32, 32, 3) as the backbone takes it: bilinear to IMAGE_SIZE, scaled to -1..1."""
     resize = keras.layers.Resizing(IMAGE_SIZE, IMAGE_SIZE, interpolation="bilinear")
-    parts = [
-        np.asarray(resize(part.astype("float32"))) for part in np.array_split(pixels, 1 + len(pixels) // 1000)
-    ]
-    return np.concatenate(parts) / 127.5 - 1.0
+    return np.asarray(resize(pixels.astype("float32"))) / 127.5 - 1.0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from helpers import paths
 from helpers.analysis import metrics
 from helpers.cost import estimate, needs_pooled
 from helpers.data import sources
@@ -264,7 +265,7 @@ def _record(
 
 def _named(experiment: Experiment) -> str:
     """The dataset as a record names it: a folder without the path to it."""
-    return f"{FOLDER}{experiment.folder.absolute().name}" if experiment.folder else experiment.dataset
+    return f"{FOLDER}{paths.whole(experiment.folder).name}" if experiment.folder else experiment.dataset
 
 
 def _kept(curves: Mapping[str, list[float]]) -> float:

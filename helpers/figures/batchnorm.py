@@ -60,7 +60,9 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
             f"At {rate} evaluation loses {losses} points; re-estimated, the same weights lose none on average"
         )
     lost = text.listed((100 * each.lost for each in found.values()), ".1f")
-    described = f"Validation accuracy by epoch. At {rate} it lies on average {lost} points below its start"
+    described = (
+        f"Validation accuracy by epoch. At {rate} it averages {lost} points below its start, re-estimated"
+    )
     described += f" ({', '.join(found)})" if len(found) > 1 else ""
     return style.finished(figure, title, described, style.cautions(runs))
 

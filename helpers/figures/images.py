@@ -55,7 +55,7 @@ def augmentation_sheet(originals: Array, views: Array, dataset: str, title: str 
     x, _ = style.image_grid(axes, tiles)
     axes.set_xticks(x, ["original", *(f"view {number}" for number in range(views.shape[1]))])
     axes.xaxis.tick_top()
-    title = title or "Augmentation moves, turns and scales an image, and leaves its class plain to see"
+    title = title or "Augmentation changes an image, and leaves its class plain to see"
     description = f"{len(originals)} images in rows: the original, then {views.shape[1]} augmented views"
     return style.finished(figure, title, description, dataset_note(dataset))
 

@@ -277,7 +277,7 @@ def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
 
 
 @styled
-def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "") -> Figure:
+def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str) -> Figure:
     """Test accuracy against the learning rate, with Wilson's 95% intervals.
 
     `groups`: name to its runs by their rate; three at most. A ring marks the rate of a group's highest
@@ -287,7 +287,7 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
         {f"{name} {scientific(rate)}": run for name, runs in groups.items() for rate, run in runs.items()}
     )
     figure, axes = style.panel(4.4, NARROW)
-    found, measured, diverged = [], [], []
+    measured, diverged = [], []
     series = zip(groups.items(), style.line_styles(groups).values(), SIDE_BY_SIDE[: len(groups)], strict=True)
     for (name, runs), properties, shift in series:
         rates = sorted(runs)
@@ -303,7 +303,6 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
         diverged += list(middle[lost])
         best = rates.index(best_rate({rate: [runs[rate]] for rate in rates}))
         axes.plot(beside[best], seen[best], "o", ms=13, mfc="none", color=properties["color"])
-        found.append(f"{name} {percent(right[best].value)} at {scientific(rates[best])}")
         measured += [
             f"{name} at {scientific(rate)} {share}" for rate, share in zip(rates, right, strict=True)
         ]
@@ -317,8 +316,7 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str = "")
     style.legend_above(axes)
     described = f"Test accuracy: {'; '.join(measured)}"
     rings = "Rings: best on validation. Bars: 95% intervals, one seed. Equal rates stand side by side"
-    chosen = f"At the rate that validation chooses: {', '.join(found)}"
-    return style.finished(figure, title or chosen, described, rings, note)
+    return style.finished(figure, title, described, rings, note)
 
 
 @styled

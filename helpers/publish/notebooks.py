@@ -69,7 +69,7 @@ def find(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     for path in series():
-        if name in (path.stem, path.stem[:2], path.stem[1:2], path.name):
+        if name in (path.stem, path.stem[:2], path.stem[:2].lstrip("0"), path.name):
             return path
     raise ExperimentError(f"no notebook {name!r}{nearest(name, [path.stem for path in series()])}")
 

@@ -103,8 +103,11 @@ def _prepared(dataset: str, scale: str) -> str:
     Raises DataError, ExperimentError or WeightsError where something about them is wrong.
     """
     if not dataset.startswith(FOLDER):
+        if dataset == STUDY_DATA and scale != "full":
+            with contextlib.suppress(split.DataError):  # else what shows images stays as committed
+                cifar10.find_or_download()
         return check("dataset", dataset)
-    place = Path(dataset.removeprefix(FOLDER)).expanduser().absolute()
+    place = paths.whole(dataset.removeprefix(FOLDER))
     experiment = Experiment(dataset=f"{FOLDER}{place}", scale=check("scale", scale))
     weights.find_or_download(experiment)
     sources.load(experiment)
@@ -276,8 +279,8 @@ def quotations(pages: Path) -> dict[str, str]:
     """
     notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(pages.glob("[0-9][0-9]_*.ipynb"))}
     quoted = {tag.replace("-", "_"): _quote(tag, notebooks) for tag in QUOTED}
-    rows = [_opening(path, book) for path, book in notebooks.items()]
-    chapters = "\n".join(["chapter | question", "--- | ---", *rows])
+    openings = (_opening(*each) for each in notebooks.items())
+    chapters = str(markdown.rows("chapter | question", openings).data)
     recipe = str(markdown.recipe().data)
     return {**quoted, "recipe": recipe, "chapters": chapters, "records": _listed(pages, notebooks)}
 
@@ -325,10 +328,10 @@ def _quote(tag: str, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
     return f'<div class="quoted">{shown[0]["text/html"]}</div>'
 
 
-def _opening(path: Path, book: nbformat.NotebookNode) -> str:
+def _opening(path: Path, book: nbformat.NotebookNode) -> tuple[str, str]:
     """A row of the table of chapters: number and title, and the question that a notebook begins with."""
     title, question = book.cells[0].source.split("\n\n")[:2]
-    return f"[{int(path.name[:2])}. {title.lstrip('# ')}]({path.name}) | {' '.join(question.split())}"
+    return f"[{int(path.name[:2])}. {title.lstrip('# ')}]({path.name})", " ".join(question.split())
 
 
 def _listed(pages: Path, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
@@ -351,14 +354,13 @@ def _listed(pages: Path, notebooks: dict[Path, nbformat.NotebookNode]) -> str:
     columns = (
         "record | choices other than the careful fine-tune's | test accuracy | minutes | made on | chapters"
     )
-    rows = [
-        f"{_described(store.read(known[name]), pages)} | {', '.join(links)}"
-        for name, links in chapters.items()
-    ]
-    return "\n".join([columns, "--- | --- | --- | --- | --- | ---", *rows])
+    described = (
+        (*_described(store.read(known[name]), pages), ", ".join(links)) for name, links in chapters.items()
+    )
+    return str(markdown.rows(columns, described).data)
 
 
-def _described(run: Run, pages: Path) -> str:
+def _described(run: Run, pages: Path) -> tuple[object, ...]:
     """A record's cells in the table of records, but for the chapters; its name leads to its file."""
     name, file = run.path.stem, Path(os.path.relpath(run.path, pages)).as_posix()
     own = [f"{field} {value}" for field, value in changed(run.config).items()]
@@ -366,7 +368,7 @@ def _described(run: Run, pages: Path) -> str:
     accuracy = intervals.proportion(run.test_accuracy, run.size("test"))
     minutes = f"{run.seconds / 60:.0f}" if "total" in run.timing_sec else "–"
     date = run.environment.get("date", "–")
-    return f'<a id="{name}"></a>[`{name}`]({file}) | {choices} | {accuracy} | {minutes} | {date}'
+    return f'<a id="{name}"></a>[`{name}`]({file})', choices, accuracy, minutes, date
 
 
 def _print(browser: str, page: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
+from helpers.experiment import STUDY_DATA
 from helpers.paths import RESULTS
 from helpers.records.run import Run, refused
 
@@ -31,7 +32,8 @@ SCHEMA: dict[str, Any] = {
             "properties": {
                 **dict.fromkeys(("n_unfreeze", "seed", "batch_size", "patience"), _WHOLE),
                 **dict.fromkeys(("learning_rate", "lr_stage2"), {"type": "number", "minimum": 0}),
-                **dict.fromkeys(("dataset", "scale", "optimizer"), {"type": "string"}),
+                **dict.fromkeys(("scale", "optimizer"), {"type": "string"}),
+                "dataset": {"const": STUDY_DATA},
             },
         },
         "metrics": {

@@ -164,16 +164,15 @@ def read_whole(folder: Path | str) -> list[Run]:
 
 
 def find(
-    experiment: Experiment, folders: Iterable[Path | str], fingerprints: Mapping[str, str] | None = None
+    experiment: Experiment, folders: Iterable[Path | str], fingerprints: Mapping[str, str]
 ) -> Run | None:
     """The record of this experiment in the first folder that has one, or None.
 
-    With `fingerprints`, only one made from those data and weights, and by that backend. Where no weights are
+    Only one made from the data and weights of `fingerprints`, and by that backend. Where no weights are
     asked for, "imagenet" is not answered by a run on a file that somebody named. Damaged records of other
     experiments are passed over; RecordError is raised where this experiment's own is damaged.
     """
-    named = fingerprints is not None and "weights" in fingerprints
-    published = experiment.backbone_weights == "imagenet" and not named
+    published = experiment.backbone_weights == "imagenet" and "weights" not in fingerprints
     for folder in folders:
         for path in paths(folder):
             try:
@@ -182,13 +181,12 @@ def find(
                 if path.name.startswith(f"{experiment.slug}-"):
                     raise
                 continue
-            wanted = (fingerprints or {}).items()
             if content.get("key") != experiment.key:
                 continue
             if published and content.get("config", {}).get("backbone_weights", "imagenet") != "imagenet":
                 continue
-            made = content.get("fingerprints", {})
-            if not isinstance(made, dict) or wanted <= {"backend": DEFAULT_BACKEND, **made}.items():
+            made, usual = content.get("fingerprints", {}), {"backend": DEFAULT_BACKEND}
+            if not isinstance(made, dict) or fingerprints.items() <= {**usual, **made}.items():
                 return read(path)
     return None
 

@@ -1,3 +1,3 @@
 """What the original study claimed, and what was tried to test it."""
 
-from helpers.study import claims, experiments, rules, verdict
+from helpers.study import experiments

@@ -50,7 +50,7 @@ def seeds_alone(found: Mapping[str, Group]) -> Judgement:
     if len(both) < 2:
         return rules.hurts_slightly.judge(found)
     _, low, high = intervals.student([groups.paired(*pair).difference for pair in both])
-    return Judgement(rules.grade(high < 0, low <= -0.006 <= high), "")
+    return Judgement(rules.grade(high < 0, low <= rules.MIXUP_GAINS <= high), "")
 
 
 @rules.rule("As now, on the first seed alone.")
@@ -65,11 +65,7 @@ def first_seed(found: Mapping[str, Group]) -> Judgement:
 @rules.rule("As now, without the runs that found their features stored.")
 def newly_stored(found: Mapping[str, Group]) -> Judgement:
     """C16."""
-    computed = [
-        run
-        for run in found["frozen network"]
-        if run.timing_sec["feature_extract"] > run.timing_sec["top_train"]
-    ]
+    computed = [run for run in found["frozen network"] if run.storing_seconds > run.stage1_seconds]
     if not computed:
         return Judgement("not yet run", "")
     return rules.storing_pays.judge({"frozen network": computed})

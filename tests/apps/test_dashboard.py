@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+import made
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,7 +35,7 @@ from helpers.records.run import RecordError, Run
 
 PAGE = Path(dashboard.__file__)
 SEED = published.PUBLISHED_LOGS
-MINIATURE: dict[str, Any] = {"dataset": "miniature", "backbone_weights": "miniature"}
+MINIATURE = made.MINIATURE
 
 
 def record(folder: Path, skill: float, per_class: int = 12, screening: bool = False, **fields: Any) -> Run:
@@ -50,24 +51,12 @@ def record(folder: Path, skill: float, per_class: int = 12, screening: bool = Fa
         logits = rng.normal(size=(len(labels), 10)) + skill * np.eye(10)[labels]
         arrays[name] = store.compact(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
     counts = {"val": [per_class] * 10, "test": [per_class] * 10}
-    curve = {"accuracy": [0.5, 0.6], "loss": [1.0, 0.9], "val_accuracy": [0.4, 0.7], "val_loss": [1.1, 0.8]}
-    stages = ("stage1", "stage2") if experiment.epochs_run else ("stage1",)
-    matrix = metrics.confusion_matrix(labels, arrays["test_plain"].argmax(axis=1), 10)
-    content: dict[str, Any] = {
-        "name": experiment.slug,
-        "id": experiment.key,
-        "key": experiment.key,
-        "config": asdict(experiment),
-        "metrics": metrics.from_probabilities(arrays, counts, 0.05),
-        "curves": dict.fromkeys(stages, curve),
-        "timing_sec": {"total": 120.0},
-        "confusion_matrix": matrix.tolist(),
-        "environment": {},
-        "fingerprints": {"data": experiment.dataset},
-        "steps": {"stage1": [16, 16], "stage2": [32, 32]},
-        "train_images": 2000,
-        "class_counts": counts,
-    }
+    content = made.content_of(
+        experiment,
+        class_counts=counts,
+        metrics=metrics.from_probabilities(arrays, counts, 0.05),
+        confusion_matrix=metrics.confusion_matrix(labels, arrays["test_plain"].argmax(1), 10).tolist(),
+    )
     if screening:
         content["diagnosis"] = [{"epoch": 0, "accuracy": {"val": {"moving": 0.5}}, "probe": 0.5}]
         return store.write(content, store.screening(arrays, counts), folder)

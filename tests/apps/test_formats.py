@@ -95,6 +95,14 @@ def test_without_images_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "all").exists()
 
 
+def test_pictures_of_another_size_are_refused_by_their_size(tmp_path: Path) -> None:
+    pooled = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10, activation="softmax")]
+    keras.Sequential([keras.Input((24, 24, 3)), *pooled]).save(tmp_path / "own.keras")
+    with pytest.raises(ExperimentError, match=r"own\.keras takes pictures of 24 pixels a side, .*have 32"):
+        formats.everywhere(str(tmp_path / "own.keras"), Experiment(), tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+
+
 def test_a_keras_without_litert_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest one for Python 3.10 is such."""
     monkeypatch.setattr(keras, "__version__", "3.12.4")

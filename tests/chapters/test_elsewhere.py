@@ -62,10 +62,9 @@ def shown() -> list[elsewhere.Elsewhere]:
     return elsewhere.load(dataset="cifar10", scale="full", seed=42)
 
 
-@pytest.mark.parametrize("frozen, said", [(0.9, "costs"), (0.7, "saves"), (0.8, "neither")])
-def test_what_the_careful_rate_costs_is_told_by_an_interval(load: Load, frozen: float, said: str) -> None:
+@pytest.mark.parametrize("frozen", [0.9, 0.7, 0.8])
+def test_what_the_careful_rate_costs_is_the_gain_of_a_frozen_norm(load: Load, frozen: float) -> None:
     ch = load({FROZEN: frozen})
-    assert ch.compared(FROZEN, "costs", "saves", "neither") == said
     assert ch.gain(FROZEN).value == pytest.approx(frozen - 0.8)
     assert (seeds(ch), ch.first.seed, len(ch.records)) == ([42, 0, 1], 42, 15)
     assert caution(ch.asked) == "" and caution(ch.first)

@@ -112,7 +112,7 @@ def test_one_pass_has_the_accuracy_of_the_study_or_not(make_run: Make, share: fl
     timed = {"timing_sec": {"total": 97.7}}
     told = findings(by_seed(make_run, QUICKEST, share, content=timed))[6]
     assert f"{words} study's accuracy" in told and "in 98 seconds without a GPU" in told
-    assert ("took 937 with one" in told) == (share > 0.9156)
+    assert ("took 937 on a GPU" in told) == (share > 0.9156)
 
 
 # ---------------------------------------------------------------------------- of committed records

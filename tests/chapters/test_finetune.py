@@ -163,6 +163,9 @@ def test_ten_layers_are_told_where_their_short_run_is(make: Make) -> None:
     make(0.89, short(n_unfreeze=10))
     found = load().ten_layers
     assert found and found.difference == pytest.approx(0.01)  # on the frozen network
+    make(0.92, experiments.CAREFUL.replace(seed=7))
+    make(0.8, experiments.BASELINE.replace(seed=7))
+    assert load(seed=7).ten_layers == found and "ten layers" not in load(seed=7).networks
 
 
 def test_at_another_scale_nothing_is_compared_with_the_short_runs(make: Make) -> None:

@@ -10,7 +10,7 @@ from helpers import markdown
 from helpers.chapters import mixup
 from helpers.errors import UserError
 from helpers.records.run import Run
-from helpers.study import claims
+from helpers.study import claims, rules
 
 PARAMETERS: dict[str, Any] = {
     "dataset": "cifar10",
@@ -71,7 +71,7 @@ def test_other_threads_are_noticed(load: Callable[..., mixup.Mixup]) -> None:
 def test_only_full_runs_of_cifar10_test_the_claim(
     load: Callable[..., mixup.Mixup], make_run: Callable[..., Run]
 ) -> None:
-    assert load((0.9, 0.9)).published == mixup.PUBLISHED
+    assert load((0.9, 0.9)).published == rules.MIXUP_GAINS
     counts = {"val": [50] * 10, "test": [100] * 10}
     for augmentation in ("standard", "standard+mixup"):
         make_run(scale="quick", augmentation=augmentation, content={"class_counts": counts})
@@ -92,7 +92,7 @@ def test_pairs_are_of_stored_seeds_and_the_asked_one_comes_first(
 
 def test_the_published_difference_is_the_claims() -> None:
     (claim,) = [each for each in claims.CLAIMS if each.id == "C6"]
-    assert claim.published.endswith(f": {markdown.points(mixup.PUBLISHED)}")
+    assert claim.published.endswith(f": {markdown.points(rules.MIXUP_GAINS)}")
 
 
 def test_calibration_is_told_run_by_run(load: Callable[..., mixup.Mixup]) -> None:

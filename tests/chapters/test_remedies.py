@@ -68,7 +68,7 @@ def whole(
         (0.9, 0.9, "evaluation"),
         (0.8, 0.9, "training"),
         (0.85, 0.9, "evaluation and training"),
-        (0.8, 0.8, "neither shown"),
+        (0.8, 0.8, "neither"),
     ],
 )
 def test_the_gain_of_a_frozen_norm_is_evaluation_or_training(
@@ -84,7 +84,7 @@ def test_the_gain_of_a_frozen_norm_is_evaluation_or_training(
 
 def test_what_was_not_run_is_not_judged() -> None:
     ch = Remedies(failing({}))
-    assert (ch.evaluation, ch.training, ch.gain_is) == (None, None, "neither shown")
+    assert (ch.evaluation, ch.training, ch.gain_is) == (None, None, "neither")
     assert ch.tried == [] and ch.rows == [] and ch.halves == []
 
 

@@ -60,3 +60,8 @@ def test_a_run_that_is_followed_is_the_same_run(tmp_path: Path, monkeypatch: pyt
 def test_only_a_norm_that_moves_can_be_followed() -> None:
     with pytest.raises(ExperimentError, match="head_norm='frozen'.*set head_norm='batch'"):
         door.run(SMALL.replace(head_norm="frozen"), diagnosed="steps")
+
+
+def test_averages_that_stand_still_are_not_followed() -> None:
+    with pytest.raises(ExperimentError, match="head_momentum=1: only averages that move"):
+        door.run(SMALL.replace(head_momentum=1.0), diagnosed="steps")

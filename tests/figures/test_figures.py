@@ -67,7 +67,7 @@ FROM_RUNS: dict[str, Callable[[Runs], style.Figure]] = {
     "error_by_time": lambda runs: by_time.error_by_time(of(*runs.values()), 0.85),
     "gains": lambda runs: results.gains({"second": runs["second"]}, runs["first"]),
     "by_learning_rate": lambda runs: results.by_learning_rate(
-        {"adamw": {1e-4: runs["first"], 1e-3: runs["second"]}}
+        {"adamw": {1e-4: runs["first"], 1e-3: runs["second"]}}, "The rate matters"
     ),
 }
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -249,20 +249,18 @@ def test_gains_counts_what_the_paired_tests_show(runs: Runs) -> None:
 def test_a_learning_rate_is_chosen_by_validation(runs: Runs) -> None:
     """The second run is right far more often on test; validation is made to prefer the first."""
     second = dataclasses.replace(runs["second"], metrics={**runs["second"].metrics, "val_end2end": 0.0})
-    of_test, of_validation = (
-        results.by_learning_rate({"sgd": {1e-2: runs["first"], 1e-1: other}})
-        for other in (runs["second"], second)
-    )
-    assert "validation chooses: sgd 90.0% at 1e-1." in of_test.alt_text
-    assert "validation chooses: sgd 60.0% at 1e-2." in of_validation.alt_text
+    for other, rate, share in ((runs["second"], 1e-1, 90), (second, 1e-2, 60)):
+        drawn = results.by_learning_rate({"sgd": {1e-2: runs["first"], 1e-1: other}}, "Chosen")
+        (ring,) = [line for line in drawn.axes[0].lines if line.get_markersize() == 13]
+        assert np.asarray(ring.get_xydata())[0] == pytest.approx([rate, share / 100], rel=0.2)
 
 
 def test_a_rate_that_diverges_is_marked_at_the_edge_and_off_the_scale(make_run: Callable[..., Run]) -> None:
     good, lost = make_run(0.9), make_run(0.1, seed=1)
-    drawn = results.by_learning_rate({"sgd": {1e-2: good, 1e-1: lost}})
+    drawn = results.by_learning_rate({"sgd": {1e-2: good, 1e-1: lost}}, "Two rates")
     assert "diverged: 10.0% right" in _texts(drawn) and "sgd at 1e-1 10.0%" in drawn.alt_text
     assert drawn.axes[0].get_ylim()[0] > 0.8
-    assert "diverged" not in _texts(results.by_learning_rate({"sgd": {1e-2: good}}))
+    assert "diverged" not in _texts(results.by_learning_rate({"sgd": {1e-2: good}}, "One rate"))
 
 
 def test_a_title_that_is_passed_in_is_the_finding(runs: Runs) -> None:

@@ -158,6 +158,12 @@ def test_a_chapter_is_found_by_its_number_and_its_name(name: str) -> None:
     assert notebooks.find(name) == paths.NOTEBOOKS / "04_finetune.ipynb"
 
 
+def test_a_number_without_a_chapter_is_refused() -> None:
+    assert notebooks.find("10").stem == "10_batchnorm"
+    with pytest.raises(ExperimentError, match="no notebook '0'"):
+        notebooks.find("0")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [("learning_rate", "99", "0.0 to 10.0"), ("scale", "tiny", "'smoke', 'quick', 'full'")],

@@ -20,9 +20,6 @@ from helpers import paths
 from helpers.publish import notebooks
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-TRAINING_CODE = {"model", "train", "feature_cache", "apps"}
-"""Rooms of helpers that bring Keras, which a notebook reaches through `run` alone."""
-
 FACES = {"chapters", "figures", "markdown", "run", "study"}
 """What a reader of a notebook meets of helpers."""
 MOST_LINES = 450
@@ -132,16 +129,6 @@ def test_all_cells_together_are_short() -> None:
     counts = [count_lines(cell.source) for path in NOTEBOOKS for cell in code(path)]
     cure = "compute in helpers/chapters, or say it in a text that is there: a text counts as one line"
     assert sum(counts) <= MOST_LINES and statistics.median(counts) <= 3, f"{sum(counts)} lines: {cure}"
-
-
-@each
-def test_it_imports_helpers_and_nothing_else(path: Path) -> None:
-    nodes = [node for cell in code(path) for node in ast.walk(ast.parse(cell.source))]
-    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names = [node for node in nodes if isinstance(node, ast.ImportFrom)]
-    modules += [str(node.module) for node in names]
-    assert {module.split(".")[0] for module in modules} == {"helpers"}
-    assert not TRAINING_CODE & {alias.name for node in names for alias in node.names}
 
 
 @each

@@ -415,6 +415,16 @@ def test_without_data_and_network_one_line_says_so(
     assert line.startswith("Running on the miniature") and "could not be downloaded" in line
 
 
+@pytest.mark.parametrize(("scale", "fetched"), [("quick", True), ("full", False)])
+def test_images_that_are_asked_for_by_name_are_there_before_the_first_page(
+    monkeypatch: pytest.MonkeyPatch, scale: str, fetched: bool
+) -> None:
+    """Else pages would show the committed images, and a later chapter would fetch the others."""
+    asked: list[bool] = []
+    monkeypatch.setattr(cifar10, "find_or_download", lambda: asked.append(True))
+    assert building._prepared("cifar10", scale) == "cifar10" and bool(asked) == fetched
+
+
 def test_a_stated_place_that_is_wrong_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
     with pytest.raises(DataError, match="is missing"):

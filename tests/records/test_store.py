@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,10 @@ def test_a_folder_gives_its_runs_and_its_problems(run: Run) -> None:
 # ---------------------------------------------------------------------------- finding
 
 
-def found(*arguments: Any) -> str | None:
-    record = store.find(*arguments)
+def found(
+    experiment: Experiment, folders: Iterable[Path | str], fingerprints: Mapping[str, str] = {}
+) -> str | None:
+    record = store.find(experiment, folders, fingerprints)
     return record.id if record else None
 
 
@@ -219,10 +222,10 @@ def test_a_damaged_record_hides_no_other_but_not_itself(run: Run, tmp_path: Path
     assert found(EXPERIMENT, [tmp_path]) == run.id
     edited(run, metrics={})
     with pytest.raises(RecordError):
-        store.find(EXPERIMENT, [tmp_path])
+        store.find(EXPERIMENT, [tmp_path], {})
     run.path.write_text("{")
     with pytest.raises(RecordError):
-        store.find(EXPERIMENT, [tmp_path])
+        store.find(EXPERIMENT, [tmp_path], {})
 
 
 @pytest.mark.parametrize("fingerprints", [["data"], "data", None])
@@ -271,6 +274,13 @@ def test_a_published_log_with_other_curves_is_refused_by_name(curves: object, tm
     path = tmp_path / "run_odd.json"
     path.write_text(json.dumps({"config": {}, "metrics": {}, "curves": curves}))
     with pytest.raises(RecordError, match=r"run_odd\.json.*curves"):
+        store.read(path)
+
+
+def test_a_log_of_other_images_is_no_published_one(tmp_path: Path) -> None:
+    path = tmp_path / "run_other.json"
+    path.write_text(json.dumps({"config": {"dataset": "cifar100"}, "metrics": {"test_end2end": 0.5}}))
+    with pytest.raises(RecordError, match=r"run_other\.json.*cifar10"):
         store.read(path)
 
 

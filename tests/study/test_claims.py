@@ -209,7 +209,7 @@ def test_two_records_of_one_experiment_are_no_two_seeds(make_run: Make) -> None:
     run = make_run(0.9)
     other = dataclasses.replace(run, path=run.path.with_name("other.json"))
     with pytest.raises(RecordError, match=r"other\.json are one experiment on different data or"):
-        groups.matching_runs([run, other])
+        groups.matching_runs([run, other], run.experiment)
 
 
 def test_c7_needs_failure_and_no_cure_at_the_same_rate(make_run: Make) -> None:
@@ -303,6 +303,11 @@ def test_a_best_rate_at_the_end_of_those_tried_is_named(make_run: Make) -> None:
     runs += [make_run(share, learning_rate=rate, batch_size=128) for rate, share in rising]
     found = verdict.judge(CLAIM["C11"], runs)
     assert found.measured.endswith("best at the end of the rates tried: 128 at 1e-4")
+    depths = [make_run(0.85, n_unfreeze=0), *at_fair_rates(make_run, 0.88, n_unfreeze=10), *runs[:3]]
+    rising = zip(experiments.FAIR_RATES, (0.90, 0.91, 0.92), strict=True)
+    depths += [make_run(share, learning_rate=rate, n_unfreeze=20) for rate, share in rising]
+    found = verdict.judge(CLAIM["C9"], depths)
+    assert found.measured.endswith("alone; best at the end of the rates tried: 20 at 1e-4")
 
 
 def test_c13_computes_floor_and_likelihood(make_run: Make) -> None:

@@ -46,6 +46,6 @@ def test_every_record_is_found_by_its_experiment(records: list[Run]) -> None:
 
 def test_a_record_of_the_study_answers(records: list[Run]) -> None:
     for name, experiment in experiments.TABLE.items():
-        found = store.find(experiment, [paths.RESULTS])
+        found = store.find(experiment, [paths.RESULTS], {})
         assert found is not None, name
         assert found.experiment == experiment
