@@ -16,7 +16,7 @@ KINDS = {
     "moving": "as evaluated",
     "reestimated": "with re-estimated statistics",
     "batch": "with each batch's own statistics",
-    "probe": "a fresh linear probe on the last features",
+    "probe": "a fresh classifier on the last features",
 }
 """The ways to answer that are compared, in words."""
 MATTERS = 0.02

@@ -14,6 +14,7 @@ from helpers.analysis.groups import paired as paired
 from helpers.analysis.intervals import PairedTest, Proportion, describe_difference
 from helpers.analysis.metrics import Array
 from helpers.chapters import common, targets
+from helpers.chapters.people import CLEAR as CLEAR
 from helpers.chapters.people import People, stored
 from helpers.chapters.targets import Line
 from helpers.data import cifar10, sources

@@ -66,7 +66,7 @@ def _patience(runs: Group, ours: Sequence[Run]) -> Row:
     kept = [groups.early_stop(run.stage2.val_loss, STUDY_PATIENCE)[1] - 1 for run in ours]
     same = sum(epoch == run.stage2.kept_epoch for epoch, run in zip(kept, ours, strict=True))
     theirs = f"{STUDY_PATIENCE} passes, and the rate halves twice as soon"
-    found = f"keeps the careful fine-tune's weights in {same} of {len(ours)} seeds; its halvings were not run"
+    found = f"keeps the same weights in {same} of {len(ours)} seeds; its halvings were not run"
     return "patience", theirs, f"{ours[0].experiment.patience} passes", found
 
 

@@ -60,8 +60,8 @@ def _lesson(runs: Group) -> str:
     by = f"{100 * abs(against.value):.1f} points"
     is_needed, ends = describe_difference(
         against,
-        f"is not needed / ends {by} above it",
-        f"is needed / ends {by} below it",
+        f"is not needed / ends {by} higher",
+        f"is needed / ends {by} lower",
         "is not needed / is not shown to differ",
     ).split(" / ")
     return (

@@ -74,7 +74,7 @@ class Growth:
             f"storing {views} views": [self.duration("storing_seconds", n) for n in both],
             f"{passes} passes": [self.duration("epoch_seconds", n) for n in both],
             f"{views} stored views": [_gigabytes(views * stored.at(n)) for n in both],
-            f"pictures of {size} px": [_gigabytes(n * 3 * size**2) for n in both],
+            f"the pictures, at {size} px": [_gigabytes(n * 3 * size**2) for n in both],
         }
         return [(what, *told) for what, told in lines.items()]
 

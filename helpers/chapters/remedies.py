@@ -102,6 +102,11 @@ class Remedies:
         return [Half(way, most, self.failure.gain(FROZEN, way)) for way, most in hidden.items()]
 
     @property
+    def freezing_prevents(self) -> bool:
+        """Whether the whole norm frozen prevents the failure, by the rule for each half."""
+        return self.failure.largest_gap_frozen <= PREVENTED
+
+    @property
     def hides_less(self) -> str:
         """The half that hides less than the other; empty unless both were run."""
         hidden = {each.hidden: each.name for each in self.halves}

@@ -95,7 +95,7 @@ def _name_lines(axes: Axes, run: Run) -> None:
     said: dict[str, Any] = {"fontsize": 9, "va": "center"}
     on_white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.set_ylim(top=1.16)
-    axes.text(0, 1.09, "as Keras evaluates it", color=PALETTE[1], **said)
+    axes.text(0, 1.09, "as evaluated", color=PALETTE[1], **said)
     axes.text(end, 1.09, "statistics re-estimated", color=PALETTE[0], ha="right", **said)
     axes.text(end, _chance(run) + 0.1, "chance", color=GREY, ha="right", bbox=on_white, **said)
     for epoch in _last_before_halving(run)[:1]:
@@ -105,7 +105,7 @@ def _name_lines(axes: Axes, run: Run) -> None:
 HALVES = {
     "clean": "both new",
     "means": "new means alone",
-    "moving": "as Keras evaluates it",
+    "moving": "as evaluated",
     "variances": "new variances alone",
 }
 
@@ -196,7 +196,7 @@ def accuracy_by_rate(groups: Mapping[float, Sequence[Run]]) -> Figure:
     with moving statistics alone only seems so.
     """
     rates = sorted(groups)
-    labels = {**batchnorm.STATISTICS, "probe": "fresh linear probe on the features"}
+    labels = {**batchnorm.STATISTICS, "probe": "fresh classifier on the features"}
     labels = {kind: labels[kind] for kind in ("moving", "clean", "probe")}
     figure, axes = style.panel(4.2, NARROW)
     for aside, (kind, properties) in zip((0.93, 1, 1.07), style.line_styles(labels).items(), strict=True):

@@ -29,7 +29,7 @@ from helpers.analysis.intervals import Gain
 from helpers.data import sources
 from helpers.records import published, store
 from helpers.records.run import Run
-from helpers.text import listed, percent, points, scientific, span
+from helpers.text import beside, listed, percent, points, scientific, span
 
 Outcome = Literal["reproduced", "partly", "not reproduced", "not tested fairly", "not yet run"]
 MIXUP_GAINS, FLIP_GAINS = -0.006, 0.005
@@ -181,7 +181,7 @@ def stays_failed(groups: Mapping[str, Group]) -> Judgement:
     text += f"; stopped as the study stops, the latter keeps {listed(kept)} on validation (seeds {seeds})"
     plain = mean_accuracy(groups["3e-4, as published"])
     outcome = grade(plain.value <= 0.20, any(loss.high < 0 for loss in losses.values()))
-    return Judgement(outcome, text, percent(plain.value), len(losses))
+    return Judgement(outcome, text, f"{percent(plain.value)} at the end", len(losses))
 
 
 @rule(
@@ -203,7 +203,8 @@ def forgets(groups: Mapping[str, Group]) -> Judgement:
         f"re-estimated statistics restore {restored} of the accuracy lost; a fresh classifier on the "
         f"features fell below its start in {fell} of {len(runs)} seeds"
     )
-    return Judgement(grade(all(lost), any(lost) or fell > 0), text, f"{restored} restored")
+    brief = f"features fell in {fell} of {len(runs)} seeds"
+    return Judgement(grade(all(lost), any(lost) or fell > 0), text, brief)
 
 
 @rule(
@@ -232,7 +233,7 @@ def rate_decides(groups: Mapping[str, Group]) -> Judgement:
     text = f"1e-5 against 3e-4 {lowered}; 3e-4 against the frozen network {failure}"
     text += f"; at 3e-4 the failure is gone {' and '.join(name[5:] for name in cured)}" if cured else ""
     kept = {scientific(rate_of_kept_weights(run)) for run in high}
-    text += f"; the weights that 3e-4 keeps were trained at {' and '.join(sorted(kept))}"
+    text += f"; as logged, 3e-4 keeps weights trained at {' and '.join(sorted(kept))}"
     decides = failure.high < 0 and bool(cures) and not cured
     outcome, tests = grade(lowered.low > 0 and decides, lowered.low > 0), 2 + len(cures)
     return Judgement(outcome, text, f"{points(lowered.value)} at the end", tests)
@@ -267,7 +268,7 @@ def close(groups: Mapping[str, Group]) -> Judgement:
     """C12."""
     gap = train_gap(groups["careful fine-tune"], "stage2")
     views = groups["careful fine-tune"][0].experiment.views
-    text = f"train ({views} stored views, with dropout) {points(gap)} from validation"
+    text = f"train ({views} stored views, with dropout) {beside(gap)} validation"
     return Judgement(grade(gap <= 0.02, gap <= 0.05), text, f"{points(gap)} apart")
 
 

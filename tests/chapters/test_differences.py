@@ -52,4 +52,4 @@ def test_the_studys_patience_keeps_the_same_weights_or_not(make_run: Make, last:
     shares = [0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, last]
     line = found(make_run(0.92, curves={"stage2": {"val_accuracy": shares}}))["patience"]
     assert line[:2] == ["5 passes, and the rate halves twice as soon", "10 passes"]
-    assert line[2].startswith(f"keeps the careful fine-tune's weights in {same} seeds")
+    assert line[2].startswith(f"keeps the same weights in {same} seeds")

@@ -66,6 +66,7 @@ def shown() -> list[elsewhere.Elsewhere]:
 def test_what_the_careful_rate_costs_is_the_gain_of_a_frozen_norm(load: Load, frozen: float) -> None:
     ch = load({FROZEN: frozen})
     assert ch.gain(FROZEN).value == pytest.approx(frozen - 0.8)
+    assert elsewhere.gaining([ch, ch], FROZEN) == ("2 of 2 tests" if frozen > 0.8 else "0 of 2 tests")
     assert (seeds(ch), ch.first.seed, len(ch.records)) == ([42, 0, 1], 42, 15)
     assert caution(ch.asked) == "" and caution(ch.first)
 

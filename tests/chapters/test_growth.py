@@ -48,7 +48,7 @@ def test_views_are_stored_once_and_passed_over_often() -> None:
     assert found["storing 4 views"] == ["80 s", "2.2 h"]
     assert found["28 passes"] == ["4.7 min", "7.8 h"]
     assert found["4 stored views"] == ["0.16 GB", "16 GB"]
-    assert found["pictures of 160 px"] == ["0.15 GB", "15 GB"]
+    assert found["the pictures, at 160 px"] == ["0.15 GB", "15 GB"]
 
 
 def test_large_shards_wait_for_the_slow_worker() -> None:

@@ -224,7 +224,7 @@ def test_c7_needs_failure_and_no_cure_at_the_same_rate(make_run: Make) -> None:
     cured = verdict.judge(CLAIM["C7"], [*runs, make_run(0.93, learning_rate=3e-4, head_norm="none")])
     assert cured.outcome == "partly"
     assert "with no norm in the head" in cured.measured
-    assert cured.measured.endswith("the weights that 3e-4 keeps were trained at 1e-6")
+    assert cured.measured.endswith("as logged, 3e-4 keeps weights trained at 1e-6")
     assert outcome("C7", runs[0], runs[1], make_run(0.92, learning_rate=3e-4)) == "not reproduced"
 
 
