@@ -13,7 +13,7 @@ from helpers.records.run import Run
 from helpers.text import count_words, listed
 
 STATISTICS = {
-    "moving": "moving averages (Keras' evaluation)",
+    "moving": "as evaluated: moving averages",
     "clean": "re-estimated, clean training images",
     "augmented": "re-estimated, augmented training images",
     "batch": "each batch's own",

@@ -45,7 +45,7 @@ def begun(make_run: Make, name: str, *shares: float) -> list[Run]:
     "share, words",
     [
         (0.95, "is not needed: .* the rate that failed, 3e-4, ends 5.0 points higher"),
-        (0.85, "is needed: .* ends 5.0 points below it"),
+        (0.85, "is needed: .* ends 5.0 points lower"),
         (0.90, "is not needed: .* is not shown to differ"),
     ],
 )
