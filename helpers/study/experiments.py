@@ -104,7 +104,10 @@ NOT_MISLED = LOGGED.replace(norm_evaluation="re-estimated")
 # LOGGED's last pass (its record holds that accuracy, as 'augmented'); Kornblith's momentum, by the rule of
 # LAG_OR_SWING; freezing in the last passes.
 FROZEN_LATE = LOGGED.replace(head_norm_epochs=20)
-"""The failing run, whole, with its norm frozen in the last 8 of its passes."""
+"""The failing run, whole, with its norm frozen in the last 8 of its passes.
+
+Seed 42 was resumed: 22 passes are of one thread, and the last six of two, which its record tells.
+"""
 # Written before their runs (2026-11-25).
 # Rule: evaluation fails without Adam if, after a pass whose re-estimated accuracy on clean validation images
 # is at most 2 points below its value before stage 2, re-estimating gives back more than 2 points, in most
