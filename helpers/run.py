@@ -45,9 +45,8 @@ def run(
         raise ExperimentError("diagnosed=True reads the feature cache: it needs engine='cached'")
     if diagnosed == "steps" and (experiment.head_norm != "batch" or experiment.head_momentum == 1):
         raise ExperimentError(
-            f"diagnosed='steps' with head_norm={experiment.head_norm!r}, head_momentum="
-            f"{experiment.head_momentum:g}: only averages that move can be followed; set head_norm='batch' "
-            "and head_momentum below 1, or diagnosed=True"
+            f"head_norm={experiment.head_norm!r}, head_momentum={experiment.head_momentum:g}: only averages "
+            "that move can be followed by 'steps'; set head_norm='batch', a lower momentum, or diagnosed=True"
         )
     stored = find(experiment, diagnosed=diagnosed)
     if stored and not retrain:

@@ -84,7 +84,7 @@ class Beyond:
 
     @property
     def pair(self) -> dict[str, Run]:
-        """The study's fine-tune and the best network by name."""
+        """The careful fine-tune and the best network by name."""
         return {START: self.start, "the best network" if self.found_best else "top of the ladder": self.best}
 
     @property
@@ -99,7 +99,7 @@ class Beyond:
 
     @property
     def changes(self) -> dict[str, str]:
-        """Rung to what it changes in the one below; the lowest, in the study's fine-tune."""
+        """Rung to what it changes in the one below; the lowest, in the careful fine-tune."""
         below = [experiments.CAREFUL, *experiments.LADDER.values()]
         named = zip(below, self.rungs, strict=False)
         return {

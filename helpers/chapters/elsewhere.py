@@ -88,7 +88,7 @@ class Elsewhere:
 
     @property
     def ends(self) -> list[tuple[str, str, list[float], Any, Any]]:
-        """By way: set, way, test accuracies, `gain` over the frozen network and over the careful rate."""
+        """By way: set, way, test accuracies, `gain` over the frozen network and the careful fine-tune."""
         return [
             (
                 self.name,

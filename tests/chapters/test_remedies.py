@@ -98,6 +98,7 @@ def test_a_half_of_freezing_prevents_the_failure_or_not(
     half[0] = whole(make_run, name, 0.85, ends=(lowest, 0.9), seed=0)
     frozen = {seed: whole(make_run, FROZEN, 0.9, ends=(0.9, 0.9), seed=seed) for seed in half}
     assert Remedies(failing({name: half})).halves == []
+    assert Remedies(failing({FROZEN: half})).freezing_prevents is prevents
     (found,) = Remedies(failing({name: half, FROZEN: frozen})).halves
     assert (found.name, found.prevents) == (name, prevents)
     assert found.hidden == pytest.approx(0.9 - lowest) and found.rest.value == pytest.approx(0.05)
