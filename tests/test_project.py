@@ -1,8 +1,11 @@
 """The project's surroundings: one source of versions, nothing of the machine that it was written on."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +19,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
+FOUND_IF_THERE = {"torch", "torchvision"}  # `bench` compares with PyTorch where a reader has installed it
 PYPI = {"pypi.org", "files.pythonhosted.org"}
 NAMED_IN_CONDA = {"tensorflow", "jupyter", "matplotlib", "seaborn", "papermill", "nbval"}
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:root|home|Users|work|workspace|mnt|private)/[\w.-]+")
@@ -59,6 +63,26 @@ def test_lock_holds_what_pyproject_asks_for(pyproject: dict, locked: dict[str, s
         versions = locked.get(requirement.name.lower(), set())
         assert versions, f"{requirement} is not locked: run `make lock`"
         assert all(requirement.specifier.contains(version) for version in versions), requirement
+
+
+def imported(folder: str) -> Iterator[str]:
+    """The top-level name of each module that the files of a folder import."""
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.split(".")[0]
+            elif isinstance(node, ast.Import):
+                yield from (each.name.split(".")[0] for each in node.names)
+
+
+@pytest.mark.parametrize("folder", ["helpers", "tests", "notebooks"])
+def test_every_imported_library_is_declared(folder: str, pyproject: dict) -> None:
+    ours = {"helpers"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
+    asked = {one.name.lower().replace("_", "-") for one in declared(pyproject)}
+    distributions = packages_distributions()
+    for name in set(imported(folder)) - sys.stdlib_module_names - ours - FOUND_IF_THERE:
+        names = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
+        assert names & asked, f"{name} is imported in {folder} and not declared in pyproject.toml"
 
 
 def test_requirements_are_the_lock(required: list[Requirement], locked: dict[str, set[str]]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import kills
 import numpy as np
+import psutil
 import pytest
 
 from helpers import cache
@@ -240,7 +241,6 @@ def eventually(look: Callable[[], Any], sweeping: Future[Any]) -> Any:
 
 def holder(experiment: Experiment, pids: list[int], store: Path) -> int | None:
     """The process that has begun to train the experiment and holds its lock, after a first epoch."""
-    psutil: Any = pytest.importorskip("psutil")
     folders = (store / "cache" / "runs").glob(f"{experiment.slug}-*/stage1.npz")
     for lock in [cache.lock_of(path.parent) for path in folders]:
         for pid in pids:
