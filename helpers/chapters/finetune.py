@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from helpers import run
 from helpers.analysis import groups, metrics, speed
 from helpers.analysis.decay import decay_step
 from helpers.analysis.groups import Group
-from helpers.analysis.intervals import PairedTest
+from helpers.analysis.intervals import Gain, PairedTest
 from helpers.chapters import common
 from helpers.records import published, store
 from helpers.records.run import Run
@@ -77,6 +78,8 @@ class Finetune:
     """Its log of another one."""
     repeated: Mapping[str, Group]
     """The frozen network, ten layers, and this chapter's fine-tune, each with the seeds of the last."""
+    new_views: Group
+    """This chapter's fine-tune with a new view in every pass; none where it was not run, or is the same."""
     short: Mapping[str, Run]
     """The short runs by their experiment's key; empty where SHORT's own is missing."""
     bench: speed.Bench
@@ -92,7 +95,7 @@ class Finetune:
     @property
     def records(self) -> list[Run]:
         """Every run, and the study's logs."""
-        repeated = [each for group in self.repeated.values() for each in group]
+        repeated = [each for group in (*self.repeated.values(), self.new_views) for each in group]
         return [self.frozen, self.tuned, *repeated, *self.short.values(), self.log, self.second_log]
 
     @property
@@ -126,6 +129,22 @@ class Finetune:
     def repetitions(self) -> float:
         """How often the fine-tune saw each of its stored views."""
         return len(self.tuned.stage2) / self.tuned.experiment.views_run
+
+    @property
+    def new_views_gap(self) -> float:
+        """The gap with a new view in every pass, averaged over its seeds."""
+        return fmean(map(self.gap, self.new_views))
+
+    @property
+    def narrowed(self) -> float:
+        """By how much new views narrow the gap, averaged over the seeds of both, -1 to 1."""
+        both = groups.pairs(self.repeated["fine-tuned"], self.new_views)
+        return fmean(self.gap(stored) - self.gap(new) for stored, new in both)
+
+    @property
+    def new_views_gain(self) -> Gain | None:
+        """What new views gain on the test images; None where they were not run."""
+        return groups.gain(self.repeated["fine-tuned"], self.new_views) if self.new_views else None
 
     # ------------------------------------------------------------------------ losses
 
@@ -308,6 +327,8 @@ def load(
         name: [each for seed, runs in by_seed.items() if seed in seeds for each in runs]
         for name, by_seed in found.items()
     }
+    renewed = networks["fine-tuned"].replace(views=stage2["epochs"])
+    new_views = common.by_seed(renewed) if renewed.key != networks["fine-tuned"].key else {}
     wanted = {each.key: each for name in SWEEPS for each in experiments.SWEEPS[name]}
     shown = tuned.is_study_data and run.find(SHORT) is not None
     return Finetune(
@@ -316,6 +337,7 @@ def load(
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
         second_log=store.read(published.PUBLISHED_LOGS / "run_full_tune_low_lr.json"),
         repeated={name: runs for name, runs in repeated.items() if runs},
+        new_views=[each for seed, runs in new_views.items() if seed in seeds for each in runs],
         short={key: one for key, each in wanted.items() if shown and (one := run.find(each))},
         bench=speed.read(),
     )

@@ -206,6 +206,11 @@ LONGER = BEYOND.replace(n_unfreeze=80, views=8, epochs=12)
 """More of what costs time: layers from block_2_add up, views, epochs."""
 BEST = LONGER.replace(learning_rate=1e-4)
 """At a rate that fits so many more steps; of the long runs the best on validation."""
+# Written before its runs (2026-11-25): the careful fine-tune and its mixup row with a new view in every
+# pass, as the study drew them. Rule: C12 is judged on the gap of training to validation accuracy in the
+# kept epoch of these; C6 on their paired difference over the seeds, one interval for seeds and images.
+NEW_VIEWS = [row.replace(views=28) for row in (CAREFUL, TABLE["careful fine-tune + mixup"])]
+"""The careful fine-tune and its mixup row, with as many stored views as passes."""
 RECIPES: dict[str, list[Experiment]] = {
     "table": _seeded(*TABLE.values()),
     "prevented": _seeded(FROZEN_NORM),
@@ -236,10 +241,7 @@ RECIPES: dict[str, list[Experiment]] = {
     "best": [LONGER, BEST],
     # Written before its runs (2026-11-25). Rule: the best network is the mean of SEEDS, whatever each gives.
     "best-seeds": _seeded(BEST),
-    # Written before its runs (2026-11-25): the careful fine-tune and its mixup row with a new view in every
-    # pass, as the study drew them. Rule: C12 is judged on the gap of training to validation accuracy in the
-    # kept epoch of these; C6 on their paired difference over the seeds, one interval for seeds and images.
-    "new-views": _seeded(*(row.replace(views=28) for row in (CAREFUL, TABLE["careful fine-tune + mixup"]))),
+    "new-views": _seeded(*NEW_VIEWS),
 }
 """Experiments by name, to run as SWEEPS are; their records keep every probability."""
 

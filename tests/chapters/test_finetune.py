@@ -58,6 +58,26 @@ def test_its_runs_are_found_and_compared(make: Make) -> None:
     assert {chapter.frozen, chapter.tuned, chapter.log, chapter.second_log} <= set(chapter.records)
 
 
+def test_new_views_are_compared_with_the_stored_ones_of_the_same_seeds(make: Make) -> None:
+    assert not load().new_views and load().new_views_gain is None
+    curves = {"stage2": {"val_accuracy": [0.9] * 28, "accuracy": [0.97] * 28}}
+    for seed in (42, 0):
+        make(0.92, experiments.CAREFUL.replace(seed=seed), curves=curves)
+    fresh = experiments.NEW_VIEWS[0]
+    curves["stage2"]["accuracy"] = [0.89] * 28
+    shared, _ = (make(0.93, fresh.replace(seed=seed), curves=curves) for seed in (0, 1))
+    chapter = load()
+    assert [each.id for each in chapter.new_views] == [shared.id]
+    assert shared.id in {each.id for each in chapter.records}
+    assert chapter.new_views_gap == pytest.approx(-0.01) and chapter.narrowed == pytest.approx(0.08)
+    assert chapter.new_views_gain and chapter.new_views_gain.value == pytest.approx(0.01)
+
+
+def test_a_run_with_a_new_view_in_every_pass_is_not_compared_with_itself(make: Make) -> None:
+    make(0.92, experiments.CAREFUL.replace(augmentation="none"))
+    assert not load(augmentation="none").new_views
+
+
 def test_the_studys_log_stands_beside_its_own_images_alone(make: Make) -> None:
     chapter = load()
     assert list(chapter.logs.values()) == [chapter.log] and chapter.confused[0][2] != "–"
