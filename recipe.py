@@ -1,4 +1,4 @@
-"""This report's recipe in plain Keras: teach MobileNetV2 the classes of your own small images.
+"""This report's recipe in plain Keras: MobileNetV2 learns the classes of your images.
 
 (images, labels), (others, truth) = keras.datasets.cifar10.load_data()
 network = recipe(images, labels, classes=10)

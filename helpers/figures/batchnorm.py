@@ -37,9 +37,8 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
     found = {label: batchnorm.restored_over_failing_passes(run) for label, run in runs.items()}
     for axes, (label, run) in zip(panels, runs.items(), strict=True):
         _two_lines(axes, run)
-        part = (
-            f": {found[label].fraction:.0%} of the loss at {rate} restored" if found[label].lost > 0 else ""
-        )
+        at, lost = found[label], f"of the accuracy lost at {rate} restored"
+        part = f": {at.fraction:.0%} {lost}" if at.lost > 0 else ""
         axes.set_title(f"{label}{part}", loc="left", fontsize=9.5, pad=3)
         style.percent_axis(axes.yaxis, "accuracy")
     _name_lines(panels[0], first)
@@ -52,7 +51,7 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
     if min(parts) > 0.5:
         title = (
             "Most of the collapse was evaluation: re-estimated, the same weights "
-            f"restore {text.listed(parts, '.0%')} of the loss"
+            f"restore {text.span(parts, '.0%')} of the accuracy lost"
         )
     if min(parts) > 1:
         losses = text.span((100 * each.lost for each in found.values()), ".0f")
