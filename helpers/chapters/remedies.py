@@ -131,6 +131,10 @@ class Remedies:
             found.append((scientific(rate), list(runs[way]), tests, *gains, told))
         return found
 
+    def rates_that(self, word: str) -> str:
+        """The rates of `by_rate` of which the rule says so, '1e-4 and 3e-4', or 'none'."""
+        return " and ".join(str(row[0]) for row in self.by_rate if row[-1] == word) or "none"
+
     @property
     def tried(self) -> list[Row]:
         """Of each remedy, the cheapest first: seeds, validation, against RENEWED, whether it is enough."""

@@ -111,11 +111,14 @@ def test_a_rate_is_better_than_the_careful_one_or_fails_by_the_rule(make_run: Ma
     tests = {UNTUNED: 0.85, CAREFUL: 0.9, CAREFUL_FROZEN: 0.9, FROZEN: 0.95, **dict.fromkeys(AT_RATES, 0.88)}
     runs = {way: {42: whole(make_run, way, test, ends=(0.5, 0.9))} for way, test in tests.items()}
     runs["norm frozen, 1e-3"] = {42: whole(make_run, "norm frozen, 1e-3", 0.84, ends=(0.5, 0.9))}
-    rows = Remedies(failing(runs)).by_rate
+    remedies = Remedies(failing(runs))
+    rows = remedies.by_rate
     assert [row[0] for row in rows] == ["1e-5", "1e-4", "3e-4", "1e-3"]
     assert [row[-1] for row in rows] == ["not shown to differ", "worse", "better", "fails"]
     assert rows[2][1:3] == ([42], [0.95]) and rows[2][3].value == pytest.approx(0.1)
-    assert Remedies(failing({way: runs[way] for way in (UNTUNED, CAREFUL)})).by_rate == []
+    assert remedies.rates_that("better") == "3e-4" and remedies.rates_that("fails") == "1e-3"
+    bare = Remedies(failing({way: runs[way] for way in (UNTUNED, CAREFUL)}))
+    assert bare.by_rate == [] and bare.rates_that("fails") == "none"
 
 
 @pytest.mark.parametrize(("late", "enough"), [(0.9, "yes"), (0.88, "no")])
