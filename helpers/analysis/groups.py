@@ -136,6 +136,12 @@ def train_gap(group: Group, stage: str) -> float:
     return float(np.mean([curve.accuracy[-1] - curve.val_accuracy[-1] for curve in curves]))
 
 
+def kept_gap(group: Group) -> float:
+    """Training less validation accuracy, -1 to 1, in stage 2's kept epoch, averaged over the runs."""
+    kept = [(run.stage2, run.stage2.kept_epoch) for run in group]
+    return float(np.mean([curve.accuracy[epoch] - curve.val_accuracy[epoch] for curve, epoch in kept]))
+
+
 def storing_gain(run: Run) -> float:
     """How many times faster stage 1 was than with a pass through the backbone in every epoch.
 

@@ -10,7 +10,7 @@ from typing import Any
 from helpers.analysis import groups, intervals
 from helpers.analysis.groups import Group
 from helpers.study import rules
-from helpers.study.claims import CLAIMS, ONLY_FROZEN, Claim
+from helpers.study.claims import CLAIMS, ONLY_CAREFUL, ONLY_FROZEN, Claim
 from helpers.study.rules import Judgement, Rule
 from helpers.study.verdict import judge
 
@@ -71,6 +71,16 @@ def newly_stored(found: Mapping[str, Group]) -> Judgement:
     return rules.storing_pays.judge({"frozen network": computed})
 
 
+@rules.rule(
+    "With four stored views, in the last epoch: reproduced if training is at most 2 points above validation; "
+    "partly if 5."
+)
+def stored_views(found: Mapping[str, Group]) -> Judgement:
+    """C12."""
+    gap = groups.train_gap(found["careful fine-tune"], "stage2")
+    return Judgement(rules.grade(gap <= 0.02, gap <= 0.05), "")
+
+
 def _changed(name: str, date: str, reason: str, **before: Any) -> Change:
     """A change of one claim, which had these other fields before."""
     return Change(name, date, reason, replace(BY_ID[name], **before), (name,))
@@ -111,5 +121,12 @@ CHANGES = (
     _fair_since("C11", "2026-11-28", UNFAIR),
     _fair_since("C17", "2026-11-28", UNFAIR),
     _fair_since("C9", "2026-11-29", "its short runs were at one low rate, as those of C11 and C17"),
+    _changed(
+        "C12",
+        "2026-11-30",
+        "four views can be learned by heart; the study drew new ones; the new rule is older than its runs",
+        rule=stored_views,
+        experiments=ONLY_CAREFUL,
+    ),
 )
 """In the order of their dates."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 
@@ -24,17 +25,15 @@ def test_without_the_best_network_there_is_nothing_to_compare() -> None:
 def test_what_was_not_run_is_named_with_its_command(make_run: Make) -> None:
     lines = found(make_run(0.92))
     assert lines["dropout"][-1] == "not run yet: `python -m helpers run --dropout 0.4 --scale full`"
-    assert "sweep views" in lines["augmented views"][-1]
+    assert "sweep new-views" in lines["augmented views"][-1]
     assert "sweep baseline-stages" in lines["the baseline's second stage"][-1]
     assert lines["ImageNet weights"][1:] == ["checksum wwwwwwww…", differences.UNTESTABLE]
 
 
 def test_what_was_run_is_measured(make_run: Make) -> None:
     runs = [make_run(0.92), make_run(0.90, dropout=0.4)]
-    short = experiments.screening()
-    runs += [make_run(share, **experiments.SCREENING, views=views) for share, views in ((0.90, 4), (0.91, 8))]
+    runs += [make_run(0.93, **asdict(experiments.NEW_VIEWS[0]))]
     lines = found(*runs)
-    assert short.views == 4
     assert lines["dropout"][-1].startswith("the study's way: -2.0 points (")
     assert "+1.0 points (" in lines["augmented views"][-1]
 

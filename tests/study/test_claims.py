@@ -108,14 +108,24 @@ def test_c2_judges_the_second_stage(make_run: Make, train: float, val: float, ex
 @pytest.mark.parametrize(
     ("train", "expected"), [(0.985, "reproduced"), (0.95, "partly"), (0.88, "not reproduced")]
 )
-def test_c2_as_it_was_and_c12_judge_the_gap(make_run: Make, train: float, expected: str) -> None:
+def test_c2_and_c12_as_they_were_judge_the_last_gap(make_run: Make, train: float, expected: str) -> None:
     curve = {"accuracy": [train], "val_accuracy": [0.87]}
     curves = {"stage1": curve, "stage2": curve}
     assert CHANGE["C2"].outcomes([make_run(0.87, n_unfreeze=0, curves=curves)])[0] == expected
     opposite = {"reproduced": "not reproduced", "partly": "not reproduced", "not reproduced": "reproduced"}
-    assert outcome("C12", make_run(0.87, curves=curves)) == opposite[expected]
+    assert CHANGE["C12"].outcomes([make_run(0.87, curves=curves)])[0] == opposite[expected]
     nearer = {"stage2": {**curve, "accuracy": [0.905]}}
-    assert outcome("C12", make_run(0.87, curves=nearer)) == "partly"
+    assert CHANGE["C12"].outcomes([make_run(0.87, curves=nearer)])[0] == "partly"
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"), [(0.889, "reproduced"), (0.915, "partly"), (0.93, "not reproduced")]
+)
+def test_c12_judges_new_views_in_the_kept_epoch(make_run: Make, train: float, expected: str) -> None:
+    fresh = dataclasses.asdict(experiments.NEW_VIEWS[0])
+    curve = {"accuracy": [0.5, train, 0.99], "val_accuracy": [0.5, 0.87, 0.86], "val_loss": [2.0, 0.5, 0.6]}
+    assert outcome("C12", make_run(0.87, **fresh, curves={"stage2": curve})) == expected
+    assert outcome("C12", make_run(0.87)) == "not yet run"
 
 
 @pytest.mark.parametrize(
