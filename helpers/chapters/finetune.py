@@ -131,9 +131,9 @@ class Finetune:
         return len(self.tuned.stage2) / self.tuned.experiment.views_run
 
     @property
-    def new_views_gap(self) -> float:
-        """The gap with a new view in every pass, averaged over its seeds."""
-        return fmean(map(self.gap, self.new_views))
+    def new_views_gaps(self) -> tuple[float, float]:
+        """The gap with a new view in every pass, a mean over seeds: in the last pass, and in the kept one."""
+        return fmean(map(self.gap, self.new_views)), groups.kept_gap(self.new_views)
 
     @property
     def narrowed(self) -> float:
