@@ -9,12 +9,13 @@ from helpers import run
 from helpers.analysis import groups, metrics, speed
 from helpers.analysis.decay import decay_step
 from helpers.analysis.groups import Group
-from helpers.analysis.intervals import Gain, PairedTest
+from helpers.analysis.intervals import PairedTest
 from helpers.chapters import common
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.text import listed, percent, scientific
+from helpers.study.experiments import MORE_DROPOUT
+from helpers.text import listed, percent, points, scientific
 
 SHORT = experiments.screening()
 """The reference of the short runs: each of them changes one part of it."""
@@ -78,8 +79,8 @@ class Finetune:
     """Its log of another one."""
     repeated: Mapping[str, Group]
     """The frozen network, ten layers, and this chapter's fine-tune, each with the seeds of the last."""
-    new_views: Group
-    """This chapter's fine-tune with a new view in every pass; none where it was not run, or is the same."""
+    study_ways: Mapping[str, Group]
+    """This chapter's fine-tune with one thing as in the study's script, by that; as far as it was run."""
     short: Mapping[str, Run]
     """The short runs by their experiment's key; empty where SHORT's own is missing."""
     bench: speed.Bench
@@ -95,7 +96,7 @@ class Finetune:
     @property
     def records(self) -> list[Run]:
         """Every run, and the study's logs."""
-        repeated = [each for group in (*self.repeated.values(), self.new_views) for each in group]
+        repeated = [each for group in {**self.repeated, **self.study_ways}.values() for each in group]
         return [self.frozen, self.tuned, *repeated, *self.short.values(), self.log, self.second_log]
 
     @property
@@ -131,20 +132,27 @@ class Finetune:
         return len(self.tuned.stage2) / self.tuned.experiment.views_run
 
     @property
-    def new_views_gaps(self) -> tuple[float, float]:
-        """The gap with a new view in every pass, a mean over seeds: in the last pass, and in the kept one."""
-        return fmean(map(self.gap, self.new_views)), groups.kept_gap(self.new_views)
+    def by_way(self) -> list[tuple[str, str, str, str, object]]:
+        """As here, and each of the study's ways: seeds, gap in the last and the kept pass, gain on test."""
+        ours = self.repeated["fine-tuned"]
+        found = {"as here": ours, **self.study_ways}
+        return [
+            (
+                way,
+                listed([each.seed for each in runs], "d"),
+                points(fmean(map(self.gap, runs))),
+                points(groups.kept_gap(runs)),
+                "–" if runs is ours else groups.gain(ours, runs),
+            )
+            for way, runs in found.items()
+        ]
 
     @property
-    def narrowed(self) -> float:
-        """By how much new views narrow the gap, averaged over the seeds of both, -1 to 1."""
-        both = groups.pairs(self.repeated["fine-tuned"], self.new_views)
-        return fmean(self.gap(stored) - self.gap(new) for stored, new in both)
-
-    @property
-    def new_views_gain(self) -> Gain | None:
-        """What new views gain on the test images; None where they were not run."""
-        return groups.gain(self.repeated["fine-tuned"], self.new_views) if self.new_views else None
+    def narrowing(self) -> list[str]:
+        """The study's ways that narrow the gap in the last pass, as a mean over the seeds of both."""
+        ours = self.repeated["fine-tuned"]
+        both = {way: groups.pairs(ours, runs) for way, runs in self.study_ways.items()}
+        return [way for way, each in both.items() if fmean(self.gap(b) - self.gap(a) for a, b in each) < 0]
 
     # ------------------------------------------------------------------------ losses
 
@@ -327,8 +335,15 @@ def load(
         name: [each for seed, runs in by_seed.items() if seed in seeds for each in runs]
         for name, by_seed in found.items()
     }
-    renewed = networks["fine-tuned"].replace(views=stage2["epochs"])
-    new_views = common.by_seed(renewed) if renewed.key != networks["fine-tuned"].key else {}
+    theirs = {
+        "a new view in every pass": networks["fine-tuned"].replace(views=stage2["epochs"]),
+        f"dropout {MORE_DROPOUT.dropout:g}": networks["fine-tuned"].replace(dropout=MORE_DROPOUT.dropout),
+    }
+    ways = {
+        name: [each for seed, runs in common.by_seed(way).items() if seed in seeds for each in runs]
+        for name, way in theirs.items()
+        if way.key != networks["fine-tuned"].key
+    }
     wanted = {each.key: each for name in SWEEPS for each in experiments.SWEEPS[name]}
     shown = tuned.is_study_data and run.find(SHORT) is not None
     return Finetune(
@@ -337,7 +352,7 @@ def load(
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
         second_log=store.read(published.PUBLISHED_LOGS / "run_full_tune_low_lr.json"),
         repeated={name: runs for name, runs in repeated.items() if runs},
-        new_views=[each for seed, runs in new_views.items() if seed in seeds for each in runs],
+        study_ways={name: runs for name, runs in ways.items() if runs},
         short={key: one for key, each in wanted.items() if shown and (one := run.find(each))},
         bench=speed.read(),
     )

@@ -206,6 +206,8 @@ LONGER = BEYOND.replace(n_unfreeze=80, views=8, epochs=12)
 """More of what costs time: layers from block_2_add up, views, epochs."""
 BEST = LONGER.replace(learning_rate=1e-4)
 """At a rate that fits so many more steps; of the long runs the best on validation."""
+MORE_DROPOUT = CAREFUL.replace(dropout=0.4)
+"""The careful fine-tune with the dropout of the study's published script; its text says what CAREFUL has."""
 # Written before its runs (2026-11-25): the careful fine-tune and its mixup row with a new view in every
 # pass, as the study drew them. Rule: C12 is judged on the gap of training to validation accuracy in the
 # kept epoch of these; C6 on their paired difference over the seeds, one interval for seeds and images.

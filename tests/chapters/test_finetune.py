@@ -58,24 +58,32 @@ def test_its_runs_are_found_and_compared(make: Make) -> None:
     assert {chapter.frozen, chapter.tuned, chapter.log, chapter.second_log} <= set(chapter.records)
 
 
-def test_new_views_are_compared_with_the_stored_ones_of_the_same_seeds(make: Make) -> None:
-    assert not load().new_views and load().new_views_gain is None
+def test_the_studys_ways_are_compared_with_the_seeds_that_are_here(make: Make) -> None:
+    assert not load().study_ways and [way for way, *_ in load().by_way] == ["as here"]
     curves = {"stage2": {"val_accuracy": [0.9] * 28, "accuracy": [0.97] * 28}}
     for seed in (42, 0):
         make(0.92, experiments.CAREFUL.replace(seed=seed), curves=curves)
     fresh = experiments.NEW_VIEWS[0]
     curves["stage2"] |= {"accuracy": [0.92] + [0.89] * 27, "val_loss": [0.5] + [0.6] * 27}
     shared, _ = (make(0.93, fresh.replace(seed=seed), curves=curves) for seed in (0, 1))
+    curves["stage2"]["accuracy"] = [0.98] * 28
+    make(0.91, experiments.MORE_DROPOUT, curves=curves)
     chapter = load()
-    assert [each.id for each in chapter.new_views] == [shared.id]
+    assert [each.id for each in chapter.study_ways["a new view in every pass"]] == [shared.id]
     assert shared.id in {each.id for each in chapter.records}
-    assert chapter.new_views_gaps == pytest.approx((-0.01, 0.02)) and chapter.narrowed == pytest.approx(0.08)
-    assert chapter.new_views_gain and chapter.new_views_gain.value == pytest.approx(0.01)
+    assert [row[:4] for row in chapter.by_way] == [
+        ("as here", "42, 0", "+7.0 points", "+7.0 points"),
+        ("a new view in every pass", "0", "-1.0 points", "+2.0 points"),
+        ("dropout 0.4", "42", "+8.0 points", "+8.0 points"),
+    ]
+    gains = [row[4].value for row in chapter.by_way[1:]]  # type: ignore[attr-defined]
+    assert gains == pytest.approx([0.01, -0.01])
+    assert chapter.narrowing == ["a new view in every pass"]
 
 
 def test_a_run_with_a_new_view_in_every_pass_is_not_compared_with_itself(make: Make) -> None:
     make(0.92, experiments.CAREFUL.replace(augmentation="none"))
-    assert not load(augmentation="none").new_views
+    assert not load(augmentation="none").study_ways
 
 
 def test_the_studys_log_stands_beside_its_own_images_alone(make: Make) -> None:
