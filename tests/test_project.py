@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,10 +79,10 @@ def imported(folder: str) -> Iterator[str]:
 @pytest.mark.parametrize("folder", ["helpers", "tests", "notebooks"])
 def test_every_imported_library_is_declared(folder: str, pyproject: dict) -> None:
     ours = {"helpers"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
-    asked = {one.name.lower().replace("_", "-") for one in declared(pyproject)}
+    asked = {canonicalize_name(one.name) for one in declared(pyproject)}
     distributions = packages_distributions()
     for name in set(imported(folder)) - sys.stdlib_module_names - ours - FOUND_IF_THERE:
-        names = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
+        names = set(map(canonicalize_name, distributions.get(name, [name])))
         assert names & asked, f"{name} is imported in {folder} and not declared in pyproject.toml"
 
 

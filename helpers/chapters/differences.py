@@ -75,7 +75,7 @@ def _dropout(runs: Group, ours: Sequence[Run]) -> Row:
 
 
 def _views(runs: Group, ours: Sequence[Run]) -> Row:
-    found = _gain(runs, experiments.CAREFUL, experiments.NEW_VIEWS[0], "sweep new-views")
+    found = _gain(runs, experiments.CAREFUL, experiments.NEW_VIEWS, "sweep new-views")
     here = f"{experiments.CAREFUL.views} views, stored and used in turn"
     return "augmented views", "new in every pass", here, found
 

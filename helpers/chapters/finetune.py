@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from helpers import run
@@ -14,7 +13,6 @@ from helpers.chapters import common
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.study.experiments import MORE_DROPOUT
 from helpers.text import listed, percent, points, scientific
 
 SHORT = experiments.screening()
@@ -80,7 +78,7 @@ class Finetune:
     repeated: Mapping[str, Group]
     """The frozen network, ten layers, and this chapter's fine-tune, each with the seeds of the last."""
     study_ways: Mapping[str, Group]
-    """This chapter's fine-tune with one thing as in the study's script, by that; as far as it was run."""
+    """What the study's script does otherwise, to the stored runs of this chapter's fine-tune with it."""
     short: Mapping[str, Run]
     """The short runs by their experiment's key; empty where SHORT's own is missing."""
     bench: speed.Bench
@@ -140,7 +138,7 @@ class Finetune:
             (
                 way,
                 listed([each.seed for each in runs], "d"),
-                points(fmean(map(self.gap, runs))),
+                points(groups.train_gap(runs, "stage2")),
                 points(groups.kept_gap(runs)),
                 "–" if runs is ours else groups.gain(ours, runs),
             )
@@ -150,9 +148,12 @@ class Finetune:
     @property
     def narrowing(self) -> list[str]:
         """The study's ways that narrow the gap in the last pass, as a mean over the seeds of both."""
-        ours = self.repeated["fine-tuned"]
-        both = {way: groups.pairs(ours, runs) for way, runs in self.study_ways.items()}
-        return [way for way, each in both.items() if fmean(self.gap(b) - self.gap(a) for a, b in each) < 0]
+        found = []
+        for way, runs in self.study_ways.items():
+            here, theirs = zip(*groups.pairs(self.repeated["fine-tuned"], runs), strict=True)
+            if groups.train_gap(theirs, "stage2") < groups.train_gap(here, "stage2"):
+                found.append(way)
+        return found
 
     # ------------------------------------------------------------------------ losses
 
@@ -329,20 +330,17 @@ def load(
         "fine-tuned": experiments.for_notebook(experiments.CAREFUL, **place, **head, **stage2),
     }
     frozen, tuned = run.run(networks["frozen"]), run.run(networks["fine-tuned"])
-    found = {name: common.by_seed(network) for name, network in networks.items()}
+    own, more = networks["fine-tuned"], experiments.MORE_DROPOUT.dropout
+    theirs = {
+        "a new view in every pass": own.replace(views=own.epochs),
+        f"dropout {more:g}": own.replace(dropout=more),
+    }
+    ways = {name: way for name, way in theirs.items() if way.key != own.key}
+    found = {name: common.by_seed(each) for name, each in {**networks, **ways}.items()}
     seeds = found["fine-tuned"].keys()
     repeated = {
         name: [each for seed, runs in by_seed.items() if seed in seeds for each in runs]
         for name, by_seed in found.items()
-    }
-    theirs = {
-        "a new view in every pass": networks["fine-tuned"].replace(views=stage2["epochs"]),
-        f"dropout {MORE_DROPOUT.dropout:g}": networks["fine-tuned"].replace(dropout=MORE_DROPOUT.dropout),
-    }
-    ways = {
-        name: [each for seed, runs in common.by_seed(way).items() if seed in seeds for each in runs]
-        for name, way in theirs.items()
-        if way.key != networks["fine-tuned"].key
     }
     wanted = {each.key: each for name in SWEEPS for each in experiments.SWEEPS[name]}
     shown = tuned.is_study_data and run.find(SHORT) is not None
@@ -351,8 +349,8 @@ def load(
         tuned=tuned,
         log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
         second_log=store.read(published.PUBLISHED_LOGS / "run_full_tune_low_lr.json"),
-        repeated={name: runs for name, runs in repeated.items() if runs},
-        study_ways={name: runs for name, runs in ways.items() if runs},
+        repeated={name: repeated[name] for name in networks if repeated[name]},
+        study_ways={name: repeated[name] for name in ways if repeated[name]},
         short={key: one for key, each in wanted.items() if shown and (one := run.find(each))},
         bench=speed.read(),
     )

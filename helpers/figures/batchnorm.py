@@ -37,8 +37,8 @@ def statistics_gap(runs: Mapping[str, Run]) -> Figure:
     found = {label: batchnorm.restored_over_failing_passes(run) for label, run in runs.items()}
     for axes, (label, run) in zip(panels, runs.items(), strict=True):
         _two_lines(axes, run)
-        at, lost = found[label], f"of the accuracy lost at {rate} restored"
-        part = f": {at.fraction:.0%} {lost}" if at.lost > 0 else ""
+        at = found[label]
+        part = f": {at.fraction:.0%} of the accuracy lost at {rate} restored" if at.lost > 0 else ""
         axes.set_title(f"{label}{part}", loc="left", fontsize=9.5, pad=3)
         style.percent_axis(axes.yaxis, "accuracy")
     _name_lines(panels[0], first)

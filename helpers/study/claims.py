@@ -195,7 +195,7 @@ CLAIMS: tuple[Claim, ...] = (
         statement="Overfitting is under control in the final run.",
         published="train and validation closely aligned",
         rule=rules.close,
-        experiments={"new views": experiments.NEW_VIEWS[0]},
+        experiments={"new views": experiments.NEW_VIEWS},
         notebook="04_finetune",
     ),
     Claim(

@@ -211,8 +211,8 @@ MORE_DROPOUT = CAREFUL.replace(dropout=0.4)
 # Written before its runs (2026-11-25): the careful fine-tune and its mixup row with a new view in every
 # pass, as the study drew them. Rule: C12 is judged on the gap of training to validation accuracy in the
 # kept epoch of these; C6 on their paired difference over the seeds, one interval for seeds and images.
-NEW_VIEWS = [row.replace(views=28) for row in (CAREFUL, TABLE["careful fine-tune + mixup"])]
-"""The careful fine-tune and its mixup row, with as many stored views as passes."""
+NEW_VIEWS = CAREFUL.replace(views=CAREFUL.epochs)
+"""The careful fine-tune with as many stored views as passes."""
 RECIPES: dict[str, list[Experiment]] = {
     "table": _seeded(*TABLE.values()),
     "prevented": _seeded(FROZEN_NORM),
@@ -243,7 +243,7 @@ RECIPES: dict[str, list[Experiment]] = {
     "best": [LONGER, BEST],
     # Written before its runs (2026-11-25). Rule: the best network is the mean of SEEDS, whatever each gives.
     "best-seeds": _seeded(BEST),
-    "new-views": _seeded(*NEW_VIEWS),
+    "new-views": _seeded(NEW_VIEWS, TABLE["careful fine-tune + mixup"].replace(views=NEW_VIEWS.views)),
 }
 """Experiments by name, to run as SWEEPS are; their records keep every probability."""
 

@@ -32,7 +32,7 @@ def test_what_was_not_run_is_named_with_its_command(make_run: Make) -> None:
 
 def test_what_was_run_is_measured(make_run: Make) -> None:
     runs = [make_run(0.92), make_run(0.90, dropout=0.4)]
-    runs += [make_run(0.93, **asdict(experiments.NEW_VIEWS[0]))]
+    runs += [make_run(0.93, **asdict(experiments.NEW_VIEWS))]
     lines = found(*runs)
     assert lines["dropout"][-1].startswith("the study's way: -2.0 points (")
     assert "+1.0 points (" in lines["augmented views"][-1]

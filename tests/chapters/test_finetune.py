@@ -63,7 +63,7 @@ def test_the_studys_ways_are_compared_with_the_seeds_that_are_here(make: Make) -
     curves = {"stage2": {"val_accuracy": [0.9] * 28, "accuracy": [0.97] * 28}}
     for seed in (42, 0):
         make(0.92, experiments.CAREFUL.replace(seed=seed), curves=curves)
-    fresh = experiments.NEW_VIEWS[0]
+    fresh = experiments.NEW_VIEWS
     curves["stage2"] |= {"accuracy": [0.92] + [0.89] * 27, "val_loss": [0.5] + [0.6] * 27}
     shared, _ = (make(0.93, fresh.replace(seed=seed), curves=curves) for seed in (0, 1))
     curves["stage2"]["accuracy"] = [0.98] * 28

@@ -122,7 +122,7 @@ def test_c2_and_c12_as_they_were_judge_the_last_gap(make_run: Make, train: float
     ("train", "expected"), [(0.889, "reproduced"), (0.915, "partly"), (0.93, "not reproduced")]
 )
 def test_c12_judges_new_views_in_the_kept_epoch(make_run: Make, train: float, expected: str) -> None:
-    fresh = dataclasses.asdict(experiments.NEW_VIEWS[0])
+    fresh = dataclasses.asdict(experiments.NEW_VIEWS)
     curve = {"accuracy": [0.5, train, 0.99], "val_accuracy": [0.5, 0.87, 0.86], "val_loss": [2.0, 0.5, 0.6]}
     assert outcome("C12", make_run(0.87, **fresh, curves={"stage2": curve})) == expected
     assert outcome("C12", make_run(0.87)) == "not yet run"
