@@ -72,8 +72,8 @@ def newly_stored(found: Mapping[str, Group]) -> Judgement:
 
 
 @rules.rule(
-    "With four stored views, in the last epoch: reproduced if training is at most 2 points above validation; "
-    "partly if 5."
+    "The runs have four stored views, and the last epoch counts. Reproduced if training is at most 2 points "
+    "above validation; partly if 5."
 )
 def stored_views(found: Mapping[str, Group]) -> Judgement:
     """C12."""

@@ -265,7 +265,7 @@ def progressive(groups: Mapping[str, Group]) -> Judgement:
 
 
 @rule(
-    "With a new view in every pass, in the epoch whose weights are kept: reproduced if training is at most 2 "
+    "The runs have a new view in every pass, and the kept epoch counts. Reproduced if training is at most 2 "
     "points above validation; partly if 5."
 )
 def close(groups: Mapping[str, Group]) -> Judgement:
