@@ -6,11 +6,12 @@ from typing import Any
 
 from helpers import run
 from helpers.analysis import groups
+from helpers.analysis.groups import Group
 from helpers.analysis.intervals import Gain, PairedTest, Proportion
 from helpers.chapters import common
 from helpers.records.run import Run
 from helpers.study import experiments, rules
-from helpers.text import listed, percent
+from helpers.text import listed, percent, points
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,25 @@ class Mixup:
     runs: dict[str, Run]
     pairs: Mapping[int, list[Run]]
     """Seed to the run without mixup and the one with it; this chapter's own first."""
+    new_pairs: Mapping[int, list[Run]]
+    """The same with new views in every pass, as the study drew them; empty where no pair is stored."""
 
     @property
-    def groups(self) -> tuple[groups.Group, groups.Group]:
+    def groups(self) -> tuple[Group, Group]:
         """The runs without mixup and those with it, by seed."""
-        standard, mixed = zip(*self.pairs.values(), strict=True)
-        return standard, mixed
+        return _each_way(self.pairs)
+
+    @property
+    def compared(self) -> dict[str, tuple[Group, Group]]:
+        """How the views are drawn, in words, to the runs without mixup and those with it."""
+        views = next(iter(self.runs.values())).experiment.views_run
+        found = {f"{views} stored views": self.pairs, "new views": self.new_pairs}
+        return {name: _each_way(pairs) for name, pairs in found.items() if pairs}
+
+    @property
+    def gains(self) -> dict[str, Gain]:
+        """The mean difference of each of these ways, for other seeds and images."""
+        return {name: groups.gain(*both) for name, both in self.compared.items()}
 
     @property
     def gain(self) -> Gain:
@@ -33,22 +47,29 @@ class Mixup:
         return groups.gain(*self.groups)
 
     @property
+    def points_gained(self) -> list[str]:
+        """The same, short: '-0.4 points with 4 stored views'."""
+        return [f"{points(gain.value)} with {name}" for name, gain in self.gains.items()]
+
+    @property
     def means(self) -> list[Proportion]:
         """Test accuracy without mixup and with it, over the seeds."""
         return [groups.mean_accuracy(group) for group in self.groups]
 
     @property
-    def by_seed(self) -> list[tuple[int, Proportion, Proportion, PairedTest]]:
-        """Of each pair its seed, test accuracy without mixup and with it, and their difference."""
+    def by_seed(self) -> list[tuple[str, int, Proportion, Proportion, PairedTest]]:
+        """Of each pair its views, its seed, test accuracy without mixup and with it, and their difference."""
         return [
-            (seed, groups.accuracy(standard), groups.accuracy(mixed), groups.paired(standard, mixed))
-            for seed, (standard, mixed) in self.pairs.items()
+            (name, one.seed, groups.accuracy(one), groups.accuracy(two), groups.paired(one, two))
+            for name, both in self.compared.items()
+            for one, two in zip(*both, strict=True)
         ]
 
     @property
     def shown_alone(self) -> int:
-        """How many of the pairs show a difference by their own paired test."""
-        return sum(not test.low <= 0 <= test.high for *_, test in self.by_seed)
+        """How many of the chapter's own pairs show a difference by their own paired test."""
+        tests = [groups.paired(one, two) for one, two in self.pairs.values()]
+        return sum(not test.low <= 0 <= test.high for test in tests)
 
     @property
     def published(self) -> float | None:
@@ -86,6 +107,11 @@ class Mixup:
         ]
 
 
+def _each_way(pairs: Mapping[int, list[Run]]) -> tuple[Group, Group]:
+    standard, mixed = zip(*pairs.values(), strict=True)
+    return standard, mixed
+
+
 def load(*, mixup_alpha: float, n_unfreeze: int, epochs: int, **parameters: Any) -> Mixup:
     """The two runs, trained where they are not stored, and the pairs of other seeds that are stored.
 
@@ -99,4 +125,6 @@ def load(*, mixup_alpha: float, n_unfreeze: int, epochs: int, **parameters: Any)
         experiments.TABLE["careful fine-tune + mixup"], mixup_alpha=mixup_alpha, **same
     )
     runs = {"standard": run.run(standard), "with mixup": run.run(mixed)}
-    return Mixup(runs, common.by_seed(standard, mixed))
+    new = [each.replace(views=each.epochs) for each in (standard, mixed)]
+    new_pairs = common.by_seed(*new) if new[0].key != standard.key else {}
+    return Mixup(runs, common.by_seed(standard, mixed), new_pairs)

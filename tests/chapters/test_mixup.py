@@ -85,9 +85,23 @@ def test_pairs_are_of_stored_seeds_and_the_asked_one_comes_first(
     assert list(alone.pairs) == [42] and alone.gain.seeds == 1
     make_run(0.9, seed=0)  # without its other half
     several = load((0.9, 0.88), seeds=(42, 1))
-    assert [row[0] for row in several.by_seed] == [42, 1]
-    assert [row[3].difference for row in several.by_seed] == pytest.approx([-0.02, -0.02])
+    assert [row[1] for row in several.by_seed] == [42, 1]
+    assert [row[4].difference for row in several.by_seed] == pytest.approx([-0.02, -0.02])
     assert several.gain.seeds == 2 and several.gain.value == pytest.approx(-0.02)
+
+
+def test_pairs_with_new_views_stand_below_the_chapters_own(load: Callable[..., mixup.Mixup]) -> None:
+    ours = load((0.9, 0.88), seeds=(42, 1))
+    assert list(ours.compared) == ["4 stored views"]
+    new = {"views": PARAMETERS["epochs"]}
+    both = load((0.9, 0.91), standard=new, mixed=new)
+    assert [row[:2] for row in both.by_seed] == [
+        ("4 stored views", 42),
+        ("4 stored views", 1),
+        ("new views", 42),
+    ]
+    assert both.gain.value == pytest.approx(-0.02) and both.gains["new views"].value == pytest.approx(0.01)
+    assert both.shown_alone == ours.shown_alone
 
 
 def test_the_published_difference_is_the_claims() -> None:
