@@ -21,7 +21,7 @@ from helpers.text import listed, points
 MORE_SEEDS = range(5)
 """Seeds whose runs are shown beside the notebook's own, where they exist."""
 UNJUDGED = "**Not judged.** The study's claims are about CIFAR-10 alone."
-HEADS = ("id", "claim", "verdict", "published", "measured", "seeds", "runs", "shown in")
+HEADS = ("id", "claim", "verdict", "published", "measured", "seeds")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Verdicts:
     @property
     def listed(self) -> list[list[str]]:
         """The columns of `claims` that HEADS names."""
-        return [[claim[head] for head in HEADS] for claim in self.claims]
+        return [_cells(claim) for claim in self.claims]
 
     @property
     def evidence(self) -> list[tuple[str, str]]:
@@ -141,6 +141,13 @@ class Verdicts:
 def _tally(outcomes: Iterable[str]) -> str:
     counts = Counter(outcomes)
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
+
+
+def _cells(claim: Mapping[str, str]) -> list[str]:
+    """A claim's line: its id leads to its chapter, and its seeds say where runs are short."""
+    short = ", short" if claim["runs"] == "short" else ""
+    told = {"id": f"[{claim['id']}]({claim['page']})", "seeds": claim["seeds"] + short}
+    return [{**claim, **told}[head] for head in HEADS]
 
 
 def load(*, dataset: str, scale: str, seed: int) -> Verdicts:

@@ -57,8 +57,9 @@ def table(runs: Group) -> list[dict[str, str]]:
     """A row for each claim, whose cells are Markdown.
 
     Evidence is the names of records in results/, seeds how many they have, runs whether they are whole; a
-    dash where there are none. 'short', 'figure' and 'brief' are the claim, what was published and what was
-    measured in a few words; 'tests' is how many paired tests the verdict took.
+    dash where there are none. Page is the chapter that shows the claim. 'short', 'figure' and 'brief' are
+    the claim, what was published and what was measured in a few words; 'tests' is how many paired tests the
+    verdict took.
     """
     rows = []
     for claim in CLAIMS:
@@ -74,7 +75,7 @@ def table(runs: Group) -> list[dict[str, str]]:
                 "runs": length if verdict.runs else "–",
                 "verdict": verdict.outcome,
                 "evidence": ", ".join(f"`{run.name}-{run.id}`" for run in verdict.runs) or "–",
-                "shown in": f"[chapter {int(claim.notebook[:2])}]({claim.notebook}.ipynb)",
+                "page": f"{claim.notebook}.ipynb",
                 "short": claim.short,
                 "figure": claim.figure,
                 "brief": verdict.brief,

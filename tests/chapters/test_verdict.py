@@ -66,6 +66,8 @@ def test_verdicts_are_counted_with_their_tests_and_their_short_runs(table: None,
     ch = verdict.load(**WHERE)
     assert sum(map(int, re.findall(r"\d+", ch.tally))) == len(ch.claims)
     assert "1 not tested fairly" in ch.tally and ch.short == ["C11"]
+    cells = {row[0]: row[-1] for row in ch.listed}
+    assert cells["[C11](04_finetune.ipynb)"] == "1, short" and "short" not in cells["[C5](04_finetune.ipynb)"]
     assert sum(map(int, re.findall(r"\d+", ch.tally_before))) == len(ch.claims) - 2, "C4 was one"
     assert "not tested fairly" not in ch.tally_before
     assert ch.tests == sum(int(row["tests"]) for row in ch.claims) >= 3

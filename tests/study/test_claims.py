@@ -53,7 +53,7 @@ def test_a_row_names_its_evidence_and_the_interval(make_run: Make) -> None:
     row = verdict.table([run])[0]
     assert row["evidence"] == f"`{run.name}-{run.id}`"
     assert row["measured"] == "val 91.0% (89.1 to 92.6), test 90.0% (88.6 to 91.2)"
-    assert row["shown in"] == "[chapter 2](02_baseline.ipynb)"
+    assert row["page"] == "02_baseline.ipynb"
 
 
 def test_a_row_counts_the_seeds_of_its_evidence(make_run: Make) -> None:
