@@ -155,6 +155,12 @@ class Finetune:
                 found.append(way)
         return found
 
+    @property
+    def gaining(self) -> list[str]:
+        """The study's ways that have more test accuracy than this chapter's fine-tune, beyond chance."""
+        ours = self.repeated["fine-tuned"]
+        return [way for way, runs in self.study_ways.items() if groups.gain(ours, runs).low > 0]
+
     # ------------------------------------------------------------------------ losses
 
     @property

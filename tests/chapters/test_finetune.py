@@ -78,7 +78,7 @@ def test_the_studys_ways_are_compared_with_the_seeds_that_are_here(make: Make) -
     ]
     gains = [row[4].value for row in chapter.by_way[1:]]  # type: ignore[attr-defined]
     assert gains == pytest.approx([0.01, -0.01])
-    assert chapter.narrowing == ["a new view in every pass"]
+    assert chapter.narrowing == chapter.gaining == ["a new view in every pass"]
 
 
 def test_a_run_with_a_new_view_in_every_pass_is_not_compared_with_itself(make: Make) -> None:
