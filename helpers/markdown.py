@@ -175,9 +175,9 @@ def at_stake(notebook: str, dataset: str) -> Markdown:
         return say(f"**{shown}.** The study's claims are about CIFAR-10: nothing on this page bears on them.")
 
     def told(claim: claims.Claim) -> str:
-        changed = [each for each in CHANGES if claim.id in each.after and each.before.rule != claim.rule]
-        since = (f" *Changed on {each.date}: [chapter 8](08_verdict.ipynb).*" for each in changed)
-        return "".join([claim.rule.sentence, *since])
+        dates = [each.date for each in CHANGES if claim.id in each.after and each.before.rule != claim.rule]
+        since = f" *Changed on {' and '.join(dates)}: [chapter 8](08_verdict.ipynb).*" if dates else ""
+        return claim.rule.sentence + since
 
     lines = [
         (claim.id, claim.statement, claim.published, told(claim))

@@ -47,6 +47,12 @@ class Mixup:
         return groups.gain(*self.groups)
 
     @property
+    def newer(self) -> str:
+        """What was found with new views, which the claim is judged on; empty where no pair is stored."""
+        gain = self.gains.get("new views")
+        return f"With new views in every pass, as the study drew them: {gain}. " if gain else ""
+
+    @property
     def points_gained(self) -> list[str]:
         """The same, short: '-0.4 points with 4 stored views'."""
         return [f"{points(gain.value)} with {name}" for name, gain in self.gains.items()]

@@ -78,7 +78,8 @@ class Verdicts:
         """The same by the rules as they were before any changed."""
         now = {name for change in CHANGES for name in change.after}
         kept = [claim["verdict"] for claim in self.claims if claim["id"] not in now]
-        return _tally([*kept, *(change.outcomes(self.full)[0] for change in CHANGES)])
+        first = {change.id: change for change in reversed(CHANGES)}
+        return _tally([*kept, *(change.outcomes(self.full)[0] for change in first.values())])
 
     @property
     def short(self) -> list[str]:

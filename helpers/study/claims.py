@@ -130,8 +130,8 @@ CLAIMS: tuple[Claim, ...] = (
         published="val 91.7%, test 91.0%: -0.6 points",
         rule=rules.hurts_slightly,
         experiments={
-            "careful fine-tune": experiments.CAREFUL,
-            "careful fine-tune + mixup": experiments.TABLE["careful fine-tune + mixup"],
+            "careful fine-tune": experiments.NEW_VIEWS,
+            "careful fine-tune + mixup": experiments.NEW_MIXES,
         },
         notebook="05_mixup",
     ),

@@ -213,6 +213,8 @@ MORE_DROPOUT = CAREFUL.replace(dropout=0.4)
 # kept epoch of these; C6 on their paired difference over the seeds, one interval for seeds and images.
 NEW_VIEWS = CAREFUL.replace(views=CAREFUL.epochs)
 """The careful fine-tune with as many stored views as passes."""
+NEW_MIXES = TABLE["careful fine-tune + mixup"].replace(views=NEW_VIEWS.views)
+"""The same with mixup."""
 RECIPES: dict[str, list[Experiment]] = {
     "table": _seeded(*TABLE.values()),
     "prevented": _seeded(FROZEN_NORM),
@@ -243,7 +245,7 @@ RECIPES: dict[str, list[Experiment]] = {
     "best": [LONGER, BEST],
     # Written before its runs (2026-11-25). Rule: the best network is the mean of SEEDS, whatever each gives.
     "best-seeds": _seeded(BEST),
-    "new-views": _seeded(NEW_VIEWS, TABLE["careful fine-tune + mixup"].replace(views=NEW_VIEWS.views)),
+    "new-views": _seeded(NEW_VIEWS, NEW_MIXES),
 }
 """Experiments by name, to run as SWEEPS are; their records keep every probability."""
 

@@ -209,8 +209,8 @@ def forgets(groups: Mapping[str, Group]) -> Judgement:
 
 
 @rule(
-    "Reproduced if mixup loses by a paired test; partly if the interval holds both zero and the "
-    "published -0.6 points; otherwise not."
+    "The runs have a new view in every pass. Reproduced if mixup loses by a paired test; partly if the "
+    "interval holds both zero and the published -0.6 points; otherwise not."
 )
 def hurts_slightly(groups: Mapping[str, Group]) -> Judgement:
     """C6."""

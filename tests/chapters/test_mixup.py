@@ -102,6 +102,7 @@ def test_pairs_with_new_views_stand_below_the_chapters_own(load: Callable[..., m
     ]
     assert both.gain.value == pytest.approx(-0.02) and both.gains["new views"].value == pytest.approx(0.01)
     assert both.shown_alone == ours.shown_alone
+    assert both.newer.startswith("With new views") and not ours.newer
 
 
 def test_the_published_difference_is_the_claims() -> None:

@@ -15,7 +15,8 @@ from helpers.study.changes import CHANGES
 from helpers.study.claims import CLAIMS
 
 CLAIM = {claim.id: claim for claim in CLAIMS}
-CHANGE = {change.id: change for change in CHANGES}
+CHANGE = {change.id: change for change in reversed(CHANGES)}
+"""Claim to the first change of its rule."""
 MOST_LETTERS = 34
 """Of a claim's short name, which stands beside its verdict on a phone."""
 Make = Callable[..., Run]
@@ -205,8 +206,10 @@ def test_c4c_waits_for_a_diagnosed_run(make_run: Make) -> None:
     [(0.88, 42, "reproduced"), (0.91, 60, "partly"), (0.93, 42, "not reproduced")],
 )
 def test_c6_needs_a_supported_loss(make_run: Make, mixed: float, seed: int, expected: str) -> None:
-    runs = [make_run(0.915), make_run(mixed, augmentation="standard+mixup", seed=seed)]
+    new = {"views": experiments.NEW_VIEWS.views}
+    runs = [make_run(0.915, **new), make_run(mixed, augmentation="standard+mixup", seed=seed, **new)]
     assert outcome("C6", *runs) == expected
+    assert outcome("C6", make_run(0.915), make_run(mixed, augmentation="standard+mixup")) == "not yet run"
 
 
 def test_runs_without_a_common_seed_are_said_to_have_none(make_run: Make) -> None:
@@ -431,7 +434,9 @@ def test_c6_was_judged_by_the_seeds_alone(make_run: Make, losses: tuple[int, ...
         for seed, loss in enumerate(losses)
     ]
     assert CHANGE["C6"].outcomes(runs)[0] == before
-    assert CHANGE["C6"].outcomes([runs[0], runs[3]])[0] == outcome("C6", runs[0], runs[3])
+    (later,) = [change for change in CHANGES if change.id == "C6" and change is not CHANGE["C6"]]
+    one = [runs[0], runs[3]]
+    assert CHANGE["C6"].outcomes(one) == (later.outcomes(one)[0], "not yet run")
 
 
 def test_c13_was_judged_on_the_first_seed(make_run: Make) -> None:
