@@ -26,8 +26,11 @@ class Mixup:
 
     @property
     def groups(self) -> tuple[Group, Group]:
-        """The runs without mixup and those with it, by seed."""
-        return _each_way(self.pairs)
+        """The runs without mixup and those with it, by seed: with new views, as the claim is judged.
+
+        Where no such pair is stored, this chapter's own.
+        """
+        return _each_way(self.new_pairs or self.pairs)
 
     @property
     def compared(self) -> dict[str, tuple[Group, Group]]:
@@ -47,10 +50,10 @@ class Mixup:
         return groups.gain(*self.groups)
 
     @property
-    def newer(self) -> str:
-        """What was found with new views, which the claim is judged on; empty where no pair is stored."""
-        gain = self.gains.get("new views")
-        return f"With new views in every pass, as the study drew them: {gain}. " if gain else ""
+    def in_turn(self) -> str:
+        """What was found with few stored views, where new ones are at hand as well; else nothing."""
+        (name, gain), *newer = self.gains.items()
+        return f"These views are new in every pass. With {name}, used in turn: {gain}." if newer else ""
 
     @property
     def points_gained(self) -> list[str]:
@@ -72,12 +75,6 @@ class Mixup:
         ]
 
     @property
-    def shown_alone(self) -> int:
-        """How many of the chapter's own pairs show a difference by their own paired test."""
-        tests = [groups.paired(one, two) for one, two in self.pairs.values()]
-        return sum(not test.low <= 0 <= test.high for test in tests)
-
-    @property
     def published(self) -> float | None:
         """The study's difference; None beside other runs than those that its claim is about."""
         return common.published(rules.MIXUP_GAINS, *self.runs.values())
@@ -86,6 +83,16 @@ class Mixup:
     def gaps(self) -> list[float]:
         """Training less validation accuracy at the end of each of the two runs, -1 to 1."""
         return [groups.train_gap([each], "stage2") for each in self.runs.values()]
+
+    @property
+    def gap(self) -> float:
+        """The same, as a mean over the runs without mixup that the difference is of."""
+        return groups.train_gap(self.groups[0], "stage2")
+
+    @property
+    def records(self) -> list[Run]:
+        """Every run."""
+        return [each for both in self.compared.values() for group in both for each in group]
 
     @property
     def rate_drops(self) -> dict[str, str]:
