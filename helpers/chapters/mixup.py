@@ -22,7 +22,7 @@ class Mixup:
     pairs: Mapping[int, list[Run]]
     """Seed to the run without mixup and the one with it; this chapter's own first."""
     new_pairs: Mapping[int, list[Run]]
-    """The same with new views in every pass, as the study drew them; empty where no pair is stored."""
+    """The same with new views in every pass, as the study drew them; empty where this seed has none."""
 
     @property
     def groups(self) -> tuple[Group, Group]:
@@ -31,6 +31,12 @@ class Mixup:
         Where no such pair is stored, this chapter's own.
         """
         return _each_way(self.new_pairs or self.pairs)
+
+    @property
+    def shown(self) -> dict[str, Run]:
+        """The first of these pairs, which is of the notebook's seed."""
+        (standard, *_), (mixed, *_) = self.groups
+        return {"standard": standard, "with mixup": mixed}
 
     @property
     def compared(self) -> dict[str, tuple[Group, Group]]:
@@ -82,7 +88,7 @@ class Mixup:
     @property
     def gaps(self) -> list[float]:
         """Training less validation accuracy at the end of each of the two runs, -1 to 1."""
-        return [groups.train_gap([each], "stage2") for each in self.runs.values()]
+        return [groups.train_gap([each], "stage2") for each in self.shown.values()]
 
     @property
     def gap(self) -> float:
@@ -97,7 +103,7 @@ class Mixup:
     @property
     def rate_drops(self) -> dict[str, str]:
         """When the schedule lowered the rate of each of the two: 'before epochs 21 and 27', or 'never'."""
-        spans = {name: list(groups.epochs_by_rate(each).values()) for name, each in self.runs.items()}
+        spans = {name: list(groups.epochs_by_rate(each).values()) for name, each in self.shown.items()}
         drops = {name: listed((epochs[0] for epochs in each[1:]), "d") for name, each in spans.items()}
         told = {True: "before epochs", False: "before epoch"}
         return {
@@ -108,12 +114,12 @@ class Mixup:
     @property
     def threads(self) -> list[int]:
         """Threads that each of the two runs used."""
-        return [each.threads for each in self.runs.values()]
+        return [each.threads for each in self.shown.values()]
 
     @property
     def calibration(self) -> list[tuple[str, str, str, str]]:
         """Each run's name, and of its test answers mean confidence, calibration error and log loss."""
-        found = {name: common.calibration(each) for name, each in self.runs.items()}
+        found = {name: common.calibration(each) for name, each in self.shown.items()}
         return [
             (name, percent(of.confidence), percent(of.error), f"{of.log_loss:.3f}")
             for name, of in found.items()
@@ -140,4 +146,4 @@ def load(*, mixup_alpha: float, n_unfreeze: int, epochs: int, **parameters: Any)
     runs = {"standard": run.run(standard), "with mixup": run.run(mixed)}
     new = [each.replace(views=each.epochs) for each in (standard, mixed)]
     new_pairs = common.by_seed(*new) if new[0].key != standard.key else {}
-    return Mixup(runs, common.by_seed(standard, mixed), new_pairs)
+    return Mixup(runs, common.by_seed(standard, mixed), new_pairs if standard.seed in new_pairs else {})

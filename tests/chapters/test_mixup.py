@@ -92,6 +92,7 @@ def test_pairs_are_of_stored_seeds_and_the_asked_one_comes_first(
 def test_pairs_with_new_views_stand_below_the_chapters_own(load: Callable[..., mixup.Mixup]) -> None:
     ours = load((0.9, 0.88), seeds=(42, 1))
     assert list(ours.compared) == ["4 stored views"]
+    assert [each.id for each in ours.shown.values()] == [each.id for each in ours.runs.values()]
     new = {"views": PARAMETERS["epochs"]}
     both = load((0.9, 0.91), standard=new, mixed=new)
     assert [row[:2] for row in both.by_seed] == [
@@ -100,6 +101,7 @@ def test_pairs_with_new_views_stand_below_the_chapters_own(load: Callable[..., m
         ("new views", 42),
     ]
     assert ours.gain.value == pytest.approx(-0.02) and both.gain.value == pytest.approx(0.01)
+    assert [each.experiment.views for each in both.shown.values()] == [28, 28]
     assert len(both.records) == 6 and both.gap == pytest.approx(groups.train_gap(both.groups[0], "stage2"))
     assert "With 4 stored views, used in turn: -2.0" in both.in_turn and not ours.in_turn
 
