@@ -29,7 +29,7 @@ PARTS = {
     "no weight decay": SHORT.replace(weight_decay=0.0),
     "1 stored view": SHORT.replace(views=1),
     "2 stored views": SHORT.replace(views=2),
-    "a new view in every epoch": SHORT.replace(views=SHORT.epochs),
+    "a new view in every epoch": experiments.with_new_views(SHORT),
     "products in float32": SHORT.replace(precision="float32"),
 }
 """What the short runs change, one part at a time."""
@@ -130,19 +130,23 @@ class Finetune:
         return len(self.tuned.stage2) / self.tuned.experiment.views_run
 
     @property
-    def by_way(self) -> list[tuple[str, str, str, str, object]]:
-        """As here, and each of the study's ways: seeds, gap in the last and the kept pass, gain on test."""
+    def ways(self) -> dict[str, common.Row]:
+        """This chapter's fine-tune as here, and each of the study's ways, compared with it."""
         ours = self.repeated["fine-tuned"]
-        found = {"as here": ours, **self.study_ways}
+        return {way: common.Row(runs, ours) for way, runs in {"as here": ours, **self.study_ways}.items()}
+
+    @property
+    def by_way(self) -> list[tuple[str, str, str, str, object]]:
+        """A line of the table for each of these: seeds, gap in the last and the kept pass, gain on test."""
         return [
             (
                 way,
-                listed([each.seed for each in runs], "d"),
-                points(groups.train_gap(runs, "stage2")),
-                points(groups.kept_gap(runs)),
-                "–" if runs is ours else groups.gain(ours, runs),
+                listed(row.seeds, "d"),
+                points(groups.train_gap(row.runs, "stage2")),
+                points(groups.kept_gap(row.runs)),
+                row.gain or "–",
             )
-            for way, runs in found.items()
+            for way, row in self.ways.items()
         ]
 
     @property
@@ -158,8 +162,8 @@ class Finetune:
     @property
     def gaining(self) -> list[str]:
         """The study's ways that have more test accuracy than this chapter's fine-tune, beyond chance."""
-        ours = self.repeated["fine-tuned"]
-        return [way for way, runs in self.study_ways.items() if groups.gain(ours, runs).low > 0]
+        gains = {way: row.gain for way, row in self.ways.items()}
+        return [way for way, gain in gains.items() if gain and gain.low > 0]
 
     # ------------------------------------------------------------------------ losses
 
@@ -338,7 +342,7 @@ def load(
     frozen, tuned = run.run(networks["frozen"]), run.run(networks["fine-tuned"])
     own, more = networks["fine-tuned"], experiments.MORE_DROPOUT.dropout
     theirs = {
-        "a new view in every pass": own.replace(views=own.epochs),
+        "a new view in every pass": experiments.with_new_views(own),
         f"dropout {more:g}": own.replace(dropout=more),
     }
     ways = {name: way for name, way in theirs.items() if way.key != own.key}

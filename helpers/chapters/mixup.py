@@ -26,11 +26,8 @@ class Mixup:
 
     @property
     def groups(self) -> tuple[Group, Group]:
-        """The runs without mixup and those with it, by seed: with new views, as the claim is judged.
-
-        Where no such pair is stored, this chapter's own.
-        """
-        return _each_way(self.new_pairs or self.pairs)
+        """The last of `compared`: with new views, as the claim is judged; this chapter's own without them."""
+        return list(self.compared.values())[-1]
 
     @property
     def shown(self) -> dict[str, Run]:
@@ -40,10 +37,11 @@ class Mixup:
 
     @property
     def compared(self) -> dict[str, tuple[Group, Group]]:
-        """How the views are drawn, in words, to the runs without mixup and those with it."""
-        views = next(iter(self.runs.values())).experiment.views_run
+        """How the views are drawn, in words, to the runs without mixup and those with it, by seed."""
+        views = self.runs["standard"].experiment.views_run
         found = {f"{views} stored views": self.pairs, "new views": self.new_pairs}
-        return {name: _each_way(pairs) for name, pairs in found.items() if pairs}
+        both = {name: list(zip(*pairs.values(), strict=True)) for name, pairs in found.items() if pairs}
+        return {name: (standard, mixed) for name, (standard, mixed) in both.items()}
 
     @property
     def gains(self) -> dict[str, Gain]:
@@ -126,11 +124,6 @@ class Mixup:
         ]
 
 
-def _each_way(pairs: Mapping[int, list[Run]]) -> tuple[Group, Group]:
-    standard, mixed = zip(*pairs.values(), strict=True)
-    return standard, mixed
-
-
 def load(*, mixup_alpha: float, n_unfreeze: int, epochs: int, **parameters: Any) -> Mixup:
     """The two runs, trained where they are not stored, and the pairs of other seeds that are stored.
 
@@ -144,6 +137,6 @@ def load(*, mixup_alpha: float, n_unfreeze: int, epochs: int, **parameters: Any)
         experiments.TABLE["careful fine-tune + mixup"], mixup_alpha=mixup_alpha, **same
     )
     runs = {"standard": run.run(standard), "with mixup": run.run(mixed)}
-    new = [each.replace(views=each.epochs) for each in (standard, mixed)]
+    new = [experiments.with_new_views(each) for each in (standard, mixed)]
     new_pairs = common.by_seed(*new) if new[0].key != standard.key else {}
     return Mixup(runs, common.by_seed(standard, mixed), new_pairs if standard.seed in new_pairs else {})

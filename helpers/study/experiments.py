@@ -161,6 +161,11 @@ def _seeded(*experiments: Experiment) -> list[Experiment]:
     return [each.replace(seed=seed) for seed in SEEDS for each in experiments]
 
 
+def with_new_views(experiment: Experiment) -> Experiment:
+    """The same with as many stored views as passes: each pass has a new one, as the study drew them."""
+    return experiment.replace(views=experiment.epochs)
+
+
 WITHOUT_NORM = Experiment(head_norm="none", learning_rate=3e-4, schedule="cosine", epochs=5)
 """The rate that failed, with no batch norm in the head; few epochs, which end at a rate of zero."""
 IN_BFLOAT16 = WITHOUT_NORM.replace(precision="bfloat16")
@@ -211,9 +216,9 @@ MORE_DROPOUT = CAREFUL.replace(dropout=0.4)
 # Written before its runs (2026-11-25): the careful fine-tune and its mixup row with a new view in every
 # pass, as the study drew them. Rule: C12 is judged on the gap of training to validation accuracy in the
 # kept epoch of these; C6 on their paired difference over the seeds, one interval for seeds and images.
-NEW_VIEWS = CAREFUL.replace(views=CAREFUL.epochs)
+NEW_VIEWS = with_new_views(CAREFUL)
 """The careful fine-tune with as many stored views as passes."""
-NEW_MIXES = TABLE["careful fine-tune + mixup"].replace(views=NEW_VIEWS.views)
+NEW_MIXES = with_new_views(TABLE["careful fine-tune + mixup"])
 """The same with mixup."""
 RECIPES: dict[str, list[Experiment]] = {
     "table": _seeded(*TABLE.values()),
