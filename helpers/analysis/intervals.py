@@ -65,7 +65,8 @@ def mean_of_seeds(answers: ArrayLike) -> tuple[float, float, float]:
     Seeds and images are crossed random effects: the variance of the mean adds the chance of both, from the
     mean squares of a two-way analysis of variance, and Student's degrees of freedom follow Hillis (2007,
     Statistics in Medicine 26:596, there of readers and cases; after Satterthwaite 1946). Where all chance
-    lies in three seeds they are 2, where it lies in the images they have no bound. The two-way bootstrap
+    lies in three seeds they are 2, where it lies in the images they have no bound. A few seeds may agree by
+    luck, so an interval is never narrower than that of the same seeds on other images. The two-way bootstrap
     (Owen 2007, Annals of Applied Statistics 1:386) asks the same; its percentiles cannot know that three
     seeds are few.
     """
@@ -78,7 +79,9 @@ def mean_of_seeds(answers: ArrayLike) -> tuple[float, float, float]:
     square_of_seeds, square_of_images = images * by_seed.var(ddof=1), seeds * by_image.var(ddof=1)
     squares = square_of_seeds + max(square_of_images - rest, 0.0)
     freedom = (seeds - 1) * (squares / square_of_seeds) ** 2 if square_of_seeds > 0 else np.inf
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(squares / table.size)
+    of_both = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(squares / table.size)
+    of_images = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(square_of_images / table.size)
+    half = max(of_both, of_images)
     return float(mean), float(mean - half), float(mean + half)
 
 

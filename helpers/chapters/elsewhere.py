@@ -16,6 +16,7 @@ from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
 from helpers.study.experiments import ELSEWHERE, FINGERPRINTS, SETS
+from helpers.text import span
 
 UNTUNED, CAREFUL, MOVING, FROZEN, RECIPE = ELSEWHERE
 FALL = 0.02
@@ -99,6 +100,13 @@ class Elsewhere:
             )
             for way, runs in self.runs.items()
         ]
+
+    @property
+    def recipe_passes(self) -> str:
+        """'25 to 28 passes, of at most 28': how long the recipe's runs trained."""
+        runs = self.runs[RECIPE]
+        most = runs[0].experiment.epochs_run
+        return f"{span([len(each.stage2) for each in runs], 'd')} passes, of at most {most}"
 
     @property
     def falls(self) -> list[Fall]:

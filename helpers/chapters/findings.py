@@ -60,13 +60,13 @@ def _lesson(runs: Group) -> str:
     by = f"{100 * abs(against.value):.1f} points"
     is_needed, ends = describe_difference(
         against,
-        f"is not needed / ends {by} higher",
-        f"is needed / ends {by} lower",
-        "is not needed / is not shown to differ",
+        f"is not needed / ends {by} above",
+        f"is needed / ends {by} below",
+        "is not needed / is not shown to differ from",
     ).split(" / ")
     return (
-        f"The study's careful rate {is_needed}: with the head's batch norm frozen, a run that starts at the "
-        f"rate that failed, {scientific(experiments.LOGGED.learning_rate)}, {ends} on test."
+        f"The study's careful rate {is_needed}: with the head's batch norm frozen, a run from the "
+        f"rate that failed, {scientific(experiments.LOGGED.learning_rate)}, {ends} the careful one on test."
     )
 
 
@@ -116,8 +116,8 @@ def _claims(runs: Group) -> str:
     best = {"partly": "reproduced in part"}.get(outcomes["C5"], outcomes["C5"])
     held = Counter(outcomes.values())["reproduced"]
     return (
-        f"The study's best result is {best}; of {len(outcomes)} claims {held} are reproduced in full, and "
-        "the others partly, not, or not yet fairly tested."
+        f"The study's best result is {best}; of {len(outcomes)} claims {held} are reproduced, and the others "
+        "in part, not, or not yet judged."
     )
 
 

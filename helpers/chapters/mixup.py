@@ -26,8 +26,13 @@ class Mixup:
 
     @property
     def groups(self) -> tuple[Group, Group]:
-        """The last of `compared`: with new views, as the claim is judged; this chapter's own without them."""
-        return list(self.compared.values())[-1]
+        """The pairs that the answer is about, those of `drawn`."""
+        return self.compared[self.drawn]
+
+    @property
+    def drawn(self) -> str:
+        """How their views are drawn: 'new views', as the claim is judged, where those are at hand."""
+        return list(self.compared)[-1]
 
     @property
     def shown(self) -> dict[str, Run]:

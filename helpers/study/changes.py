@@ -137,7 +137,7 @@ CHANGES = (
     _changed(
         "C6",
         "2026-11-30",
-        "the study drew new mixes in every pass; the new rule is older than its runs",
+        "the study's text draws new mixes in every pass; the new rule is older than its runs",
         rule=Rule("As now, on four stored views.", rules.hurts_slightly.judge),
         experiments=WITH_STORED_VIEWS,
     ),

@@ -25,7 +25,7 @@ def judge(claim: Claim, runs: Group) -> Judgement:
         judged = claim.rule.judge(short)
         if claim.fair_rates:
             judged = judged._replace(outcome="not tested fairly")
-        note = f" (screening: {SCREENING['epochs']} epochs, products in {SCREENING['precision']})"
+        note = f" (short runs: {SCREENING['epochs']} passes, products in {SCREENING['precision']})"
         return _with_evidence(judged._replace(measured=judged.measured + note, is_short=True), short)
     missing = [name for name in claim.experiments if not (short or groups)[name]]
     return Judgement("not yet run", f"still to be run: {', '.join(missing)}", "no run")

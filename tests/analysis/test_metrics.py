@@ -49,6 +49,16 @@ def test_seeds_that_answer_alike_leave_the_chance_in_the_images() -> None:
     assert intervals.mean_accuracy(np.ones((3, 9), dtype=bool)).high == 1
 
 
+def test_seeds_that_agree_by_luck_leave_the_chance_in_the_images() -> None:
+    """Each seed's difference is zero, on other images: so it would be on no other test set."""
+    differences = np.zeros((3, 1000))
+    for seed, row in enumerate(differences):
+        row[100 * seed : 100 * seed + 50], row[100 * seed + 50 : 100 * seed + 100] = 1, -1
+    mean, low, high = intervals.mean_of_seeds(differences)
+    half = 1.96 * differences.mean(axis=0).std(ddof=1) / np.sqrt(1000)
+    assert (mean, low, high) == pytest.approx((0, -half, half), abs=1e-5)
+
+
 def covered(seeds: int, spread: float, repeats: int = 600) -> tuple[float, float]:
     """How often the interval holds the truth, 0.9, in made-up tests of 1,000 images; and Student's does.
 

@@ -44,9 +44,9 @@ def begun(make_run: Make, name: str, *shares: float) -> list[Run]:
 @pytest.mark.parametrize(
     "share, words",
     [
-        (0.95, "is not needed: .* the rate that failed, 3e-4, ends 5.0 points higher"),
-        (0.85, "is needed: .* ends 5.0 points lower"),
-        (0.90, "is not needed: .* is not shown to differ"),
+        (0.95, "is not needed: .* the rate that failed, 3e-4, ends 5.0 points above the careful one"),
+        (0.85, "is needed: .* ends 5.0 points below the careful one"),
+        (0.90, "is not needed: .* is not shown to differ from the careful one"),
     ],
 )
 def test_the_low_rate_is_needed_or_not(make_run: Make, share: float, words: str) -> None:
@@ -90,7 +90,7 @@ def test_a_head_without_moving_statistics_prevents_it_or_not(
 def test_the_claims_that_hold_are_counted(make_run: Make, share: float, words: str) -> None:
     runs = by_seed(make_run, CAREFUL, share)
     verdicts = [row["verdict"] for row in verdict.table(runs)]
-    told = f"{words}; of {len(verdicts)} claims {verdicts.count('reproduced')} are reproduced in full"
+    told = f"{words}; of {len(verdicts)} claims {verdicts.count('reproduced')} are reproduced, and"
     assert findings(runs)[4].startswith(f"**The study's best result is {told}")
 
 

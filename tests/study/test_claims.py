@@ -268,7 +268,7 @@ def test_screening_runs_are_taken_where_full_ones_are_missing(make_run: Make) ->
     runs = screening(0.92), screening(0.88, optimizer="adam"), screening(0.80, optimizer="sgd")
     found = verdict.judge(CLAIM["C10"], [*runs, make_run(0.7)])
     assert found.outcome == "reproduced"
-    assert "screening: 8 epochs" in found.measured
+    assert "short runs: 8 passes" in found.measured
 
 
 def test_c10_gives_each_optimizer_its_best_rate(make_run: Make) -> None:
@@ -306,7 +306,7 @@ def test_without_whole_runs_at_fair_rates_a_claim_is_not_tested_fairly(make_run:
     assert outcome("C11", *whole) == "not yet run"
     short = [make_run(0.9, batch_size=size, **experiments.SCREENING) for size in (64, 32, 128)]
     found = verdict.judge(CLAIM["C11"], [*whole, *short])
-    assert found.outcome == "not tested fairly" and "screening: 8 epochs" in found.measured
+    assert found.outcome == "not tested fairly" and "short runs: 8 passes" in found.measured
     assert set(found.runs) == set(short) and found.is_short
 
 
