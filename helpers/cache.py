@@ -90,13 +90,18 @@ def listing() -> str:
             megabytes = f"{state.st_size / 1e6:8.1f} MB"
             lines.append(f"  {megabytes}  used {age:6.1f} h ago  {path.parent.name}/{path.name}")
     lines.append(f"  {total / 1e9:.2f} GB of stored activations; the bound is {cache_bound() / 1e9:g} GB")
-    own = list((cache_folder() / "folders").glob("*/*.npy"))
-    size = sum(path.stat().st_size for path in own)
+    own = _copies()
+    size = sum(map(taken, own))
     lines.append(f"  {size / 1e9:.2f} GB of your own pictures, at the size of a network, in {len(own)} files")
     runs = list((cache_folder() / "runs").glob("*/*.npz"))
-    size = sum(path.stat().st_size for path in runs)
+    size = sum(map(taken, runs))
     lines.append(f"  {size / 1e9:.2f} GB of checkpoints and trained weights in {len(runs)} files")
     return "\n".join(lines)
+
+
+def _copies() -> list[Path]:
+    """The copies of a reader's own pictures, and those that an interrupted reading left unfinished."""
+    return [path for end in ("npy", "unfinished") for path in (cache_folder() / "folders").glob(f"*/*.{end}")]
 
 
 def run_folder(experiment: Experiment, found: Mapping[str, str], diagnosed: Diagnosed = False) -> Path:
@@ -127,7 +132,10 @@ def clear() -> str:
                     checkpoint.unlink()
         except filelock.Timeout:
             busy += 1
-    for copy in (cache_folder() / "folders").glob("*/*.npy"):
-        copy.unlink()  # a process that has it mapped keeps it until it ends
+    for copy in _copies():
+        copy.unlink(missing_ok=True)  # a process that has it mapped keeps it until it ends
     kept = f"; {busy} in use were kept" if busy else ""
-    return f"removed {len(removed)} stored views and the checkpoints{kept}; trained weights stay"
+    return (
+        f"removed {len(removed)} stored views, the checkpoints and the copies of pictures{kept}; "
+        "trained weights stay"
+    )

@@ -32,10 +32,10 @@ def run(
     experiment, one trains and the others wait for its record.
 
     diagnosed: the record also holds what engine/diagnosis.py measures after every epoch of stage 2. A
-    record without these measurements does not answer then. "steps": and what engine/averages.py measures
-    between the steps; a run that was killed begins stage 2 again.
+    record without these measurements does not answer then, and the new one takes its place. "steps": and
+    what engine/averages.py measures between the steps; a run that was killed begins stage 2 again.
     engine: how stage 2 trains. Either engine's record answers for both.
-    retrain: train even where a record answers. That record stays; the new one and the trained weights
+    retrain: train even where there is a record. That record stays; the new one and the trained weights
     are left in the folder of the run, below the cache.
     screening: a record made now keeps classes in the place of probabilities, a fifth of the size.
     data_dir: a folder of CIFAR-10's batches, searched before any other.
@@ -48,8 +48,12 @@ def run(
             f"head_norm={experiment.head_norm!r}, head_momentum={experiment.head_momentum:g}: only averages "
             "that move can be followed by 'steps'; set head_norm='batch', a lower momentum, or diagnosed=True"
         )
-    stored = find(experiment, diagnosed=diagnosed)
-    if stored and not retrain:
+    if experiment.head_norm_epochs < experiment.epochs_run and paths.keras_backend() != paths.DEFAULT_BACKEND:
+        raise ExperimentError(
+            f"head_norm_epochs={experiment.head_norm_epochs} on {paths.keras_backend()}: an optimizer there "
+            "keeps the variables that it began with; unset KERAS_BACKEND"
+        )
+    if (stored := find(experiment, diagnosed=diagnosed)) and not retrain:
         return stored
     found = fingerprints(experiment)
     folder = cache.run_folder(experiment, found, diagnosed)
@@ -61,7 +65,7 @@ def run(
             return stored
         from helpers.engine import train  # the wall: Keras is imported only where something has to train
 
-        records = folder if stored else results_folder(experiment)
+        records = folder if retrain and find(experiment) else results_folder(experiment)
         how = (engine, diagnosed, screening, data_dir, progress)
         return train.train(train.Job(experiment, found, folder, records, *how))
 

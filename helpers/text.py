@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
     for most, unit, size in ((99.5, "s", 1), (5970, "min", 60), (180_000, "h", 3600)):
         if seconds < most:
             return f"{seconds / size:.2g} {unit}"
-    return f"{seconds / 86_400:,.3g} days"
+    return f"{float(f'{seconds / 86_400:.2g}'):,g} days"
 
 
 def listed(values: Iterable[float], form: str = ".1%") -> str:

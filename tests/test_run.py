@@ -118,6 +118,15 @@ def test_altered_probabilities_are_refused(undisturbed: Run, store: Path) -> Non
         door.run(SMALL)
 
 
+def test_a_norm_that_freezes_late_is_refused_on_jax_before_anything_trains(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(ExperimentError, match="head_norm_epochs=1 on jax.*unset KERAS_BACKEND"):
+        door.run(SMALL.replace(head_norm_epochs=1))
+    assert not list(store.rglob("*.npz"))
+
+
 def test_only_the_feature_cache_is_diagnosed(store: Path) -> None:
     with pytest.raises(ExperimentError, match="needs engine='cached'"):
         door.run(SMALL, diagnosed=True, engine="end_to_end")
@@ -132,6 +141,8 @@ def test_retraining_leaves_the_record_and_the_new_weights(undisturbed: Run, stor
     assert sorted(left.suffix for left in again.path.parent.iterdir()) == [".json", ".npz", ".npz"]
     assert kills.difference(again, undisturbed) == 0
     assert door.run(SMALL).path == path
+    measured = door.run(SMALL, diagnosed=True, retrain=True, progress=False)
+    assert path.read_bytes() == before and measured.diagnosis and measured.path.parent != path.parent
 
 
 @pytest.mark.parametrize("variable", ["REPORT_CACHE", "REPORT_RESULTS"])

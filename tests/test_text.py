@@ -14,6 +14,8 @@ from helpers import text
         (6000, "1.7 h"),
         (172_000, "48 h"),
         (259_200, "3 days"),
+        (800_000, "9.3 days"),
+        (1e8, "1,200 days"),
     ],
 )
 def test_a_time_has_the_unit_that_fits_it(seconds: float, words: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import tyro
 
 from helpers import cache as stored
-from helpers import paths
+from helpers import files, paths
 from helpers import run as door
 from helpers.analysis import intervals, metrics
 from helpers.apps import sweep as sweeping
@@ -222,10 +222,10 @@ def write_fashion_mnist(
 
 
 def cache(clear: bool = False) -> None:
-    """List what is stored for re-use: prefix activations, checkpoints, trained weights.
+    """List what is stored for re-use: prefix activations, copies of pictures, checkpoints, trained weights.
 
     Args:
-        clear: Remove the stored activations and checkpoints, which are made again when needed.
+        clear: Remove all of these but the trained weights; they are made again when needed.
     """
     print(stored.clear() if clear else stored.listing())
 
@@ -280,8 +280,8 @@ def tidy(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
 def write_readme() -> None:
     """Write again what is computed from the records and the notebooks: README.md and the RO-Crate's file."""
     page = paths.ROOT / "README.md"
-    page.write_text(readme.written(page.read_text(encoding="utf-8")), encoding="utf-8")
-    crate.FILE.write_text(crate.written(), encoding="utf-8")
+    told = {page: readme.written(page.read_text(encoding="utf-8")), crate.FILE: crate.written()}
+    files.write({path: text.encode() for path, text in told.items()})
     print(f"written: {page}, {crate.FILE}")
 
 

@@ -178,11 +178,8 @@ def _features(work: Work, sizes: Sizes) -> dict[str, Any]:
 
 
 def _epoch(name: str, work: Work, sizes: Sizes, experiment: Experiment) -> dict[str, Any]:
-    """An epoch of `fit` through the whole network, against one from the cache.
-
-    Plain Keras multiplies in float32 whatever the experiment's precision.
-    """
-    n = sizes.epoch
+    """An epoch of `fit` through the whole network, against one from the cache, both in float32."""
+    n, experiment = sizes.epoch, experiment.replace(precision="float32")
     rows = work.stored(experiment.n_unfreeze, n, 0)
     plain, ours = _plain(work, experiment, n), _ours(work, experiment, rows)
     turns = [(plain(1), ours(rows)) for _ in range(sizes.pairs)]

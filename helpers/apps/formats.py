@@ -6,7 +6,6 @@ Keras ──► LiteRT (.tflite), in float32 or quantized to int8 ──► Open
 from __future__ import annotations
 
 import contextlib
-import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from helpers import markdown, paths, progress
 from helpers.analysis import intervals
 from helpers.analysis.intervals import Proportion
 from helpers.apps import network, predict
+from helpers.apps.groups import MissingPackageError, imported
 from helpers.apps.predict import Classifier
 from helpers.data import sources
 from helpers.data.split import Split
@@ -87,7 +87,7 @@ def write(model: keras.Model, stem: Path, calibration: np.ndarray) -> tuple[list
             try:
                 convert(lite, target)
                 files.append(target)
-            except FormatError as error:
+            except MissingPackageError as error:
                 refused[target.name] = str(error)
     return files, refused
 
@@ -112,11 +112,8 @@ def to_openvino(lite: Path, target: Path) -> None:
 
 
 def to_onnx(lite: Path, target: Path) -> None:
-    """Write a .tflite file as an .onnx file. Raises FormatError without the package tf2onnx."""
-    try:
-        tf2onnx = importlib.import_module("tf2onnx")  # of the dependency group `export`
-    except ModuleNotFoundError as error:
-        raise FormatError(f"{error.name} is not installed; this cures it: make .venv/.export") from None
+    """Write a .tflite file as an .onnx file. Raises MissingPackageError without tf2onnx."""
+    tf2onnx = imported("tf2onnx", "export")
     with _quietly():
         tf2onnx.convert.from_tflite(str(lite), opset=17, output_path=str(target))
 

@@ -58,9 +58,7 @@ def chosen(name: str, experiment: Experiment) -> Classifier:
     file = Path(name) if name.endswith(".keras") else None
     fields = experiment.changes.keys() - (OF_DATA if file else set())
     if name and fields:
-        raise ExperimentError(
-            f"--model {name} is a network already: leave it out, or {', '.join(sorted(fields))}"
-        )
+        raise ExperimentError(f"{name} is a network already: leave it out, or {', '.join(sorted(fields))}")
     if file:
         return _of_file(file, experiment)
     if fields:

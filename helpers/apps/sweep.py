@@ -18,7 +18,6 @@ this one. START says how to start them.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import logging
 import os
@@ -34,6 +33,7 @@ from tqdm import tqdm
 
 from helpers import cost, files, paths, progress
 from helpers import run as door
+from helpers.apps.groups import imported
 from helpers.errors import UserError
 from helpers.experiment import Experiment, ExperimentError, nearest
 from helpers.records import store
@@ -76,7 +76,7 @@ def grid(path: Path) -> list[Experiment]:
 
     All of them are built before any is returned: ExperimentError names the file, the field and the value.
     """
-    yaml = _imported("yaml")
+    yaml = imported("yaml", "sweep")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -186,7 +186,7 @@ def _on_cluster(
     with _client(min(workers, len(experiments)), scheduler) as client:
         if not (found := client.nthreads()) or max(found.values()) > 1:
             raise SweepError(f"a sweep needs workers, of one thread each; found: {found}. Start: {START}")
-        ended = _imported("distributed").as_completed()
+        ended = imported("distributed", "sweep").as_completed()
         for each in experiments:
             tqdm.write(f"to run: {each.described}, {cost.cost(each)} by itself")
         while True:
@@ -207,7 +207,7 @@ def _on_cluster(
 @contextmanager
 def _client(workers: int, scheduler: str) -> Iterator[Any]:
     """A client of the scheduler at that address, or of one started here with as many worker processes."""
-    distributed = _imported("distributed")
+    distributed = imported("distributed", "sweep")
     local = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
     try:
         with ExitStack() as stack:
@@ -230,11 +230,11 @@ def _task(
     made by; SweepError where the worker has another. The variables are in time: TensorFlow reads them when it
     is imported, and `run` imports it when it trains.
     """
-    address = _imported("distributed").get_worker().address
+    address = imported("distributed", "sweep").get_worker().address
     if (own := paths.keras_backend()) != backend:
         raise SweepError(f"KERAS_BACKEND is {own!r} on {address} and {backend!r} where the sweep is: set one")
     host = urlsplit(address).hostname
-    threads = max(1, _imported("dask.system").CPU_COUNT // hosts.get(host, 1))
+    threads = max(1, imported("dask.system", "sweep").CPU_COUNT // hosts.get(host, 1))
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(threads)
     path = _run(experiment, progress=False, screening=screening).path
@@ -257,17 +257,8 @@ def _received(experiment: Experiment, future: Any) -> Run:
 
 def publish(found: Run, url: str) -> Run:
     """Copy a record's two files into the folder at any fsspec URL, made if missing; the same Run."""
-    files, folder = _imported("fsspec").url_to_fs(url)
+    files, folder = imported("fsspec", "sweep").url_to_fs(url)
     files.makedirs(folder, exist_ok=True)
     for path in (found.path.with_suffix(".npz"), found.path):
         files.pipe_file(f"{folder}/{path.name}", path.read_bytes())
     return found
-
-
-def _imported(name: str) -> Any:
-    """A module of the dependency group `sweep`, which running one experiment does without."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        cure = "make .venv/.sweep"
-        raise SweepError(f"{error.name} is not installed; this cures it: {cure}") from None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from helpers import files
+from helpers.apps.groups import imported
 from helpers.errors import UserError
 from helpers.records.run import Run
 
@@ -18,7 +19,7 @@ MLFLOW_EXPERIMENT = "transfer-report"
 
 
 class TrackerError(UserError):
-    """The program's package is not installed, or its place cannot be written."""
+    """The place that was named cannot be written, or does not answer."""
 
 
 def scalars(run: Run) -> Iterator[tuple[str, int, float]]:
@@ -35,19 +36,16 @@ def scalars(run: Run) -> Iterator[tuple[str, int, float]]:
 def tensorboard(runs: Iterable[Run], place: str) -> list[str]:
     """Write each record as a folder of event files below `place`; the names of those that were added.
 
-    Raises TrackerError without the package tensorboardX, or where `place` cannot be written.
+    Raises MissingPackageError without tensorboardX, and TrackerError where `place` cannot be written.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise _missing("tensorboardX") from error
+    board = imported("tensorboardX", "trackers")
     added = []
     try:
         for run in runs:
             target = Path(place, run.path.stem)
             if target.exists():
                 continue
-            with files.whole(target) as folder, SummaryWriter(str(folder)) as writer:
+            with files.whole(target) as folder, board.SummaryWriter(str(folder)) as writer:
                 for name, epoch, value in scalars(run):
                     writer.add_scalar(name, value, epoch)
                 writer.add_text("choices", "\n".join(f"    {k}: {v}" for k, v in run.config.items()))
@@ -60,18 +58,14 @@ def tensorboard(runs: Iterable[Run], place: str) -> list[str]:
 def mlflow(runs: Iterable[Run], place: str) -> list[str]:
     """Log each record as a finished run at the tracking URI `place`; the names of those that were added.
 
-    A run that an interrupted call left unfinished is deleted and logged anew. Raises TrackerError without
-    the package mlflow-skinny, or where the URI does not answer.
+    A run that an interrupted call left unfinished is deleted and logged anew. Raises MissingPackageError
+    without mlflow-skinny, and TrackerError where the URI does not answer.
     """
-    try:
-        from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param
-        from mlflow.exceptions import MlflowException
-    except ImportError as error:
-        raise _missing("mlflow-skinny") from error
+    package = imported("mlflow", "trackers")
+    metric, param = package.entities.Metric, package.entities.Param
     added = []
     try:
-        client = MlflowClient(tracking_uri=place)
+        client = package.MlflowClient(tracking_uri=place)
         known = client.get_experiment_by_name(MLFLOW_EXPERIMENT)
         home = known.experiment_id if known else client.create_experiment(MLFLOW_EXPERIMENT)
         for run in runs:
@@ -81,19 +75,15 @@ def mlflow(runs: Iterable[Run], place: str) -> list[str]:
             for each in earlier:
                 client.delete_run(each.info.run_id)
             new = client.create_run(home, run_name=run.path.stem).info.run_id
-            metrics = [Metric(name, value, 0, epoch) for name, epoch, value in scalars(run)]
+            metrics = [metric(name, value, 0, epoch) for name, epoch, value in scalars(run)]
             for first in range(0, len(metrics), 1000):  # MLflow takes no more at a time
                 client.log_batch(new, metrics=metrics[first : first + 1000])
-            client.log_batch(new, params=[Param(name, str(value)) for name, value in run.config.items()])
+            client.log_batch(new, params=[param(name, str(value)) for name, value in run.config.items()])
             client.set_terminated(new)
             added.append(run.path.stem)
-    except MlflowException as error:
+    except package.exceptions.MlflowException as error:
         raise TrackerError(f"{place!r}: MLflow says: {error}; check the tracking URI") from error
     return added
-
-
-def _missing(package: str) -> TrackerError:
-    return TrackerError(f"{package} is not installed; `make .venv/.trackers` installs it")
 
 
 TRACKERS: Mapping[str, Callable[[Iterable[Run], str], list[str]]] = {

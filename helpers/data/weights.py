@@ -136,7 +136,6 @@ def _download(experiment: Experiment) -> Path:
     try:
         name = address.rpartition("/")[2]
         path = Path(pooch.retrieve(address, found.known_hash, name, folder, downloader=fetch))
-        return _unpacked(path, found.member) if found.member else path
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"{found.title}'s ImageNet weights are not on this machine and {address} could not be downloaded "
@@ -144,6 +143,7 @@ def _download(experiment: Experiment) -> Path:
             "connect to a network, or use dataset='miniature' with backbone_weights='miniature' and "
             "image_size=48"
         ) from error
+    return _unpacked(path, found.member) if found.member else path
 
 
 def _unpacked(archive: Path, member: str) -> Path:

@@ -9,7 +9,7 @@ from helpers.engine.diagnosis import SAMPLE
 from helpers.engine.fit import Settle
 from helpers.engine.inputs import Source
 from helpers.engine.reestimate import norms, reestimate
-from helpers.experiment import Experiment, ExperimentError
+from helpers.experiment import Experiment
 
 
 def settling(experiment: Experiment, trained: keras.Model) -> Settle | None:
@@ -34,11 +34,6 @@ def settling(experiment: Experiment, trained: keras.Model) -> Settle | None:
         return renew
     if experiment.head_norm_epochs >= experiment.epochs_run:
         return None
-    if (backend := keras.backend.backend()) != "tensorflow":
-        raise ExperimentError(
-            f"head_norm_epochs={experiment.head_norm_epochs} on {backend}: an optimizer there keeps the "
-            "variables that it began with; unset KERAS_BACKEND"
-        )
     return freeze
 
 

@@ -63,7 +63,7 @@ def _convolution(
 def load(model: keras.Model, path: Path) -> None:
     """Give the network the weights that PyTorch saved, which lie in its order.
 
-    Raises TorchFileError where the file is none of PyTorch's, ValueError where it is another network's.
+    Raises UnpicklingError where the file is none of PyTorch's, ValueError where it is another network's.
     """
     arrays = []
     for name, array in torch_file.read(path).items():

@@ -12,7 +12,6 @@ import base64
 import contextlib
 import html
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 
-from helpers import markdown, paths
+from helpers import files, markdown, paths
 from helpers.errors import UserError
 from helpers.experiment import ExperimentError, check, nearest
 
@@ -161,7 +160,7 @@ def execute_in_place(path: Path, output: Path, **options: Any) -> None:
     """
     execute(path, output, {}, **options)
     tidy(output)
-    shutil.copyfile(output, path)
+    files.write({path: output.read_bytes()})
     if parameters(path).get("scale", {}).get("default") == "full":
         figures(path)
 
@@ -188,7 +187,7 @@ def tidy(path: Path) -> bool:
     after = f"{nbformat.writes(book)}\n".encode()
     if after == before:
         return False
-    path.write_bytes(after)
+    files.write({path: after})
     return True
 
 
@@ -242,10 +241,10 @@ def _figures(path: Path) -> dict[str, tuple[str, str, list[str]]]:
 def figures(path: Path) -> None:
     """Write a notebook's figures to FIGURES, in the place of those that it had there."""
     paths.FIGURES.mkdir(exist_ok=True)
-    for old in paths.FIGURES.glob(f"{path.stem}-*.png"):
+    new = {paths.FIGURES / name: content for name, content in pictures(path).items()}
+    files.write(new)
+    for old in set(paths.FIGURES.glob(f"{path.stem}-*.png")) - new.keys():
         old.unlink()
-    for name, content in pictures(path).items():
-        (paths.FIGURES / name).write_bytes(content)
 
 
 def parameter_table() -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from helpers.apps import formats
 from helpers.apps.formats import FormatError
+from helpers.apps.groups import MissingPackageError
 from helpers.data import sources
 from helpers.data.split import DataError
 from helpers.engine import model
@@ -81,7 +82,9 @@ def test_without_its_package_onnx_is_left_out_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(FormatError, match=r"tf2onnx is not installed; this cures it: make \.venv/\.export"):
+    with pytest.raises(
+        MissingPackageError, match=r"tf2onnx is not installed; this cures it: make \.venv/\.export"
+    ):
         formats.to_onnx(tmp_path / "own.tflite", tmp_path / "own.onnx")
 
 

@@ -21,6 +21,7 @@ from helpers import cache
 from helpers import run as door
 from helpers.analysis import groups
 from helpers.apps import sweep
+from helpers.apps.groups import MissingPackageError
 from helpers.apps.sweep import SweepError
 from helpers.experiment import Experiment, ExperimentError
 from helpers.records import published, store
@@ -218,7 +219,7 @@ def test_a_failed_experiment_is_reported_and_the_rest_are_run(
 def test_an_absent_group_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.setattr(door, "find", lambda experiment, diagnosed: None)
-    with pytest.raises(SweepError, match="distributed is not installed.*make .venv/.sweep"):
+    with pytest.raises(MissingPackageError, match="distributed is not installed.*make .venv/.sweep"):
         sweep.run([SHORT], workers=2)
 
 

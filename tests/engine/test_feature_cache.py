@@ -381,7 +381,13 @@ def test_clearing_keeps_the_weights_that_nothing_makes_again(store: Path) -> Non
     cache.lock_of(run).touch()
     for name in ("stage2.npz", "weights.npz"):
         (run / name).write_bytes(b"arrays")
-    assert cache.clear() == "removed 1 stored views and the checkpoints; trained weights stay"
+    copies = paths.cache_folder() / "folders" / "pets-0"
+    copies.mkdir(parents=True)
+    for name in ("96.npy", "160.unfinished"):
+        (copies / name).write_bytes(b"pictures")
+    assert "of your own pictures, at the size of a network, in 2 files" in cache.listing()
+    told = "removed 1 stored views, the checkpoints and the copies of pictures; trained weights stay"
+    assert cache.clear() == told and not list(copies.iterdir())
     assert [path.name for path in run.iterdir()] == ["weights.npz"]
     assert not cache.views()
 
