@@ -18,6 +18,7 @@ from helpers.study.changes import CHANGES
 from helpers.text import beside as beside
 from helpers.text import duration as duration
 from helpers.text import listed as listed
+from helpers.text import literal
 from helpers.text import percent as percent
 from helpers.text import points as points
 from helpers.text import scientific as scientific
@@ -56,7 +57,7 @@ def answer(run: Run | Experiment, result: str, size: str, caveat: str) -> Markdo
 
     A run on the miniature, or below full scale, is announced first.
     """
-    first = f"**{caution(run)}.**" if caution(run) else ""
+    first = f"**{literal(caution(run))}.**" if caution(run) else ""
     return say("\n>\n".join(f"> {' '.join(each.split())}" for each in (first, result, size, caveat) if each))
 
 
@@ -124,8 +125,8 @@ def provenance(*runs: Run) -> Markdown:
     test accuracies of the records, 0 to 1, by the name of each: scrapbook reads them as "accuracies".
     """
     own = [run for run in runs if not run.is_published_log]
-    parts = [f"**{text}**" for text in dict.fromkeys(map(caution, own)) if text]
-    parts += dict.fromkeys(f"{run.scale} scale on {run.dataset}" for run in own)
+    parts = [f"**{literal(text)}**" for text in dict.fromkeys(map(caution, own)) if text]
+    parts += dict.fromkeys(f"{run.scale} scale on {literal(run.dataset)}" for run in own)
     parts += dict.fromkeys(f"{run.processor}, threads: {run.threads}" for run in own)
     parts += [_versions(own)] if own else []
     parts += _balanced(own)

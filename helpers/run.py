@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 
 from helpers import cache, files, paths
@@ -21,7 +20,6 @@ def run(
     engine: Engine = "cached",
     retrain: bool = False,
     screening: bool = False,
-    data_dir: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
     """The result of an experiment: its stored record, or else the record of training it now.
@@ -38,7 +36,6 @@ def run(
     retrain: train even where there is a record. That record stays; the new one and the trained weights
     are left in the folder of the run, below the cache.
     screening: a record made now keeps classes in the place of probabilities, a fifth of the size.
-    data_dir: a folder of CIFAR-10's batches, searched before any other.
     Raises ExperimentError, DataError, WeightsError, CacheError or RecordError, which say what to do.
     """
     if diagnosed and engine != "cached":
@@ -66,7 +63,7 @@ def run(
         from helpers.engine import train  # the wall: Keras is imported only where something has to train
 
         records = folder if retrain and find(experiment) else results_folder(experiment)
-        how = (engine, diagnosed, screening, data_dir, progress)
+        how = (engine, diagnosed, screening, progress)
         return train.train(train.Job(experiment, found, folder, records, *how))
 
 

@@ -1,5 +1,6 @@
 """Numbers as text."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -18,6 +19,14 @@ def percent(share: float, digits: int = 1) -> str:
 def points(difference: float, digits: int = 1) -> str:
     """A difference of two shares in percentage points, signed: 0.0034 gives '+0.3 points'."""
     return f"{100 * difference:+.{digits}f} points"
+
+
+def literal(name: str) -> str:
+    """A person's own words as Markdown shows them: no character means anything else.
+
+    A vertical bar stays as it is: `markdown.rows` escapes it.
+    """
+    return re.sub(r"([\\`*_{}\[\]<>$~])", r"\\\1", name)
 
 
 def beside(difference: float) -> str:

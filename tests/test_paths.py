@@ -58,5 +58,6 @@ def test_a_home_that_is_nobodys_stays_as_it_is_written(
     with pytest.raises(DataError, match="~nobody-of-that-name"):
         folder.scan(Path("~nobody-of-that-name/pictures"))
     with pytest.raises(DataError, match="~nobody-of-that-name"):
-        cifar10.locate("~nobody-of-that-name/batches")
+        monkeypatch.setenv("CIFAR10_DIR", "~nobody-of-that-name/batches")
+        cifar10.locate()
     assert sources.described("folder:.") == f"own images ({tmp_path.name})"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers import text
+from helpers import markdown, text
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,9 @@ from helpers import text
 )
 def test_a_time_has_the_unit_that_fits_it(seconds: float, words: str) -> None:
     assert text.duration(seconds) == words
+
+
+def test_a_persons_own_words_stay_what_they_are_in_a_table() -> None:
+    name = "_a_ <b> [c](d) {ref}`e` | $f$ \\ *g*"
+    escaped = r"\_a\_ \<b\> \[c\](d) \{ref\}\`e\` \| \$f\$ \\ \*g\*"
+    assert markdown.rows("name", [[text.literal(name)]]).data.endswith(f"| {escaped} |")

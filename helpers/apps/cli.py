@@ -61,7 +61,6 @@ def run(
     diagnosed: bool = False,
     engine: Engine = "cached",
     retrain: bool = False,
-    data_dir: Path | None = None,
 ) -> None:
     """Run one experiment, or show its stored record. Every field of an Experiment is an option.
 
@@ -70,9 +69,8 @@ def run(
         diagnosed: Measure after every epoch of stage 2 what happened to the network, too.
         engine: Train stage 2 from the feature cache, or push every image through the whole network.
         retrain: Train even where a record is stored; it stays, and the new one lies below the cache.
-        data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
     """
-    result = door.run(experiment, diagnosed=diagnosed, engine=engine, retrain=retrain, data_dir=data_dir)
+    result = door.run(experiment, diagnosed=diagnosed, engine=engine, retrain=retrain)
     print(f"\n{result.name} ({result.dataset}, {result.scale} scale): {result.path}")
     for split in ("val", "test"):
         for label, view in (("plain", "plain"), ("with flip averaging", "tta")):
@@ -171,27 +169,27 @@ def diagnose(
         folder: A folder for each class, whose names are in the order of its outputs; or train and test
             folders of such, with the pictures that it was not trained on in test.
         pixels: The numbers that the network wants its pixels in: 0..255 where it scales them itself.
-        mended: Where to write it with re-estimated statistics, as a .keras file.
+        mended: Where to write it with re-estimated statistics, as a .keras file, if these mend it.
     """
     examined, figure = _with_keras("diagnose").diagnose(model, folder, pixels, mended)
     print(f"{examined.report()}\nfigure: {figure}")
-    if mended and examined.finding == "pixels":
-        raise UserError(f"{mended} is not written: its statistics would be those of wrong pixels, see above")
+    if mended and examined.finding != "batch norm":
+        reason = "are not what it lacks"
+        if examined.finding == "pixels":
+            reason = "would be those of wrong pixels"
+        raise UserError(f"{mended} is not written: re-estimated statistics {reason}, see above")
     if mended:
         print(f"written: {mended}")
 
 
-def find_data(
-    data_dir: Path | None = None, download: bool = True, backbone: Backbone = "mobilenet_v2"
-) -> None:
+def find_data(download: bool = True, backbone: Backbone = "mobilenet_v2") -> None:
     """Find, verify or download CIFAR-10, a network's ImageNet weights and CIFAR-10H, and say what was found.
 
     Args:
-        data_dir: A cifar-10-batches-py folder, searched before CIFAR10_DIR and the caches.
         download: Fetch what is missing (CIFAR-10: 170 MB) rather than only report it.
         backbone: The network whose weights are wanted.
     """
-    folder = cifar10.find_or_download(data_dir) if download else cifar10.locate(data_dir)
+    folder = cifar10.find_or_download() if download else cifar10.locate()
     if folder:
         cifar10.verify(folder)
         print(f"CIFAR-10: {folder}\n  all {len(cifar10.MD5)} batch files have their published MD5")

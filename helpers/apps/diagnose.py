@@ -53,7 +53,7 @@ def given(split: Split, pixels: Pixels, channels: int) -> Split:
 def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tuple[Examination, Path]:
     """Examine the network in a file on a folder of pictures; gives what was found, and the figure's file.
 
-    mended: where to write the network with re-estimated statistics, unless these would be of wrong pixels.
+    mended: where to write the network with re-estimated statistics, if these are what it lacks.
     Raises UserError where file and folder do not fit, and what `network.load`, `network.save` and
     `folder.scan` raise.
     """
@@ -84,7 +84,7 @@ def diagnose(path: Path, root: Path, pixels: Pixels, mended: Path | None) -> tup
     figure = paths.build_folder() / f"{path.stem}-diagnosis.png"
     paths.writable(figure.parent, "REPORT_BUILD")
     files.write({figure: style.png(batchnorm.examination(examination))})
-    if mended and examination.finding != "pixels":
+    if mended and examination.finding == "batch norm":
         reestimate.reestimate(model, known.images, frozen=not examination.trained)
         network.save(model, mended)
     return examination, figure

@@ -51,14 +51,13 @@ def everywhere(name: str, experiment: Experiment, folder: Path) -> str:
     if paths.keras_backend() != "tensorflow":
         raise ExperimentError(f"KERAS_BACKEND={paths.keras_backend()}: TensorFlow writes these; unset it")
     source = predict.chosen(name, experiment)
-    if experiment.folder:
-        experiment = experiment.replace(image_size=source.side)
-    elif source.side != experiment.side:
+    if not experiment.folder and source.side != experiment.side:
         raise ExperimentError(
             f"{source.name} takes pictures of {source.side} pixels a side, and {experiment.dataset}'s have "
             f"{experiment.side}: name the data that it learned from (--dataset folder:PATH)"
         )
-    images = sources.load(experiment)
+    _refuse_loss(name, source, folder)
+    images = sources.load(experiment, source.side)
     calibration = images.train.first(CALIBRATION).images
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +67,19 @@ def everywhere(name: str, experiment: Experiment, folder: Path) -> str:
     except OSError as error:
         raise FormatError(f"{folder} cannot be written ({error}); choose another place") from error
     return text
+
+
+def _refuse_loss(name: str, source: Classifier, folder: Path) -> None:
+    """Raise FormatError where the folder holds what would be lost: the network's own file, or a README.md."""
+    page, own = folder / "README.md", Path(name)
+    if own.is_file() and own.resolve() == (folder / own.name).resolve():
+        raise FormatError(f"{folder} holds {name} itself, which would be replaced; name another folder")
+    if page.exists() and not page.read_text(encoding="utf-8", errors="replace").startswith(_heading(source)):
+        raise FormatError(f"{page} is of something else, and would be replaced; name another folder")
+
+
+def _heading(source: Classifier) -> str:
+    return f"# {source.name} in other formats\n"
 
 
 def write(model: keras.Model, stem: Path, calibration: np.ndarray) -> tuple[list[Path], dict[str, str]]:
@@ -184,7 +196,7 @@ def report(source: Classifier, measured: list[Measured], refused: Mapping[str, s
     heads = f"file | MB | accuracy | answered as {first} | largest difference of a probability"
     missing = "".join(f"\nNot written: {name}. {reason}.\n" for name, reason in refused.items())
     return (
-        f"# {source.name} in other formats\n\n"
+        f"{_heading(source)}\n"
         f"All take float32 RGB pictures (n, {source.side}, {source.side}, 3), 0 to 255, and give the "
         f"probabilities (n, {len(source.classes)}) of {', '.join(source.classes)}. Each was read back and "
         f"asked about {accuracy.n:,} validation images.\n\n"

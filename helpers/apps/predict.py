@@ -50,12 +50,12 @@ class Classifier:
 def chosen(name: str, experiment: Experiment) -> Classifier:
     """The network that is asked for, of pictures (n, side, side, 3) in [0, 255].
 
-    name: a network that ships, or a .keras file, whose classes are those of the experiment's dataset. Empty:
-    the experiment's, trained here; where no field of it is given, the best that ships.
-    Raises ExperimentError where both are given, PredictionError for a file with other classes, and what
-    `of_run`, `shipped.find` and `network.load` raise.
+    name: a network that ships, or a .keras or .h5 file, whose classes are those of the experiment's dataset.
+    Empty: the experiment's, trained here; where no field of it is given, the best that ships.
+    Raises ExperimentError where both are given, PredictionError for a file with other classes or without
+    probabilities, and what `of_run`, `shipped.find` and `network.load` raise.
     """
-    file = Path(name) if name.endswith(".keras") else None
+    file = Path(name) if name.endswith((".keras", ".h5")) else None
     fields = experiment.changes.keys() - (OF_DATA if file else set())
     if name and fields:
         raise ExperimentError(f"{name} is a network already: leave it out, or {', '.join(sorted(fields))}")
@@ -73,6 +73,12 @@ def _of_file(file: Path, experiment: Experiment) -> Classifier:
         raise PredictionError(
             f"{file} tells {network.output_shape[1]:,} classes apart, and {experiment.dataset} has "
             f"{len(names):,}: name the data that it learned from (--dataset folder:PATH)"
+        )
+    answer = classify(network, np.full((1, *network.input_shape[1:]), 128))[0]
+    if answer.min() < 0 or not abs(answer.sum() - 1) < 0.02:  # a sum in bfloat16 is as coarse
+        raise PredictionError(
+            f"{file} gives numbers that are no probabilities, as {answer[0]:.3g} and {answer[1]:.3g}: end it "
+            "with a softmax, as in keras.Sequential([network, keras.layers.Softmax()])"
         )
     return Classifier(file.name, network, names, None)
 

@@ -16,7 +16,7 @@ from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
 from helpers.study.experiments import ELSEWHERE, FINGERPRINTS, SETS
-from helpers.text import span
+from helpers.text import literal, span
 
 UNTUNED, CAREFUL, MOVING, FROZEN, RECIPE = ELSEWHERE
 FALL = 0.02
@@ -154,7 +154,7 @@ def load(*, dataset: str, scale: str, seed: int) -> list[Elsewhere]:
     given: dict[str, Any] = {"dataset": dataset, "scale": scale, "seed": seed}
     asked = {way: experiments.for_notebook(each, **given) for way, each in ELSEWHERE.items()}
     runs = {way: [run.run(each, diagnosed=way == MOVING)] for way, each in asked.items()}
-    return [Elsewhere(sources.described(dataset), runs)]
+    return [Elsewhere(literal(sources.described(dataset)), runs)]
 
 
 def _stored(changes: Mapping[str, Any], root: Path | None) -> dict[str, list[Run]]:

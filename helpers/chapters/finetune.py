@@ -13,7 +13,7 @@ from helpers.chapters import common
 from helpers.records import published, store
 from helpers.records.run import Run
 from helpers.study import experiments
-from helpers.text import listed, percent, points, scientific
+from helpers.text import listed, literal, percent, points, scientific
 
 SHORT = experiments.screening()
 """The reference of the short runs: each of them changes one part of it."""
@@ -201,7 +201,11 @@ class Finetune:
         places = {(pair.first, pair.second): place for log in logs for place, pair in enumerate(log, 1)}
         pairs = metrics.confused_pairs(self.tuned.matrix(), self.tuned.classes)[:5]
         return [
-            (f"{pair.first} and {pair.second}", pair.errors, str(places.get((pair.first, pair.second), "–")))
+            (
+                f"{literal(pair.first)} and {literal(pair.second)}",
+                pair.errors,
+                str(places.get((pair.first, pair.second), "–")),
+            )
             for pair in pairs
         ]
 

@@ -11,6 +11,7 @@ from helpers.data import cifar10, miniature, sources
 from helpers.data.split import Dataset
 from helpers.experiment import Experiment
 from helpers.study import experiments
+from helpers.text import literal
 
 FILES = len(cifar10.MD5)
 """Files of CIFAR-10."""
@@ -39,7 +40,8 @@ class Images:
     @property
     def origin(self) -> str:
         """What the images are, at which scale, and what is not on this machine."""
-        what = f"Shown are images of {sources.described(self.dataset)}, at {self.experiment.scale} scale."
+        name = literal(sources.described(self.dataset))
+        what = f"Shown are images of {name}, at {self.experiment.scale} scale."
         missing = "CIFAR-10 is not on this machine: `python -m helpers data` fetches it."
         return f"{what} {missing}" if self.is_stand_in else what
 

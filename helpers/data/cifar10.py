@@ -35,13 +35,13 @@ CONNECT_TIMEOUT = 5
 """Seconds to wait for a server before the network counts as dead."""
 
 
-def locate(data_dir: str | Path | None = None) -> Path | None:
+def locate() -> Path | None:
     """The folder of CIFAR-10's batches on this machine, or None.
 
-    Searched in order: `data_dir`, CIFAR10_DIR, Keras' cache, this package's cache. The first two are
-    a statement of intent: where one is given and wrong, it is an error and nothing else is tried.
+    Searched in order: CIFAR10_DIR, Keras' cache, this package's cache. The first is a statement of intent:
+    where it is set and wrong, it is an error and nothing else is tried.
     """
-    if folder := paths.whole(data_dir) if data_dir else paths.stated("CIFAR10_DIR"):
+    if folder := paths.stated("CIFAR10_DIR"):
         verify(folder)
         return folder
     keras = paths.keras_home() / "datasets"
@@ -49,16 +49,16 @@ def locate(data_dir: str | Path | None = None) -> Path | None:
     return next((place for place in places if all((place / name).is_file() for name in MD5)), None)
 
 
-def find_or_download(data_dir: str | Path | None = None) -> Path:
+def find_or_download() -> Path:
     """The folder of CIFAR-10's batches, downloaded (170 MB) where the machine has none.
 
     One process fetches, and others wait. Raises DataError where there is none to find and none to fetch.
     """
-    if found := locate(data_dir):
+    if found := locate():
         return found
     cache = paths.writable_cache()
     with files.locked(cache / f"{FOLDER}.lock", "another process fetches CIFAR-10: waiting for it"):
-        return locate(data_dir) or download(cache)
+        return locate() or download(cache)
 
 
 def download(destination: Path) -> Path:
@@ -96,7 +96,7 @@ def _verified_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise DataError(
             f"{path} is missing: a {FOLDER} folder holds {', '.join(MD5)}. "
-            "Point CIFAR10_DIR or --data-dir at such a folder, or leave both out to search and download"
+            "Point CIFAR10_DIR at such a folder, or unset it to search and download"
         )
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()

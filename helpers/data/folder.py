@@ -102,25 +102,34 @@ def scan(root: Path) -> Folder:
     found = []
     for (split, name), folder in _class_folders(root).items():
         inside = _listed(folder)
-        if deeper := [entry.name for entry in inside if entry.is_dir()]:
+        if deeper := [entry.name for entry in inside if _is_folder(entry)]:
             raise DataError(
                 f"{folder} is taken for a class and holds the folder {deeper[0]}: give the folder whose "
-                "folders are the classes (or train, val and test folders of such)"
+                "folders are the classes, or one that holds train, val and test folders of such, called so, "
+                f"and no others; {root} holds {_some(_folders(root))}"
             )
         if not inside:
-            raise DataError(f"{folder} holds no picture: add some, or remove the folder of this class")
+            where = " from every part" if split else ""
+            raise DataError(f"{folder} holds no picture: add some, or remove this class{where}")
         below = os.path.relpath(folder, root)
         found += [(split, name, os.path.join(below, entry.name), *_stamp(entry)) for entry in inside]
     return _checked(root, tuple(found))
 
 
-def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
-    """Size and time of change of a file."""
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int, int]:
+    """Size and times of change of a file: of its content, which moves with it, and of the file itself."""
     try:
         state = entry.stat()
     except OSError as error:
         raise _unreadable(entry.path, error) from error
-    return state.st_size, state.st_mtime_ns
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:  # a link to itself
+        raise _unreadable(entry.path, error) from error
 
 
 def _unreadable(path: str | Path, error: OSError) -> DataError:
@@ -150,7 +159,11 @@ def _class_folders(root: Path) -> dict[tuple[str, str], Path]:
 
 
 def _folders(place: Path) -> dict[str, Path]:
-    return {entry.name: place / entry.name for entry in _listed(place) if entry.is_dir()}
+    found = {entry.name: place / entry.name for entry in _listed(place) if _is_folder(entry)}
+    for name in found:
+        if name.encode("utf-8", "ignore").decode() != name:  # no figure and no page could show it
+            raise DataError(f"{place} holds a folder whose name is not UTF-8, {name!r}: rename it")
+    return found
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
@@ -164,8 +177,8 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _checked(root: Path, found: tuple[tuple[str, str, str, int, int], ...]) -> Folder:
-    """The folder of these files, given with their size and time of change: none is read again in vain."""
+def _checked(root: Path, found: tuple[tuple[str, str, str, int, int, int], ...]) -> Folder:
+    """The folder of these files, given with their size and times of change: none is read again in vain."""
     labels = {name: label for label, name in enumerate(sorted({name for _, name, *_ in found}))}
     digests = _digests(root, [stamped for _, _, *stamped in found])
     every = [
@@ -193,16 +206,16 @@ def _checked(root: Path, found: tuple[tuple[str, str, str, int, int], ...]) -> F
 
 
 def _digests(root: Path, found: Iterable[list[Any]]) -> list[str]:
-    """The SHA-256 of each file's content, read again only where its size or time of change is another."""
+    """The SHA-256 of each file's content, read again only where its size or a time of change is another."""
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     store = paths.writable(paths.cache_folder() / "folders", "REPORT_CACHE") / f"{name}.json"
     try:
-        known = json.loads(store.read_text())
-    except (OSError, ValueError):
+        known = dict(json.loads(store.read_text()))
+    except (OSError, ValueError, TypeError):
         known = {}
     fresh: dict[str, str] = {}
-    for file, size, changed in found:
-        key = f"{file}|{size}|{changed}"
+    for file, *stamp in found:
+        key = "|".join(map(str, (file, *stamp)))
         try:
             fresh[key] = known.get(key) or hashlib.sha256((root / file).read_bytes()).hexdigest()
         except OSError as error:

@@ -18,8 +18,8 @@ Splits = list[Split]
 """The images to train on, to validate with and to test with."""
 
 
-def _cifar10(data_dir: str | Path | None) -> Splits:
-    place = cifar10.find_or_download(data_dir)
+def _cifar10() -> Splits:
+    place = cifar10.find_or_download()
     batches = [cifar10.read_batch(place / f"data_batch_{i}") for i in range(1, 6)]
     images = np.concatenate([batch.images for batch in batches])
     labels = np.concatenate([batch.labels for batch in batches])
@@ -39,8 +39,8 @@ class Source(NamedTuple):
     """Images to train on, to validate with and to test with."""
     fingerprint: str
     """What identifies its contents; of one with a name it is known without having them."""
-    read: Callable[[str | Path | None], Splits]
-    """Its images; of a folder that was named, where it takes one. Raises DataError."""
+    read: Callable[[], Splits]
+    """Its images. Raises DataError."""
     division: str = ""
     """How a person's own images were divided, in words."""
 
@@ -58,7 +58,7 @@ SOURCES: dict[str, Source] = {
         miniature.CLASSES,
         tuple(miniature.SPLITS.values()),
         miniature.FINGERPRINT,
-        lambda _: [Split(*miniature.images(name)) for name in miniature.SPLITS],
+        lambda: [Split(*miniature.images(name)) for name in miniature.SPLITS],
     ),
 }
 """By the name that `Experiment.dataset` gives; what is not here is a folder."""
@@ -72,7 +72,7 @@ def _source(dataset: str, side: int = SIDE) -> Source:
     labels = [found.labels(split) for split in folder.SPLITS]
     sizes = tuple(map(len, labels))
 
-    def read(_: object) -> Splits:
+    def read() -> Splits:
         """The pictures stay on the disk until they are used."""
         parts = np.split(folder.images(found, side), np.cumsum(sizes)[:-1])
         return [Split(images, own) for images, own in zip(parts, labels, strict=True)]
@@ -106,14 +106,16 @@ def sizes(experiment: Experiment) -> tuple[int, int, int]:
     return train, val, test
 
 
-def load(experiment: Experiment, data_dir: str | Path | None = None) -> Dataset:
+def load(experiment: Experiment, side: int | None = None) -> Dataset:
     """The images of an experiment's dataset, cut to its scale.
+
+    side: pixels a side of a person's own images, where it is not the experiment's.
 
     Raises DataError where the images that are wanted cannot be had or are not fit to be learned from: no
     others are ever put in their place.
     """
-    source, most = _source(experiment.dataset, experiment.side), _most(experiment)
-    whole = source.read(data_dir)
+    source, most = _source(experiment.dataset, side or experiment.side), _most(experiment)
+    whole = source.read()
     if len(source.classes) > min(most):
         raise DataError(
             f"{experiment.dataset} has {len(source.classes):,} classes, more than {experiment.scale} scale "

@@ -53,7 +53,6 @@ class Job:
     engine: Engine
     diagnosed: Diagnosed
     screening: bool
-    data_dir: str | Path | None
     progress: bool
 
 
@@ -165,7 +164,7 @@ def distribution(experiment: Experiment, engine: Engine) -> AbstractContextManag
 def _loaded(job: Job) -> _Work:
     """Images and backbone; a depth that leaves nothing frozen to store is refused here, before stage 1."""
     experiment, found = job.experiment, job.found
-    images = sources.load(experiment, job.data_dir)
+    images = sources.load(experiment)
     if images.fingerprint != found["data"]:
         raise DataError(f"{experiment.dataset} changed while its run was waiting or beginning: run it again")
     network = backbones.backbone(experiment)

@@ -26,7 +26,7 @@ def contact_sheet(images: Array, labels: Array, dataset: str) -> Figure:
     """
     style.check_pixels(images)  # here: a blank is white, and would hide images in [0, 1]
     classes, counts = np.unique(labels, return_counts=True)
-    columns, names = min(7, max(FEWEST, counts.min())), class_names(dataset)
+    columns, names = min(7, max(FEWEST, counts.min())), style.class_labels(class_names(dataset))
     apart = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), style.MOST_CLASSES)).round())
     classes = classes[apart.astype(int)]
     tiles = np.full((len(classes), columns, *images.shape[1:]), 255, images.dtype)
@@ -87,7 +87,7 @@ def confident_errors(images: Array, labels: Array, probabilities: Array, dataset
     images in the same order. Where all are right, the least sure answers.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    names = class_names(dataset)
+    names = style.class_labels(class_names(dataset))
     wrong = np.flatnonzero(predicted != labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:ERRORS]
     if not len(wrong):

@@ -53,7 +53,7 @@ def sided_images(images: Array, labels: Array, predicted: Array, counts: Array, 
     `images` (n, side, side, 3) in [0, 255], `labels` and `predicted` int (n,), `counts` of people
     (n, classes).
     """
-    names, share = class_names(dataset), people.chosen(counts, predicted)
+    names, share = style.class_labels(class_names(dataset)), people.chosen(counts, predicted)
     siding = people.siding(counts, labels, predicted)
     shown = siding[: sheets.ERRORS]
     captions = [f"{names[predicted[n]]} {percent(share[n], 0)}\nlabel: {names[labels[n]]}" for n in shown]

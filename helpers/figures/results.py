@@ -60,7 +60,8 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
     first, run = next(iter(runs.items()))
     share = np.array([each.value for each in metrics.class_accuracy(run.matrix())])
     order = style.ends(np.argsort(share))
-    names = [run.classes[c] for c in order]
+    classes = style.class_labels(run.classes)
+    names = [classes[c] for c in order]
     figure, axes = style.panel(max(4.2, 1.2 + 0.24 * len(order)), NARROW)
     for shift, label in zip(np.linspace(-0.2, 0.2, len(runs) + 2)[1:-1], runs, strict=True):
         rows = metrics.class_accuracy(runs[label].matrix())
@@ -81,7 +82,7 @@ def per_class_accuracy(runs: Mapping[str, Run]) -> Figure:
 @styled
 def confusion(run: Run) -> Figure:
     """The confusion matrix in images, its errors coloured; of many classes the largest confusions alone."""
-    matrix, names = run.matrix(), run.classes
+    matrix, names = run.matrix(), style.class_labels(run.classes)
     if len(names) > style.MOST_CLASSES:
         return largest_confusions(run)
     errors = matrix * ~np.eye(len(names), dtype=bool)
@@ -100,7 +101,10 @@ def confusion(run: Run) -> Figure:
 def _most_confused(run: Run) -> str:
     """The pair of classes that a run confuses most often, in words."""
     matrix = run.matrix()
-    errors, pair = matrix.sum() - matrix.trace(), metrics.confused_pairs(matrix, run.classes)[0]
+    errors, pair = (
+        matrix.sum() - matrix.trace(),
+        metrics.confused_pairs(matrix, style.class_labels(run.classes))[0],
+    )
     if not errors:
         return "No test image is taken for another class"
     which = f"{pair.first} and {pair.second} are most often taken for each other"
@@ -110,7 +114,7 @@ def _most_confused(run: Run) -> str:
 @styled
 def largest_confusions(run: Run) -> Figure:
     """The ten largest flows from a true class to the one that it was taken for, in test images."""
-    matrix, names = run.matrix(), run.classes
+    matrix, names = run.matrix(), style.class_labels(run.classes)
     errors, flows = int(matrix.sum() - matrix.trace()), metrics.largest_flows(matrix, names, most=10)
     figure, axes = style.panel(1.2 + 0.27 * max(1, len(flows)), NARROW)
     pair = metrics.confused_pairs(matrix, names)[0]
@@ -135,7 +139,8 @@ def changed_confusions(runs: Mapping[str, Run]) -> Figure:
     A row a flow, in test images: hollow the first run, filled the second.
     """
     (first, before), (second, after) = _two_runs(runs)
-    note, names, matrices = cautions(runs), after.classes, (before.matrix(), after.matrix())
+    note, names = cautions(runs), style.class_labels(after.classes)
+    matrices = before.matrix(), after.matrix()
     flows = metrics.largest_flows(sum(matrices), names, most=10)
     places = [(names.index(flow.true), names.index(flow.predicted)) for flow in flows]
     old, new = ([int(matrix[place]) for place in places] for matrix in matrices)
@@ -318,7 +323,7 @@ def by_learning_rate(groups: Mapping[str, Mapping[float, Run]], title: str) -> F
 def paired_outcomes(runs: Mapping[str, Run]) -> Figure:
     """Test images that only one of two runs gets right, by class, with McNemar's exact test of totals."""
     (first, before), (second, after) = _two_runs(runs)
-    note, names, labels = cautions(runs), after.classes, after.labels("test")
+    note, names, labels = cautions(runs), style.class_labels(after.classes), after.labels("test")
     old, new = before.correct("test"), after.correct("test")
     lost, gained = (np.bincount(labels[only], minlength=len(names)) for only in (old & ~new, new & ~old))
     shown = np.sort((lost + gained).argsort(kind="stable")[::-1][: style.MOST_CLASSES])

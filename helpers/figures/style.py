@@ -10,6 +10,7 @@ import contextlib
 import html
 import io
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ import matplotlib.figure
 import numpy as np
 import seaborn as sns
 from IPython.display import publish_display_data
-from matplotlib import rc_context, rcdefaults, rcParams
+from matplotlib import font_manager, rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter
@@ -65,6 +66,8 @@ MARKERS = ("o", "s", "^", "D", "v")
 GREY = "#595959"
 MOST_CLASSES = 20
 """Classes that a figure names, at most."""
+LONGEST = 24
+"""Characters of a class's name in a figure, at most: a longer one loses its middle."""
 WIDTH = 7.0
 """Inches: a figure is shown 700 pixels wide and stored at twice that."""
 NARROW = 4.4
@@ -136,16 +139,30 @@ def panel(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 def finished(figure: Figure, title: str, description: str, *notes: str) -> Figure:
     """Add the title, which is the finding, and the notes; all of it is the alternative text."""
-    parts = [part[0].upper() + part[1:] for part in (title, description, *notes) if part]
+    told = (part.replace(r"\$", "$") for part in (title, description, *notes) if part)
+    parts = [part[0].upper() + part[1:] for part in told]
     sentences = [f"{part.rstrip('.')}." for part in parts]
     share = figure.get_figwidth() / WIDTH
     title = textwrap.fill(parts[0], round(68 * share), break_on_hyphens=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, weight="bold")
+    figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left", fontsize=11.5, weight="bold")
     note = textwrap.fill(" ".join(sentences[2:]), round(112 * share))
     if note:
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
+        figure.supxlabel(note.replace("$", r"\$"), x=0.01, ha="left", fontsize=8.5, color=GREY)
     figure.alt_text = " ".join(sentences)
     return figure
+
+
+def class_labels(names: Sequence[str]) -> list[str]:
+    """What figures call classes, each another: short, and a number where the font lacks a letter of a name.
+
+    A dollar is escaped: between two of them Matplotlib would read a formula.
+    """
+    drawn = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    short = [each if len(each) <= LONGEST else f"{each[:10]}…{each[10 - LONGEST :]}" for each in names]
+    known = [each if drawn.keys() >= set(map(ord, each)) else "class" for each in short]
+    alike = Counter(known)
+    numbered = [f"{each} {n}" if alike[each] > 1 else each for n, each in enumerate(known, 1)]
+    return [each.replace("$", r"\$") for each in numbered]
 
 
 def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 from tqdm import tqdm
+
+from helpers.publish.notebooks import read
 
 
 class Console:
@@ -69,5 +70,5 @@ class Console:
 
 def _cells(book: Path) -> int:
     """The cells that running a notebook with parameters executes: its own, and the one that sets them."""
-    cells = nbformat.read(book, as_version=4).cells
+    cells = read(book).cells
     return 1 + sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)

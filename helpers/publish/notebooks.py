@@ -79,7 +79,7 @@ def parameters(path: Path) -> dict[str, dict[str, Any]]:
     'written' is the default as the cell writes it, but for quotes: 1e-5, where Python would show 1e-05.
     Raises NotebookError for a file that is no notebook, or whose parameters are no plain literals.
     """
-    _read(path)
+    read(path)
     found = {}
     for name, entry in papermill.inspect_notebook(str(path)).items():
         written = entry["default"]
@@ -176,7 +176,7 @@ def tidy(path: Path) -> bool:
     ids. A tidy notebook is not written again. Raises NotebookError for a file that is no notebook, as one
     amid a merge is not.
     """
-    before, book = path.read_bytes(), _read(path)
+    before, book = path.read_bytes(), read(path)
     kept = {name: book.metadata[name] for name in KEPT if name in book.metadata}
     book.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL})
     for cell in book.cells:
@@ -191,7 +191,8 @@ def tidy(path: Path) -> bool:
     return True
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
+    """A notebook, as nbformat has it. Raises NotebookError for a file that is none."""
     try:
         return nbformat.reads(path.read_bytes().decode(), as_version=4)
     except (ValueError, nbformat.ValidationError) as error:

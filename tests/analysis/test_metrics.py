@@ -105,6 +105,18 @@ def test_paired_counts_and_the_exact_test() -> None:
     assert (back.difference, back.p_value) == (-test.difference, test.p_value)
 
 
+def test_where_few_images_differ_the_interval_agrees_with_the_exact_test() -> None:
+    for differ in (1, 2, 4, 6, 12, 29):
+        for better in range(differ + 1):
+            one = np.arange(40) < differ - better
+            two = (np.arange(40) >= differ - better) & (np.arange(40) < differ)
+            test = intervals.paired(one, two)
+            assert (test.only_first, test.only_second) == (differ - better, better)
+            assert test.low <= test.difference <= test.high
+            assert (test.p_value < 0.05) is not (test.low <= 0 <= test.high), test
+    assert intervals.paired([True], [True]).high == 0
+
+
 def test_the_paired_bootstrap_agrees_with_scipys() -> None:
     first, second = RNG.random(800) < 0.85, RNG.random(800) < 0.9
 

@@ -178,6 +178,18 @@ def test_fresh_statistics_fit_wrong_pixels_too(
     assert ("and its batch norm as well" in found.conclusion) is both
 
 
+def test_nothing_is_blamed_where_other_statistics_only_spoil(
+    healthy: keras.Model, place: Path, pictures: Path
+) -> None:
+    answers = {kind: np.arange(100) < right for kind, right in (("moving", 90), ("reestimated", 60))}
+    found = Examination("it", {**answers, "probe": answers["moving"]}, (), 1)
+    assert (found.best, found.finding) == ("moving", "nothing")
+    healthy.save(place / "model.keras")
+    with pytest.raises(UserError, match=r"mended\.keras is not written: .* are not what it lacks"):
+        cli.diagnose(place / "model.keras", pictures, mended=place / "mended.keras")
+    assert not (place / "mended.keras").exists()
+
+
 def test_a_grey_network_is_given_grey_pictures(place: Path, pictures: Path) -> None:
     parts = [layers.GlobalAveragePooling2D(), layers.Dense(3, kernel_initializer="zeros")]
     keras.Sequential([keras.Input((SIDE, SIDE, 1)), *parts]).save(place / "model.keras")

@@ -1,6 +1,7 @@
 """A network in the formats of other programs: read back, each answers as it should."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def test_pictures_of_another_size_are_refused_by_their_size(tmp_path: Path) -> N
     with pytest.raises(ExperimentError, match=r"own\.keras takes pictures of 24 pixels a side, .*have 32"):
         formats.everywhere(str(tmp_path / "own.keras"), Experiment(), tmp_path / "all")
     assert not (tmp_path / "all").exists()
+
+
+def test_a_users_own_files_are_not_replaced(exported: tuple[Path, str], tmp_path: Path) -> None:
+    path, notes = tmp_path / "own.keras", tmp_path / "other" / "README.md"
+    shutil.copy(exported[0] / "own.keras", path)
+    notes.parent.mkdir()
+    notes.write_text("# own.keras")
+    before = path.read_bytes()
+    with pytest.raises(FormatError, match=r"holds .*own\.keras itself.*another folder"):
+        formats.everywhere(str(path), MINIATURE, tmp_path)
+    with pytest.raises(FormatError, match=r"README\.md is of something else.*another folder"):
+        formats.everywhere(str(path), MINIATURE, notes.parent)
+    assert path.read_bytes() == before and [each.name for each in notes.parent.iterdir()] == ["README.md"]
 
 
 def test_a_keras_without_litert_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

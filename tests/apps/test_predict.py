@@ -203,6 +203,19 @@ def test_a_file_of_other_classes_is_refused(tmp_path: Path) -> None:
         predict.chosen(str(tmp_path / "own.keras"), Experiment())
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_whose_answers_are_no_probabilities_is_refused(suffix: str, tmp_path: Path) -> None:
+    inputs = keras.Input((32, 32, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    path = tmp_path / f"own{suffix}"
+    logits = keras.Model(inputs, keras.layers.Dense(10)(pooled))
+    logits.save(path)
+    with pytest.raises(PredictionError, match=f"own{suffix} gives .* no probabilities.*a softmax"):
+        predict.chosen(str(path), Experiment())
+    keras.Sequential([logits, keras.layers.Softmax()]).save(path)
+    assert predict.chosen(str(path), Experiment()).side == 32
+
+
 # ---------------------------------------------------------------------------- how far to believe it
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,8 +79,23 @@ def test_a_class_too_small_to_divide_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_folder_one_level_too_high_is_refused(tmp_path: Path) -> None:
     drawn(tmp_path / "own" / "all")
     drawn(tmp_path / "own" / "more", seed=1)
-    with pytest.raises(DataError, match=r"all is taken for a class and holds the folder apples"):
+    told = r"all is taken for a class and holds the folder apples.*own holds all; more"
+    with pytest.raises(DataError, match=told):
         folder.scan(tmp_path / "own")
+
+
+def test_a_folder_that_links_to_itself_and_a_name_that_no_page_can_show_are_refused(tmp_path: Path) -> None:
+    own = drawn(tmp_path / "own")
+    (own / "pears" / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match=r"loop cannot be read.*move it elsewhere"):
+        folder.scan(own)
+    (own / "pears" / "loop").unlink()
+    try:
+        os.mkdir(os.fsencode(own) + b"/caf\xe9")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    with pytest.raises(DataError, match=r"own holds a folder whose name is not UTF-8, 'caf.*: rename it"):
+        folder.scan(own)
 
 
 def test_a_part_that_lacks_a_class_and_two_parts_for_validation_are_refused(tmp_path: Path) -> None:
@@ -219,6 +235,27 @@ def test_another_pixel_another_class_and_another_division_are_other_data(tmp_pat
     drawn(tmp_path / "divided" / "test", {"crabs": 1, "pears": 1, "quinces": 1}, seed=1)
     found.append(folder.scan(tmp_path / "divided").fingerprint)
     assert len(set(found)) == len(found)
+
+
+def test_pictures_that_change_places_are_other_data(tmp_path: Path, cache: Path) -> None:
+    """Of one size and one time of change, as unpacked files are."""
+    own = tmp_path / "own"
+    for label, name in enumerate(("apples", "pears")):
+        (own / name).mkdir(parents=True)
+        for number in range(4):
+            path = own / name / f"{number}.bmp"
+            Image.new("RGB", (8, 8), (100 * label, 20 * number, 0)).save(path)
+            os.utime(path, ns=(0, 0))
+    before = folder.scan(own).fingerprint
+    (own / "apples" / "0.bmp").rename(tmp_path / "0.bmp")
+    (own / "pears" / "0.bmp").rename(own / "apples" / "0.bmp")
+    (tmp_path / "0.bmp").rename(own / "pears" / "0.bmp")
+    after = folder.scan(own).fingerprint
+    assert after != before
+    (noted,) = (cache / "folders").glob("*.json")
+    noted.write_text("[]")
+    folder._checked.cache_clear()
+    assert folder.scan(own).fingerprint == after
 
 
 def test_damaged_stored_pictures_are_read_again(tmp_path: Path, cache: Path) -> None:

@@ -15,7 +15,7 @@ def test_every_name_has_a_source() -> None:
 def test_a_source_holds_what_its_row_says(name: str) -> None:
     """The study's own images have tests of their own."""
     source = sources.SOURCES[name]
-    splits = source.read(None)
+    splits = source.read()
     assert tuple(len(split.labels) for split in splits) == source.sizes
     for split in splits:
         assert split.images.dtype == np.uint8 and split.images.shape[1:] == (SIDE, SIDE, 3)

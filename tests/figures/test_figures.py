@@ -348,6 +348,19 @@ def test_of_many_classes_the_most_telling_are_shown(make_run: Callable[..., Run]
         results.per_class_accuracy({"own": one, "theirs": make_run(0.8)})
 
 
+def test_classes_have_labels_that_can_be_drawn_and_told_apart(make_run: Callable[..., Run]) -> None:
+    long = "a name that goes on and on, "
+    names = ["$5_$10", "猫", "犬", f"{long}first", f"{long}last", "été", "x", "y", "z", "w"]
+    labels = style.class_labels(names)
+    assert labels[:3] == [r"\$5_\$10", "class 2", "class 3"] and len(set(labels)) == len(names)
+    assert labels[5] == "été" and max(map(len, labels)) <= style.LONGEST + 2
+    own = {"data": {"classes": names, "train": [60] * 10, "divided": ""}}
+    run = make_run(0.8, dataset="folder:pets", scale="quick", content=own)
+    drawn = results.per_class_accuracy({"own $1 and $2": run})
+    assert "$5_$10" in drawn.alt_text and "\\" not in drawn.alt_text
+    assert style.png(drawn)
+
+
 def test_what_cannot_be_drawn_is_refused_by_name(runs: Runs, tmp_path: Path) -> None:
     first = runs["first"]
     with pytest.raises(ValueError, match="compares two runs and was given 1: first"):

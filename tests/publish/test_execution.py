@@ -120,6 +120,8 @@ def test_tidy_refuses_by_name_what_is_no_notebook(content: str, tmp_path: Path) 
     path = tmp_path / "merged.ipynb"
     path.write_text(content)
     with pytest.raises(NotebookError, match=r"(?s)merged\.ipynb is no notebook \(.*restore it"):
+        Console([path])
+    with pytest.raises(NotebookError, match=r"(?s)merged\.ipynb is no notebook \(.*restore it"):
         notebooks.tidy(path)
     assert path.read_text() == content
 
