@@ -80,14 +80,11 @@ def diagnosed(*passes: tuple[float, float | None, float]) -> list[dict[str, Any]
         if other is not None:
             renewed = "clean augmented batch means variances varying resting".split()
             kinds |= dict.fromkeys(renewed, other)
-        accuracy = dict.fromkeys(("train", "train_clean", "val"), kinds)
-        accuracy["val_augmented"] = {kind: value - 0.05 for kind, value in kinds.items()}
+        accuracy = {"val": kinds, "val_augmented": {kind: value - 0.05 for kind, value in kinds.items()}}
         channels = int(1000 * (moving if other is None else other))
         found.append(
             {
                 "accuracy": accuracy,
-                "loss": {images: {k: 2 - v for k, v in each.items()} for images, each in accuracy.items()},
-                "statistics": {"val": {"mean": 0.5, "mean_alive": 1.5, "variance": 2.0}},
                 "probe": probe,
                 "drift": {"block_13_expand": 0.02, "Conv_1": 0.3},
                 "cka": {"block_13_project_BN": 0.98, "out_relu": 0.75},

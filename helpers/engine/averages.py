@@ -58,7 +58,7 @@ class Averages:
         self.kept = {memory: [each.astype(np.float64) for each in self.own] for memory in MEMORIES}
         self.batches: list[Statistics] = []
         self.reported = 0
-        self.evaluations: list[dict[str, dict[str, float]]] = []
+        self.evaluations: list[dict[str, float]] = []
 
     def step(self, rows: Rows) -> None:
         """Take in the batch of the step that was just made; `rows` are the inputs of the epoch's view."""
@@ -79,15 +79,12 @@ class Averages:
         """What was found since the last report, which is an epoch; `val` are pooled features (n, c).
 
         accuracy: memory, or 're-estimated' on training images, to accuracy at every evaluation.
-        distance: memory to how far the average of the means is from them re-estimated, at every evaluation:
-        in the norm's own unit, sqrt(average variance + epsilon), mean over the channels.
         displacement: lag to `displacement` of the batches' means, over the pairs that end in the epoch.
         images: number of training images to accuracy on all validation images, re-estimated from so many.
         """
-        memories = [str(memory) for memory in MEMORIES]
+        kinds = [*map(str, MEMORIES), "re-estimated"]
         found: dict[str, Any] = {
-            measure: {kind: [each[measure][kind] for each in self.evaluations] for kind in kinds}
-            for measure, kinds in (("accuracy", [*memories, "re-estimated"]), ("distance", memories))
+            "accuracy": {kind: [each[kind] for each in self.evaluations] for kind in kinds}
         }
         found["displacement"] = {
             str(lag): displacement(self.batches, lag, self.reported, self.batch_size)
@@ -103,20 +100,12 @@ class Averages:
         with evaluating_with(self.norm, statistics):
             return float(np.mean(self.answer(val).argmax(1) == self.val[1][: len(val)]))
 
-    def _evaluation(self, rows: Rows) -> dict[str, dict[str, float]]:
+    def _evaluation(self, rows: Rows) -> dict[str, float]:
+        """Accuracy now, by memory in steps and 're-estimated'."""
         val = predict(self.pooled, self.val[0], min(COMPARED, len(self.val[1])))
-        now = moments(predict(self.pooled, rows, min(COMPARED, self.train_count)))
         kinds = {str(memory): (kept[0], kept[1]) for memory, kept in self.kept.items()}
-        return {
-            "accuracy": {
-                kind: self._accuracy(val, statistics)
-                for kind, statistics in {**kinds, "re-estimated": now}.items()
-            },
-            "distance": {
-                kind: float(np.mean(np.abs(mean - now[0]) / np.sqrt(variance + self.norm.epsilon)))
-                for kind, (mean, variance) in kinds.items()
-            },
-        }
+        kinds["re-estimated"] = moments(predict(self.pooled, rows, min(COMPARED, self.train_count)))
+        return {kind: self._accuracy(val, statistics) for kind, statistics in kinds.items()}
 
     def _by_images(self, rows: Rows, val: Array) -> dict[str, float]:
         features = predict(self.pooled, rows, min(max(IMAGES), self.train_count))

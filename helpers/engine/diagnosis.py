@@ -20,13 +20,12 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from helpers.analysis.batchnorm import ACTIVE_VARIANCE, count_active_channels, count_kept_channels
-from helpers.analysis.metrics import smoothed_cross_entropy
 from helpers.data.split import Dataset
 from helpers.engine import augment, backbones, feature_cache, forward
 from helpers.engine.averages import Averages
 from helpers.engine.fit import predict
 from helpers.engine.inputs import EVALUATION_BATCH, Rows, batches
-from helpers.engine.reestimate import Statistics, distances, evaluating_with, moments, moving
+from helpers.engine.reestimate import Statistics, evaluating_with, moments, moving
 from helpers.experiment import Experiment
 
 SAMPLE = 5000
@@ -67,7 +66,6 @@ class Diagnosis:
         self, experiment: Experiment, trained: keras.Model, inputs: Mapping[str, tuple[Rows, Array]]
     ) -> None:
         self.batch_size = experiment.batch_size
-        self.smoothing = experiment.label_smoothing
         self.trained = trained
         self.inputs = dict(inputs)
         self.pooled = keras.Model(trained.input, trained.get_layer("pooling").output)
@@ -95,12 +93,11 @@ class Diagnosis:
     def __call__(self, train: Rows) -> dict[str, Any]:
         """All the measurements of the network as it is now; `train` are the inputs of the epoch's view.
 
-        accuracy, loss: images ('train', 'train_clean', 'val', 'val_augmented') to statistics to value.
-        Statistics: 'moving', which Keras evaluates with; 'batch', each batch's own; 'augmented' and
-        'clean', re-estimated over those training images; 'means' and 'variances', the moving ones with
-        the one or the other half of 'clean'; 'varying' and 'resting', with 'clean' for the channels that vary
-        by more than ACTIVE_VARIANCE or for the others. Where the head has no batch norm: 'moving' alone.
-        statistics: how far the moving ones are from those of the images they are used on.
+        accuracy: images ('val', 'val_augmented') to statistics to accuracy, 0 to 1. Statistics: 'moving',
+        which Keras evaluates with; 'batch', each batch's own; 'augmented' and 'clean', re-estimated over
+        those training images; 'means' and 'variances', the moving ones with the one or the other half of
+        'clean'; 'varying' and 'resting', with 'clean' for the channels that vary by more than
+        ACTIVE_VARIANCE or for the others. Where the head has no batch norm: 'moving' alone.
         alive, kept: channels of the pooled features on 'val' (analysis.batchnorm: count_active_channels,
         count_kept_channels with their variance before stage 2).
         probe: accuracy on 'val' of a logistic regression on the features of 'train_clean'.
@@ -108,23 +105,16 @@ class Diagnosis:
         averages: what `Averages.report` found since the last call; where they are followed.
         """
         labels = self.inputs["train_clean"][1]
-        inputs = {"train": (train, labels), **self.inputs}
-        pooled = {name: self._pooled(rows, true) for name, (rows, true) in inputs.items()}
+        pooled = {name: self._pooled(rows, true) for name, (rows, true) in self.inputs.items()}
         probed = probe_answers(pooled["train_clean"], labels, pooled["val"])
         norm = self._norm
-        statistics = _kinds(norm, pooled) if norm else {}
-        accuracy: dict[str, dict[str, float]] = {}
-        loss: dict[str, dict[str, float]] = {}
-        for name, (_, true) in inputs.items():
-            answers = self._answers(pooled[name], statistics)
+        statistics = _kinds(norm, pooled["train_clean"], self._pooled(train, labels)) if norm else {}
+        accuracy = {}
+        for name in ("val", "val_augmented"):
+            answers, true = self._answers(pooled[name], statistics), self.inputs[name][1]
             accuracy[name] = {kind: float(np.mean(p.argmax(1) == true)) for kind, p in answers.items()}
-            loss[name] = {
-                kind: smoothed_cross_entropy(p, true, self.smoothing) for kind, p in answers.items()
-            }
         return {
             "accuracy": accuracy,
-            "loss": loss,
-            "statistics": {name: _distances(norm, each) for name, each in pooled.items()} if norm else {},
             "alive": count_active_channels(pooled["val"]),
             "kept": count_kept_channels(pooled["val"], self.variances_before),
             "probe": float(np.mean(probed == self.inputs["val"][1])),
@@ -180,34 +170,18 @@ class Diagnosis:
         return [gram(np.concatenate(block).reshape(len(first), -1)) for block in zip(*answers, strict=True)]
 
 
-def _kinds(norm: keras.layers.BatchNormalization, pooled: Mapping[str, Array]) -> dict[str, Statistics]:
-    """Statistics to evaluate the head's batch norm with, by kind."""
+def _kinds(norm: keras.layers.BatchNormalization, plain: Array, augmented: Array) -> dict[str, Statistics]:
+    """Statistics to evaluate the head's batch norm with, by kind; from features of training images (n, c)."""
     mean, variance = moving(norm)
-    clean = moments(pooled["train_clean"])
+    clean = moments(plain)
     varying = clean[1] > ACTIVE_VARIANCE
     return {
-        "augmented": moments(pooled["train"]),
+        "augmented": moments(augmented),
         "clean": clean,
         "means": (clean[0], variance),
         "variances": (mean, clean[1]),
         "varying": (np.where(varying, clean[0], mean), np.where(varying, clean[1], variance)),
         "resting": (np.where(varying, mean, clean[0]), np.where(varying, variance, clean[1])),
-    }
-
-
-def _distances(norm: keras.layers.BatchNormalization, pooled: Array) -> dict[str, float]:
-    """How far the moving statistics are from those of pooled features (n, c), as the norm's output sees it.
-
-    mean: `reestimate.distances` of the means, averaged over the channels. mean_alive: the same over those
-    channels that vary by more than ACTIVE_VARIANCE, 0 where none does. variance: their median ratio.
-    """
-    actual = moments(pooled)
-    distance, ratio = distances(norm, actual)
-    varying = distance[actual[1] > ACTIVE_VARIANCE]
-    return {
-        "mean": float(np.mean(distance)),
-        "mean_alive": float(np.mean(varying)) if len(varying) else 0.0,
-        "variance": float(np.median(ratio)),
     }
 
 

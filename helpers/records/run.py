@@ -66,10 +66,7 @@ class Diagnosis:
     """What engine/diagnosis.py measured of a network, before stage 2 or after one of its epochs."""
 
     accuracy: dict[str, dict[str, float]]
-    """Images ('train', 'train_clean', 'val', 'val_augmented') to statistics to accuracy, 0 to 1."""
-    loss: dict[str, dict[str, float]]
-    statistics: dict[str, dict[str, float]]
-    """Images to how far the moving statistics lie from the statistics of these images."""
+    """Images ('val' and 'val_augmented') to statistics to accuracy, 0 to 1."""
     probe: float
     """Accuracy on validation images of a fresh linear classifier on the features."""
     drift: dict[str, float]

@@ -70,7 +70,7 @@ def restored(patient: Patient) -> Any:
 def test_a_healthy_network(patient: Patient) -> None:
     found = patient[1]()
     accuracy = found["accuracy"]
-    assert accuracy.keys() == {"train", "train_clean", "val", "val_augmented"}
+    assert accuracy.keys() == {"val", "val_augmented"}
     kinds = {"moving", "batch", "augmented", "clean", "means", "variances", "varying", "resting"}
     assert all(each.keys() == kinds for each in accuracy.values())
     assert accuracy["val"]["moving"] == pytest.approx(accuracy["val"]["clean"], abs=0.05)
@@ -78,7 +78,6 @@ def test_a_healthy_network(patient: Patient) -> None:
     assert accuracy["val_augmented"]["moving"] < accuracy["val"]["moving"]
     assert set(found["drift"].values()) == {0.0}
     assert all(similarity == pytest.approx(1, abs=1e-5) for similarity in found["cka"].values())
-    assert found["statistics"]["train_clean"]["mean"] < found["statistics"]["train"]["mean"]
     assert abs(found["probe"] - accuracy["val"]["moving"]) < 0.1
 
 
@@ -101,8 +100,6 @@ def test_wrong_statistics_look_like_destruction_and_are_told_from_it(restored: P
         assert found["accuracy"]["val"][kind] == healthy["accuracy"]["val"][kind]
     assert found["accuracy"]["val"]["variances"] < 0.3
     assert found["probe"] == healthy["probe"]
-    assert found["statistics"]["val"]["mean"] == pytest.approx(4, rel=0.1)
-    assert found["statistics"]["val"]["mean_alive"] == pytest.approx(4, rel=0.1)
     assert set(found["drift"].values()) == {0.0}
 
 
@@ -112,10 +109,10 @@ def test_wrong_statistics_look_like_destruction_and_are_told_from_it(restored: P
 )
 def test_a_new_half_mends_its_own_error_alone(half: str, mends: str, leaves: str, restored: Patient) -> None:
     trained, measure = restored
-    healthy = measure()["loss"]["val"]
+    healthy = measure()["accuracy"]["val"]
     wrong = getattr(trained.get_layer("head").get_layer("head_norm"), half)
     wrong.assign(10 * wrong + 1)
-    found = measure()["loss"]["val"]
+    found = measure()["accuracy"]["val"]
     assert found[mends] == healthy[mends]
     assert found[leaves] != healthy[leaves]
 
@@ -145,8 +142,6 @@ def test_channels_that_stand_still_are_counted(restored: Patient) -> None:
     after = measure()
     assert 0 < after["alive"] <= channels / 4
     assert 0 < after["kept"] <= channels / 4
-    misfit = after["statistics"]["val"]
-    assert misfit["mean_alive"] != misfit["mean"]
 
 
 @pytest.mark.parametrize("norm", [pytest.param("layer", marks=pytest.mark.long), "none"])
@@ -156,7 +151,6 @@ def test_without_batch_norm_there_are_no_statistics_to_vary(
     kills.use(tmp_path, monkeypatch)
     run = door.run(kills.small(head_norm=norm), diagnosed=True, progress=False)
     assert [list(found.accuracy["val"]) for found in run.diagnosis] == [["moving"]] * 3
-    assert run.diagnosis[-1].statistics == {}
     last = run.curves["stage2"]["val_accuracy"][-1]
     assert run.diagnosis[-1].accuracy["val"]["moving"] == pytest.approx(last, abs=1 / 128)
 
@@ -262,7 +256,7 @@ def test_statistics_are_renewed_for_channels_at_rest_or_for_the_others() -> None
     features[:, 2:] = 6
     norm = keras.layers.BatchNormalization()  # of mean 0 and variance 1
     norm.build((None, 4))
-    kinds = diagnosis._kinds(norm, {"train": features, "train_clean": features})
+    kinds = diagnosis._kinds(norm, features, features)
     mean, variance = reestimate.moments(features)
     np.testing.assert_array_equal(kinds["varying"], [[*mean[:2], 0, 0], [*variance[:2], 1, 1]])
     np.testing.assert_array_equal(kinds["resting"], [[0, 0, 6, 6], [1, 1, 0, 0]])

@@ -97,7 +97,6 @@ def test_re_estimated_statistics_are_kept_and_change_no_training(
     assert renewed.stage2.val_loss != usual.stage2.val_loss
     for found in renewed.diagnosis[1:]:
         assert found.accuracy["val"]["moving"] == pytest.approx(found.accuracy["val"]["augmented"], abs=0.01)
-        assert found.statistics["train"]["mean"] < 1e-4
 
 
 def test_a_frozen_network_can_have_a_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -348,7 +348,7 @@ def test_a_folder_in_the_place_of_the_probabilities_is_refused_by_name(run: Run)
 
 
 def test_a_count_that_a_record_lacks_is_no_zero() -> None:
-    older = Diagnosis.of({"accuracy": {}, "loss": {}, "statistics": {}, "probe": 0.5, "drift": {}, "cka": {}})
+    older = Diagnosis.of({"accuracy": {}, "loss": {}, "probe": 0.5, "drift": {}, "cka": {}})
     for which in ("active", "kept"):
         with pytest.raises(RecordError, match=f"older than the count of {which} channels"):
             getattr(older, which)
