@@ -349,7 +349,7 @@ def check(name: str, value: Any) -> Any:
         with contextlib.suppress(ValueError):
             value = float(value)  # to YAML 1.1, `1e-5` without a point is text
     wanted = (int, float) if hint is float else (hint,)
-    if isinstance(value, bool) != (hint is bool) or not isinstance(value, wanted):
+    if isinstance(value, bool) or not isinstance(value, wanted):  # to Python a bool is a whole number
         raise ExperimentError(f"{name}={value!r} is of type {type(value).__name__}, not {hint.__name__}")
     if value == "":
         raise ExperimentError(f"{name}='' is empty; leave it out for the default")

@@ -7,7 +7,7 @@ from helpers import run
 from helpers.analysis import groups
 from helpers.analysis.intervals import Proportion
 from helpers.chapters import common
-from helpers.records import published, store
+from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import claims, experiments, verdict
 
@@ -125,5 +125,5 @@ def load(*, seeds: int, **given: Any) -> Baseline:
     return Baseline(
         runs={f"seed {seed}": run.run(once.replace(seed=seed)) for seed in range(seeds)},
         staged={f"seed {seed}": run.run(twice.replace(seed=seed)) for seed in experiments.SEEDS[:seeds]},
-        logs={name: store.read(published.PUBLISHED_LOGS / f"{name}.json") for name in logs},
+        logs={name: store.published_log(name) for name in logs},
     )

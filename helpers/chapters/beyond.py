@@ -20,7 +20,7 @@ from helpers.chapters.targets import Line
 from helpers.data import cifar10, sources
 from helpers.data.split import Split
 from helpers.experiment import ExperimentError, is_study_data
-from helpers.records import published, store
+from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import experiments
 from helpers.text import span
@@ -286,6 +286,6 @@ def load(*, dataset: str, scale: str, seed: int, target: float) -> Beyond:
         rungs=Runs({name: run.run(each) for name, each in wanted.items()}),
         rates=Runs({name: found for name, each in rates.items() if known and (found := run.find(each))}),
         found_best=run.find(experiments.BEST.replace(seed=seed)) if is_published else None,
-        log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
+        log=store.published_log("run_final_optimized"),
         dataset=dataset,
     )

@@ -30,10 +30,6 @@ def table(runs: Group) -> list[Row]:
     return [line(runs, ours) for line in lines]
 
 
-def _log(name: str) -> Run:
-    return store.read(published.PUBLISHED_LOGS / f"{name}.json")
-
-
 def _gain(runs: Group, before: Experiment, after: Experiment, command: str) -> str:
     """What the second experiment, the study's way, gains over the first, or how to run what is missing."""
     ours, theirs = (groups.matching_runs(runs, each) for each in (before, after))
@@ -53,7 +49,7 @@ def _split(runs: Group, ours: Sequence[Run]) -> Row:
 
 
 def _passes(runs: Group, ours: Sequence[Run]) -> Row:
-    log, most = _log("run_final_optimized"), max(len(run.stage2) for run in ours)
+    log, most = store.published_log("run_final_optimized"), max(len(run.stage2) for run in ours)
     real = len(published.real_epochs(log))
     said = "as many" if most == real else "more passes here" if most > real else "fewer passes here"
     return "passes", f"{len(log.stage2)} logged, {real} real", f"at most {most}", said
@@ -81,7 +77,7 @@ def _views(runs: Group, ours: Sequence[Run]) -> Row:
 
 
 def _baseline(runs: Group, ours: Sequence[Run]) -> Row:
-    log = _log("run_n0_Adam")
+    log = store.published_log("run_n0_Adam")
     found = _gain(runs, experiments.BASELINE, experiments.BASELINE_TWO_STAGES, "sweep baseline-stages")
     logged = f"ten more passes of the head: {percent(log.test_accuracy)} on test"
     return "the baseline's second stage", logged, "none", found

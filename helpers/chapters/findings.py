@@ -12,7 +12,7 @@ from helpers.analysis.intervals import describe_change, describe_difference
 from helpers.chapters import elsewhere
 from helpers.chapters.beyond import errors_left
 from helpers.experiment import STUDY_DATA, Experiment
-from helpers.records import published, store
+from helpers.records import store
 from helpers.records.run import Run
 from helpers.study import claims, experiments, verdict
 from helpers.study.experiments import SEEDS
@@ -144,7 +144,7 @@ def _quick(runs: Group) -> str:
     time = f"{fastest.seconds:.0f} seconds {_device(fastest)}"
     if mean.value < claims.TEST_ACCURACY["careful fine-tune"]:
         return f"One pass does not reach the study's accuracy: it ends at {percent(mean.value)}, in {time}."
-    log = store.read(published.PUBLISHED_LOGS / "run_final_optimized.json")
+    log = store.published_log("run_final_optimized")
     return (
         f"One pass over the images reaches the study's accuracy in {time} (fastest of three seeds); "
         f"the study's own run took {log.seconds:.0f} on a GPU."

@@ -366,8 +366,8 @@ def load(
     return Finetune(
         frozen=frozen,
         tuned=tuned,
-        log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
-        second_log=store.read(published.PUBLISHED_LOGS / "run_full_tune_low_lr.json"),
+        log=store.published_log("run_final_optimized"),
+        second_log=store.published_log("run_full_tune_low_lr"),
         repeated={name: repeated[name] for name in networks if repeated[name]},
         study_ways={name: repeated[name] for name in ways if repeated[name]},
         short={key: one for key, each in wanted.items() if shown and (one := run.find(each))},

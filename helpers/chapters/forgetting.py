@@ -282,5 +282,5 @@ def load(*, seed: int, learning_rate: float, careful_rate: float, optimizer: str
         for way, each in asked.items()
     }
     whole = {way: {one: Whole(*runs) for one, runs in by_seed.items()} for way, by_seed in found.items()}
-    log = store.read(published.PUBLISHED_LOGS / "run_full_tune.json")
+    log = store.published_log("run_full_tune")
     return Failure(seed, whole, Beginnings(changed, by_rate), log)

@@ -124,6 +124,6 @@ def load(
     return Averaging(
         runs={name: run.run(each) for name, each in wanted.items()},
         repeated={name: [one for (one,) in common.by_seed(each).values()] for name, each in wanted.items()},
-        log=store.read(published.PUBLISHED_LOGS / "run_final_optimized.json"),
+        log=store.published_log("run_final_optimized"),
         bins=bins,
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from helpers import files
 from helpers.experiment import Experiment
 from helpers.paths import DEFAULT_BACKEND
-from helpers.records.published import read_log
+from helpers.records.published import PUBLISHED_LOGS, read_log
 from helpers.records.run import VIEWS, Diagnosis, RecordError, Run, refused
 
 FORMAT = 1
@@ -104,6 +104,11 @@ def _checksum(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of everything but the checksum itself."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def published_log(name: str) -> Run:
+    """One of the original study's logs, by its name, as in 'run_final_optimized'."""
+    return read(PUBLISHED_LOGS / f"{name}.json")
 
 
 def read(path: Path | str) -> Run:

@@ -28,7 +28,7 @@ from helpers.analysis.groups import (
 )
 from helpers.analysis.intervals import Gain
 from helpers.data import sources
-from helpers.records import published, store
+from helpers.records import store
 from helpers.records.run import Run
 from helpers.text import beside, listed, percent, points, scientific, span
 
@@ -305,7 +305,7 @@ def confusions(groups: Mapping[str, Group]) -> Judgement:
     """C14."""
     runs = groups["careful fine-tune"]
     shared, text = _named_pairs(np.sum([run.matrix() for run in runs], axis=0))
-    log, own = _named_pairs(store.read(published.PUBLISHED_LOGS / "run_final_optimized.json").matrix())
+    log, own = _named_pairs(store.published_log("run_final_optimized").matrix())
     text += f" (of {len(runs)} runs); in the study's own log: {own}, {log} of its three"
     return Judgement(
         grade(shared == 3, shared > 0), f"most frequent: {text}", f"{shared} of 3, in its log {log}"
