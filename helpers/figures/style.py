@@ -159,7 +159,7 @@ def class_labels(names: Sequence[str]) -> list[str]:
     """
     drawn = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
     short = [each if len(each) <= LONGEST else f"{each[:10]}…{each[10 - LONGEST :]}" for each in names]
-    known = [each if drawn.keys() >= set(map(ord, each)) else "class" for each in short]
+    known = [each if drawn.keys() >= set(map(ord, each)) else f"class {n}" for n, each in enumerate(short, 1)]
     alike = Counter(known)
     numbered = [f"{each} {n}" if alike[each] > 1 else each for n, each in enumerate(known, 1)]
     return [each.replace("$", r"\$") for each in numbered]
