@@ -45,13 +45,13 @@ def run(
             f"head_norm={experiment.head_norm!r}, head_momentum={experiment.head_momentum:g}: only averages "
             "that move can be followed by 'steps'; set head_norm='batch', a lower momentum, or diagnosed=True"
         )
+    if (stored := find(experiment, diagnosed=diagnosed)) and not retrain:
+        return stored
     if experiment.head_norm_epochs < experiment.epochs_run and paths.keras_backend() != paths.DEFAULT_BACKEND:
         raise ExperimentError(
             f"head_norm_epochs={experiment.head_norm_epochs} on {paths.keras_backend()}: an optimizer there "
             "keeps the variables that it began with; unset KERAS_BACKEND"
         )
-    if (stored := find(experiment, diagnosed=diagnosed)) and not retrain:
-        return stored
     found = fingerprints(experiment)
     folder = cache.run_folder(experiment, found, diagnosed)
     paths.writable(folder.parent, "REPORT_CACHE")
