@@ -144,8 +144,8 @@ def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int
     p_value: the exact McNemar test on the images that only one got right (McNemar 1947).
     Interval: percentiles of the paired bootstrap. A resample of n pairs is drawn as its counts of better,
     equal and worse pairs, which are multinomial: what resampling images gives, a thousand times faster.
-    Where fewer than FEW pairs differ, these are too narrow, and have no width where all point one way. Then
-    it is exact, given how many differ: from Clopper and Pearson's interval of the share that is better.
+    Where fewer than FEW pairs differ, a resample can hold none that points the other way. Then the interval
+    is Agresti and Min's (2005, Statistics in Medicine 24:729): Wald's, with half a pair more each way.
     Raises ValueError where the lengths differ.
     """
     one, two = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
@@ -157,12 +157,17 @@ def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int
     counts = np.array([only_first, only_second, n - only_first - only_second])
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
     low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    if 0 < (differ := only_first + only_second) < FEW:
-        shares = proportion_confint(only_second, differ, alpha=1 - LEVEL, method="beta")
-        low, high = ((2 * share - 1) * differ / n for share in shares)
+    if only_first + only_second < FEW:
+        low, high = _agresti_min(only_first, only_second, n)
     p_value = mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue
     difference = (only_second - only_first) / n
     return PairedTest(difference, float(low), float(high), float(p_value), only_first, only_second, n)
+
+
+def _agresti_min(only_first: int, only_second: int, n: int) -> tuple[float, float]:
+    change, differ = only_second - only_first, only_first + only_second + 1
+    half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(differ - change**2 / (n + 2))
+    return (change - half) / (n + 2), (change + half) / (n + 2)
 
 
 def describe_difference(test: PairedTest | Gain, better: str, worse: str, neither: str) -> str:

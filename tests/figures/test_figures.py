@@ -242,7 +242,7 @@ def test_gains_counts_what_the_paired_tests_show(runs: Runs) -> None:
         results.gains({"better": second, "same": first}, first),
         results.gains({"worse": first}, second),
     )
-    assert "Of 2 changes 1 gain and 0 lose" in up.alt_text and "same +0.0 points (0.0 to 0.0)" in up.alt_text
+    assert "Of 2 changes 1 gain and 0 lose" in up.alt_text and "same +0.0 points (-0.1 to 0.1)" in up.alt_text
     assert "Of 1 changes 0 gain and 1 lose" in down.alt_text and "worse -" in down.alt_text
 
 
