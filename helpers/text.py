@@ -17,8 +17,8 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """A difference of two shares in percentage points, signed: 0.0034 gives '+0.3 points'."""
-    return f"{100 * difference:+.{digits}f} points"
+    """A difference of two shares in percentage points, signed: 0.0034 gives '+0.3 points', -0.0001 '+0.0'."""
+    return f"{round(100 * difference, digits) + 0.0:+.{digits}f} points"
 
 
 def literal(name: str) -> str:

@@ -13,6 +13,8 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from helpers.text import points
+
 LEVEL = 0.95
 FEW = 30
 """Pairs that differ, from which on a difference's interval is the bootstrap's."""
@@ -135,7 +137,7 @@ def _in_points(value: float, low: float, high: float, more: str = "") -> str:
     """'+0.4 points (0.1 to 0.7)'; with two digits where an end that is not zero would read as zero."""
     digits = 2 if any(end and not round(100 * end, 1) for end in (low, high)) else 1
     first, last = (f"{100 * end:.{digits}f}" for end in (low, high))
-    return f"{100 * value:+.{digits}f} points ({first} to {last}{more})"
+    return f"{points(value, digits)} ({first} to {last}{more})"
 
 
 def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int = 0) -> PairedTest:

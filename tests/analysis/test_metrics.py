@@ -164,6 +164,10 @@ def test_an_end_that_is_not_zero_does_not_read_as_zero(low: float, high: float, 
     assert str(intervals.PairedTest(-0.00376, low, high, 0.04, 0, 0, 100)) == f"{told}, p = 0.04"
 
 
+def test_nothing_has_no_minus() -> None:
+    assert str(intervals.Gain(-2e-4, -4e-3, 3e-3, 1)) == "+0.0 points (-0.4 to 0.3)"
+
+
 def test_only_the_same_images_can_be_paired() -> None:
     with pytest.raises(ValueError, match="same ones"):
         intervals.paired(np.ones(10), np.ones(9))
