@@ -35,6 +35,8 @@ PARTS = {
 """What the short runs change, one part at a time."""
 REGULARIZERS = ("augmentation", "label smoothing", "dropout", "weight decay")
 """Those of which a short run goes without."""
+WHOLE_RATES = (*experiments.FAIR_RATES, experiments.LOGGED.learning_rate)
+"""Rates at which there are whole runs of the fine-tune."""
 SWEEPS = ("precision", "depth", "batch", "regularizers", "views", "optimizer")
 """The sweeps that make all short runs."""
 TIMED = {
@@ -48,7 +50,7 @@ TIMED = {
 
 @dataclass(frozen=True)
 class Rate:
-    """A short run with the study's optimizer at a learning rate, and what it gains over the reference."""
+    """A run with the study's optimizer at a learning rate, and what it gains over the reference."""
 
     run: Run
     gain: PairedTest | None
@@ -81,6 +83,8 @@ class Finetune:
     """What the study's script does otherwise, to the stored runs of this chapter's fine-tune with it."""
     short: Mapping[str, Run]
     """The short runs by their experiment's key; empty where SHORT's own is missing."""
+    whole: Mapping[float, Run]
+    """Learning rate to this chapter's fine-tune at it, of the same seed: the stored ones, and its own."""
     bench: speed.Bench
     """What `make bench` measured."""
 
@@ -95,7 +99,8 @@ class Finetune:
     def records(self) -> list[Run]:
         """Every run, and the study's logs."""
         repeated = [each for group in {**self.repeated, **self.study_ways}.values() for each in group]
-        return [self.frozen, self.tuned, *repeated, *self.short.values(), self.log, self.second_log]
+        runs = (*repeated, *self.short.values(), *self.whole.values())
+        return [self.frozen, self.tuned, *runs, self.log, self.second_log]
 
     @property
     def networks(self) -> dict[str, common.Row]:
@@ -273,10 +278,22 @@ class Finetune:
         return [at.name for at in self.rates if at.gain and at.gain.low > 0]
 
     @property
+    def by_adamw(self) -> list[tuple[object, ...]]:
+        """Of each of `rates`: lowest epoch on validation, test, gain over the reference, whole run's test."""
+        return [
+            (at.name, at.lowest, groups.accuracy(at.run), at.gain or "–", self._whole_at(at))
+            for at in self.rates
+        ]
+
+    def _whole_at(self, at: Rate) -> object:
+        found = self.whole.get(at.run.experiment.learning_rate)
+        return groups.accuracy(found) if found else "–"
+
+    @property
     def chosen(self) -> Rate | None:
-        """The one with the highest validation accuracy; None where that is the reference, or none is here."""
-        best = max(self.rates, key=lambda at: at.run.val_accuracy, default=None)
-        return best if best and best.gain else None
+        """The whole run of the highest validation accuracy; None where that is this chapter's own."""
+        best = max(self.whole.values(), key=lambda each: each.val_accuracy)
+        return Rate(best, groups.paired(self.tuned, best)) if best.key != self.tuned.key else None
 
     # ------------------------------------------------------------------------ weight decay
 
@@ -355,6 +372,7 @@ def load(
         f"dropout {more:g}": own.replace(dropout=more),
     }
     ways = {name: way for name, way in theirs.items() if way.key != own.key}
+    at_rates = [own.replace(learning_rate=rate) for rate in WHOLE_RATES]
     found = {name: common.by_seed(each) for name, each in {**networks, **ways}.items()}
     seeds = found["fine-tuned"].keys()
     repeated = {
@@ -371,5 +389,8 @@ def load(
         repeated={name: repeated[name] for name in networks if repeated[name]},
         study_ways={name: repeated[name] for name in ways if repeated[name]},
         short={key: one for key, each in wanted.items() if shown and (one := run.find(each))},
+        whole={
+            each.experiment.learning_rate: each for each in (*filter(None, map(run.find, at_rates)), tuned)
+        },
         bench=speed.read(),
     )

@@ -26,6 +26,11 @@ AT_RATES = {
     if rate != experiments.CAREFUL.learning_rate
 }
 """FROZEN at other rates, which do not follow the notebook's own; at the careful one it is chapter 3's."""
+MOVING = {
+    f"norm moving, {scientific(each.learning_rate)}": each.replace(head_norm="batch")
+    for each in AT_RATES.values()
+}
+"""The same with the study's own norm."""
 WAYS = (LOGGED, *ADDED, FROZEN)
 ENOUGH = 0.003
 """Validation accuracy by which a remedy may lie below RENEWED, and be enough."""
@@ -112,24 +117,34 @@ class Remedies:
         hidden = {each.hidden: each.name for each in self.halves}
         return hidden[min(hidden)] if len(hidden) == len(experiments.HALF_FROZEN) else ""
 
+    def _at(self, *ways: str) -> dict[float, str]:
+        """Learning rate to that of the ways which was run at it."""
+        runs = {way: self.failure.whole.get(way, {}).values() for way in ways}
+        return {one.run.experiment.learning_rate: way for way, found in runs.items() for one in found}
+
     @property
     def by_rate(self) -> list[Row]:
-        """With the norm frozen, of each rate: seeds, test, gains over UNTUNED and CAREFUL, the rule's word.
+        """With the norm frozen, of each rate: seeds, test, gains over CAREFUL and MOVING, the rule's word.
 
-        A rate is better than the careful one if the second gain lies above zero. It fails below UNTUNED.
+        A rate is better than the careful one if the first gain lies above zero. It fails below UNTUNED.
         """
-        runs = {way: self.failure.whole[way] for way in (CAREFUL_FROZEN, *AT_RATES, FROZEN)}
-        ways = {
-            one.run.experiment.learning_rate: way for way, found in runs.items() for one in found.values()
-        }
         found: list[Row] = []
-        for rate, way in sorted(ways.items()):
-            tests = [one.run.test_accuracy for one in runs[way].values()]
-            gains = [self.failure.gain(way, over) for over in (UNTUNED, CAREFUL)]
-            word = describe_difference(gains[1], "better", "worse", "not shown to differ")
-            told = "fails" if gains[0].value < 0 else word
-            found.append((scientific(rate), list(runs[way]), tests, *gains, told))
+        moving = self._at(CAREFUL, *MOVING, LOGGED)
+        for rate, way in sorted(self._at(CAREFUL_FROZEN, *AT_RATES, FROZEN).items()):
+            runs = self.failure.whole[way]
+            tests = [one.run.test_accuracy for one in runs.values()]
+            gain, over = self.failure.gain(way), self.failure.gain(way, UNTUNED)
+            word = describe_difference(gain, "better", "worse", "not shown to differ")
+            beside = self.failure.gain(way, moving[rate]) if rate in moving else "–"
+            told = "fails" if over.value < 0 else word
+            found.append((scientific(rate), list(runs), tests, gain, beside, told))
         return found
+
+    @property
+    def freezing_costs(self) -> str:
+        """The rates of `by_rate` at which the study's own norm has more test accuracy, or 'none'."""
+        lost = [str(row[0]) for row in self.by_rate if isinstance(row[4], Gain) and row[4].high < 0]
+        return " and ".join(lost) or "none"
 
     def rates_that(self, word: str) -> str:
         """The rates of `by_rate` of which the rule says so, '1e-4 and 3e-4', or 'none'."""
@@ -157,15 +172,14 @@ class Remedies:
 
 
 def added(failure: Failure, *, learning_rate: float, optimizer: str, **given: Any) -> Failure:
-    """Chapter 3's runs with the stored ones of ADDED and AT_RATES; none is trained.
+    """Chapter 3's runs with the stored ones of ADDED, AT_RATES and MOVING; none is trained.
 
     `given` are other fields of each.
     """
-    find = partial(run.find, diagnosed=True)
     failing = {way: base.replace(learning_rate=learning_rate) for way, base in ADDED.items()}
     found = {}
-    for way, base in {**failing, **AT_RATES}.items():
+    for way, base in {**failing, **AT_RATES, **MOVING}.items():
         wanted = experiments.for_notebook(base.replace(optimizer=optimizer), **given)
-        by_seed = common.by_seed(wanted, find=find)
+        by_seed = common.by_seed(wanted, find=partial(run.find, diagnosed=way not in MOVING))
         found[way] = {seed: Whole(*runs) for seed, runs in by_seed.items()}
     return replace(failure, whole={**failure.whole, **found})

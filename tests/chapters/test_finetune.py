@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helpers.analysis import metrics
+from helpers.analysis import groups, metrics
 from helpers.chapters import finetune
 from helpers.chapters.finetune import SHORT, Finetune
 from helpers.experiment import Experiment, ExperimentError
@@ -134,7 +134,7 @@ def test_confusions_are_those_of_the_fine_tuned_network(make: Make) -> None:
 def test_without_the_reference_no_short_run_is_shown(make: Make) -> None:
     make(0.9, short(dropout=0.0))
     chapter = load()
-    assert not (chapter.short or chapter.parts or chapter.by_rate or chapter.rates or chapter.chosen)
+    assert not (chapter.short or chapter.parts or chapter.by_rate or chapter.rates)
     reference = make(0.9, SHORT)
     chapter = load()
     assert chapter.reference and next(iter(chapter.short.values())).id == reference.id
@@ -178,11 +178,13 @@ def test_a_rate_is_chosen_by_validation_and_compared_on_test(make: Make) -> None
     own, faster = chapter.rates
     assert own.gain is None and faster.gain and faster.gain.difference == pytest.approx(0.02)
     assert chapter.chosen is None and chapter.clearly_better == ["1e-4"]
-    curves = {"stage2": {"val_accuracy": [0.4, 0.9]}}
-    make(0.8, short(learning_rate=3e-5), val=0.95, curves=curves)
-    chapter = load()
-    assert chapter.chosen and (chapter.chosen.name, chapter.chosen.lowest) == ("3e-5", 0.4)
-    assert chapter.clearly_better == ["1e-4"]
+    assert chapter.by_adamw[1] == ("1e-4", faster.lowest, chapter.accuracy(faster.run), faster.gain, "–")
+    made = make(0.94, experiments.CAREFUL.replace(learning_rate=1e-4), val=0.8)
+    assert load().chosen is None
+    assert load().by_adamw[1][-1] == chapter.accuracy(made)
+    make(0.8, experiments.CAREFUL.replace(learning_rate=3e-5), val=0.95)
+    found = load().chosen
+    assert found and found.name == "3e-5" and found.gain == groups.paired(load().tuned, found.run)
 
 
 def test_ten_layers_are_told_where_their_short_run_is(make: Make) -> None:

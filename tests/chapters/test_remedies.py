@@ -10,7 +10,7 @@ import pytest
 from helpers.chapters import remedies
 from helpers.chapters.beginnings import Beginnings
 from helpers.chapters.forgetting import CAREFUL, CAREFUL_FROZEN, FROZEN, LOGGED, UNTUNED, Failure, Whole
-from helpers.chapters.remedies import ADDED, AT_RATES, LATE, RENEWED, Remedies
+from helpers.chapters.remedies import ADDED, AT_RATES, LATE, MOVING, RENEWED, Remedies
 from helpers.records.run import Run
 from helpers.study import experiments
 
@@ -19,6 +19,7 @@ Make = Callable[..., Run]
 EXPERIMENTS = {
     **ADDED,
     **AT_RATES,
+    **MOVING,
     UNTUNED: experiments.BASELINE,
     CAREFUL: experiments.CAREFUL,
     CAREFUL_FROZEN: experiments.CAREFUL.replace(head_norm="frozen"),
@@ -115,10 +116,25 @@ def test_a_rate_is_better_than_the_careful_one_or_fails_by_the_rule(make_run: Ma
     rows = remedies.by_rate
     assert [row[0] for row in rows] == ["1e-5", "1e-4", "3e-4", "1e-3"]
     assert [row[-1] for row in rows] == ["not shown to differ", "worse", "better", "fails"]
-    assert rows[2][1:3] == ([42], [0.95]) and rows[2][3].value == pytest.approx(0.1)
+    assert rows[2][1:3] == ([42], [0.95]) and rows[2][3].value == pytest.approx(0.05)
+    assert [row[4] for row in rows[1:]] == ["–", "–", "–"] and remedies.freezing_costs == "none"
     assert remedies.rates_that("better") == "3e-4" and remedies.rates_that("fails") == "1e-3"
     bare = Remedies(failing({way: runs[way] for way in (UNTUNED, CAREFUL)}))
     assert bare.by_rate == [] and bare.rates_that("fails") == "none"
+
+
+def test_freezing_costs_where_the_norm_that_moves_ends_higher(make_run: Make) -> None:
+    tests = {UNTUNED: 0.85, CAREFUL: 0.9, LOGGED: 0.9, FROZEN: 0.95, "norm frozen, 1e-4": 0.92}
+    runs = {way: {42: whole(make_run, way, test, ends=(0.5, 0.9))} for way, test in tests.items()}
+    make_run(0.94, **EXPERIMENTS["norm moving, 1e-4"].changes)
+    given = {"seed": 42, "dataset": "cifar10", "scale": "full"}
+    found = remedies.added(failing(runs), learning_rate=3e-4, optimizer="adamw", **given)
+    rows = Remedies(found).by_rate
+    assert [(row[0], row[4].value) for row in rows] == [
+        ("1e-4", pytest.approx(-0.02)),
+        ("3e-4", pytest.approx(0.05)),
+    ]
+    assert Remedies(found).freezing_costs == "1e-4"
 
 
 @pytest.mark.parametrize(("late", "enough"), [(0.9, "yes"), (0.88, "no")])
