@@ -119,7 +119,7 @@ def lock_of(folder: Path) -> Path:
 
 
 def clear() -> str:
-    """Delete the stored activations and checkpoints that no process is writing, and copies of pictures.
+    """Delete the stored activations, checkpoints and copies of pictures that no process is writing.
 
     Trained weights stay: a run whose record exists is not trained again, and `predict` needs them.
     """
@@ -133,7 +133,11 @@ def clear() -> str:
         except filelock.Timeout:
             busy += 1
     for copy in _copies():
-        copy.unlink(missing_ok=True)  # a process that has it mapped keeps it until it ends
+        try:
+            with filelock.FileLock(copy.with_suffix(".lock"), timeout=0):
+                copy.unlink(missing_ok=True)  # a process that has it mapped keeps it until it ends
+        except filelock.Timeout:
+            busy += 1
     kept = f"; {busy} in use were kept" if busy else ""
     return (
         f"removed {len(removed)} stored views, the checkpoints and the copies of pictures{kept}; "

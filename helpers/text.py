@@ -26,7 +26,7 @@ def literal(name: str) -> str:
 
     A vertical bar stays as it is: `markdown.rows` escapes it.
     """
-    return re.sub(r"([\\`*_{}\[\]<>$~])", r"\\\1", name)
+    return re.sub(r"([\\`*_{}\[\]<>$~&])", r"\\\1", " ".join(name.split()))
 
 
 def beside(difference: float) -> str:

@@ -23,6 +23,6 @@ def test_a_time_has_the_unit_that_fits_it(seconds: float, words: str) -> None:
 
 
 def test_a_persons_own_words_stay_what_they_are_in_a_table() -> None:
-    name = "_a_ <b> [c](d) {ref}`e` | $f$ \\ *g*"
-    escaped = r"\_a\_ \<b\> \[c\](d) \{ref\}\`e\` \| \$f\$ \\ \*g\*"
+    name = "_a_ <b> [c](d) {ref}`e` | $f$ \\ *g*\n&amp;"
+    escaped = r"\_a\_ \<b\> \[c\](d) \{ref\}\`e\` \| \$f\$ \\ \*g\* \&amp;"
     assert markdown.rows("name", [[text.literal(name)]]).data.endswith(f"| {escaped} |")

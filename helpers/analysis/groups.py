@@ -67,7 +67,7 @@ def gain(first: Group, second: Group, views: tuple[str, str] = ("plain", "plain"
     """What the second experiment's runs gain over the first's on the test images, by seed.
 
     Where no seed is common to both, the first run of each is compared, and the text says so. For one seed the
-    interval is the paired bootstrap's over the images; for more it is over seeds and images, as
+    interval is that of `paired` over the images; for more it is over seeds and images, as
     `intervals.mean_of_seeds` says.
     """
     both = pairs(first, second)

@@ -101,7 +101,7 @@ class PairedTest:
     """Second run against first on the same images. As text: '+0.4 points (0.1 to 0.7), p = 0.003'."""
 
     difference: float
-    """Accuracy of the second less that of the first, -1 to 1; `low` to `high` is its bootstrap interval."""
+    """Accuracy of the second less that of the first, -1 to 1; `low` to `high` is its interval."""
     low: float
     high: float
     p_value: float
@@ -134,9 +134,10 @@ class Gain:
 
 
 def _in_points(value: float, low: float, high: float, more: str = "") -> str:
-    """'+0.4 points (0.1 to 0.7)'; with two digits where an end that is not zero would read as zero."""
-    digits = 2 if any(end and not round(100 * end, 1) for end in (low, high)) else 1
-    first, last = (f"{100 * end:.{digits}f}" for end in (low, high))
+    """'+0.4 points (0.1 to 0.7)'; with more digits, three at most, where an end that is not zero reads so."""
+    ends = [100 * end for end in (low, high)]
+    digits = next((n for n in (1, 2) if all(round(end, n) or not end for end in ends)), 3)
+    first, last = (f"{round(end, digits) + 0.0:.{digits}f}" for end in ends)
     return f"{points(value, digits)} ({first} to {last}{more})"
 
 
@@ -147,7 +148,8 @@ def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int
     Interval: percentiles of the paired bootstrap. A resample of n pairs is drawn as its counts of better,
     equal and worse pairs, which are multinomial: what resampling images gives, a thousand times faster.
     Where fewer than FEW pairs differ, a resample can hold none that points the other way. Then the interval
-    is Agresti and Min's (2005, Statistics in Medicine 24:729): Wald's, with half a pair more each way.
+    is Agresti and Min's (2005, Statistics in Medicine 24:729): Wald's, with half a pair more each way. The
+    exact test is the more cautious of both: an interval may leave out zero where p is 0.06.
     Raises ValueError where the lengths differ.
     """
     one, two = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
@@ -169,7 +171,7 @@ def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int
 def _agresti_min(only_first: int, only_second: int, n: int) -> tuple[float, float]:
     change, differ = only_second - only_first, only_first + only_second + 1
     half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(differ - change**2 / (n + 2))
-    return (change - half) / (n + 2), (change + half) / (n + 2)
+    return max(-1.0, (change - half) / (n + 2)), min(1.0, (change + half) / (n + 2))
 
 
 def describe_difference(test: PairedTest | Gain, better: str, worse: str, neither: str) -> str:

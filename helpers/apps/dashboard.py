@@ -186,7 +186,7 @@ def show_pair(runs: Mapping[str, Run]) -> None:
     )
     alone = f"{test.only_first:,} are right in the first alone, {test.only_second:,} in the second alone"
     st.markdown(f"**Second against first: {test}; {verdict}.**")
-    st.markdown(f"Of {test.n:,} test images {alone}. Exact McNemar test; interval: paired bootstrap, 95%.")
+    st.markdown(f"Of {test.n:,} test images {alone}. Exact McNemar test; 95% interval.")
 
 
 def show_table(rows: pd.DataFrame) -> None:

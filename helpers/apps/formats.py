@@ -70,12 +70,16 @@ def everywhere(name: str, experiment: Experiment, folder: Path) -> str:
 
 
 def _refuse_loss(name: str, source: Classifier, folder: Path) -> None:
-    """Raise FormatError where the folder holds what would be lost: the network's own file, or a README.md."""
-    page, own = folder / "README.md", Path(name)
-    if own.is_file() and own.resolve() == (folder / own.name).resolve():
+    """Raise FormatError where the folder holds what would be lost: any file that an export did not write."""
+    page, own, stem = folder / "README.md", Path(name), Path(source.name).stem
+    if own.is_file() and own.resolve() == (folder / f"{stem}.keras").resolve():
         raise FormatError(f"{folder} holds {name} itself, which would be replaced; name another folder")
-    if page.exists() and not page.read_text(encoding="utf-8", errors="replace").startswith(_heading(source)):
-        raise FormatError(f"{page} is of something else, and would be replaced; name another folder")
+    if page.is_file() and page.read_text(encoding="utf-8", errors="replace").startswith(_heading(source)):
+        return
+    ends = [f"{kind}{end}" for kind in ("", "-int8") for end in (".tflite", *CONVERTED, ".bin")]
+    for path in (page, *(folder / f"{stem}{end}" for end in (".keras", *ends))):
+        if path.exists():
+            raise FormatError(f"{path} is of something else, and would be replaced; name another folder")
 
 
 def _heading(source: Classifier) -> str:

@@ -75,10 +75,16 @@ def _of_file(file: Path, experiment: Experiment) -> Classifier:
             f"{len(names):,}: name the data that it learned from (--dataset folder:PATH)"
         )
     answer = classify(network, np.full((1, *network.input_shape[1:]), 128))[0]
-    if answer.min() < 0 or not abs(answer.sum() - 1) < 0.02:  # a sum in bfloat16 is as coarse
+    if not np.isfinite(answer).all():
         raise PredictionError(
-            f"{file} gives numbers that are no probabilities, as {answer[0]:.3g} and {answer[1]:.3g}: end it "
-            "with a softmax, as in keras.Sequential([network, keras.layers.Softmax()])"
+            f"{file} answers with {answer[0]}: its training diverged; train at a lower rate"
+        )
+    if answer.min() < 0 or abs(answer.sum() - 1) >= 0.02:  # a sum in bfloat16 is as coarse
+        cure = "end it with a softmax, as in keras.Sequential([network, keras.layers.Softmax()])"
+        if answer.min() >= 0 and answer.max() <= 1:
+            cure = "train it with a softmax in its last layer, since a picture has one class"
+        raise PredictionError(
+            f"{file} gives numbers that are no probabilities, as {answer[0]:.3g} and {answer[1]:.3g}: {cure}"
         )
     return Classifier(file.name, network, names, None)
 

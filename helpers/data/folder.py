@@ -116,13 +116,13 @@ def scan(root: Path) -> Folder:
     return _checked(root, tuple(found))
 
 
-def _stamp(entry: os.DirEntry[str]) -> tuple[int, int, int]:
-    """Size and times of change of a file: of its content, which moves with it, and of the file itself."""
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int, int, int]:
+    """Size and times of change of a file, of its content and its own, and its number: they move with it."""
     try:
         state = entry.stat()
     except OSError as error:
         raise _unreadable(entry.path, error) from error
-    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -159,7 +159,11 @@ def _class_folders(root: Path) -> dict[tuple[str, str], Path]:
 
 
 def _folders(place: Path) -> dict[str, Path]:
-    found = {entry.name: place / entry.name for entry in _listed(place) if _is_folder(entry)}
+    entries = _listed(place)
+    for entry in entries:
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            raise DataError(f"{entry.path} is a link to nothing: mend it, or remove it")
+    found = {entry.name: place / entry.name for entry in entries if _is_folder(entry)}
     for name in found:
         if name.encode("utf-8", "ignore").decode() != name:  # no figure and no page could show it
             raise DataError(f"{place} holds a folder whose name is not UTF-8, {name!r}: rename it")
@@ -177,7 +181,7 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _checked(root: Path, found: tuple[tuple[str, str, str, int, int, int], ...]) -> Folder:
+def _checked(root: Path, found: tuple[tuple[str, str, str, int, int, int, int], ...]) -> Folder:
     """The folder of these files, given with their size and times of change: none is read again in vain."""
     labels = {name: label for label, name in enumerate(sorted({name for _, name, *_ in found}))}
     digests = _digests(root, [stamped for _, _, *stamped in found])

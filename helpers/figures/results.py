@@ -248,7 +248,7 @@ def error_intervals(
 
 @styled
 def gains(runs: Mapping[str, Run], reference: Run) -> Figure:
-    """What each run gains over a reference on the same test images, with its paired bootstrap interval.
+    """What each run gains over a reference on the same test images, with its paired interval.
 
     A row a run, in the order given; where the interval holds zero the mark is hollow.
     """

@@ -157,12 +157,15 @@ def class_labels(names: Sequence[str]) -> list[str]:
 
     A dollar is escaped: between two of them Matplotlib would read a formula.
     """
-    drawn = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    fonts = [font_manager.FontProperties("DejaVu Sans", weight=weight) for weight in ("normal", "bold")]
+    drawn = set.intersection(
+        *(set(font_manager.get_font(font_manager.findfont(each)).get_charmap()) for each in fonts)
+    )
     short = [each if len(each) <= LONGEST else f"{each[:10]}…{each[10 - LONGEST :]}" for each in names]
-    known = [each if drawn.keys() >= set(map(ord, each)) else f"class {n}" for n, each in enumerate(short, 1)]
-    alike = Counter(known)
-    numbered = [f"{each} {n}" if alike[each] > 1 else each for n, each in enumerate(known, 1)]
-    return [each.replace("$", r"\$") for each in numbered]
+    known = [each if drawn >= set(map(ord, each)) else f"class {n}" for n, each in enumerate(short, 1)]
+    while len(alike := Counter(known)) < len(known):
+        known = [f"{each} {n}" if alike[each] > 1 else each for n, each in enumerate(known, 1)]
+    return [each.replace("$", r"\$") for each in known]
 
 
 def line_styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:

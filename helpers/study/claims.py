@@ -117,7 +117,7 @@ CLAIMS: tuple[Claim, ...] = (
         short="30 layers reach 91.6%",
         figure="91.6%",
         statement="Fine-tuning 30 layers at 1e-5 with augmentation and AdamW reaches 91.6%.",
-        published="val 92.3%, test 91.6% (said to be with the flip averaged in; its log has 91.6% without)",
+        published="val 92.3%, test 91.6% (said to be with the flip averaged in; likely without)",
         rule=rules.reaches(val=0.923, test=0.916),
         experiments=ONLY_CAREFUL,
         notebook="04_finetune",

@@ -112,15 +112,15 @@ def test_where_few_images_differ_what_the_exact_test_finds_lies_outside_the_inte
             two = (np.arange(40) >= differ - better) & (np.arange(40) < differ)
             test = intervals.paired(one, two)
             assert (test.only_first, test.only_second) == (differ - better, better)
-            assert test.low < test.difference < test.high
+            assert -1 <= test.low < test.difference < test.high <= 1
             assert test.p_value >= 0.05 or not test.low <= 0 <= test.high, test
 
 
-@pytest.mark.parametrize(("worse", "better"), [(0.002, 0.008), (0.0, 0.005), (0.004, 0.016)])
+@pytest.mark.parametrize(("worse", "better"), [(0.002, 0.008), (0.0, 0.005), (0.0005, 0.0015)])
 def test_where_few_images_differ_the_interval_holds_the_truth_as_often_as_it_says(
     worse: float, better: float
 ) -> None:
-    """An interval given how many differ, from Clopper and Pearson's of the share, held it half the time."""
+    """Clopper and Pearson's, given how many differ, held it half the time; the bootstrap's, of 2, in 75%."""
     held = []
     for draw in np.random.default_rng(3).random((400, 1000)):
         test = intervals.paired((draw < worse), (draw >= worse) & (draw < worse + better))
@@ -166,6 +166,7 @@ def test_an_end_that_is_not_zero_does_not_read_as_zero(low: float, high: float, 
 
 def test_nothing_has_no_minus() -> None:
     assert str(intervals.Gain(-2e-4, -4e-3, 3e-3, 1)) == "+0.0 points (-0.4 to 0.3)"
+    assert str(intervals.Gain(2e-3, -3e-5, 4e-3, 1)) == "+0.200 points (-0.003 to 0.400)"
 
 
 def test_only_the_same_images_can_be_paired() -> None:

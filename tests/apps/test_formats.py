@@ -118,6 +118,9 @@ def test_a_users_own_files_are_not_replaced(exported: tuple[Path, str], tmp_path
     with pytest.raises(FormatError, match=r"README\.md is of something else.*another folder"):
         formats.everywhere(str(path), MINIATURE, notes.parent)
     assert path.read_bytes() == before and [each.name for each in notes.parent.iterdir()] == ["README.md"]
+    notes.rename(notes.with_name("own-int8.tflite"))
+    with pytest.raises(FormatError, match=r"own-int8\.tflite is of something else.*another folder"):
+        formats.everywhere(str(path), MINIATURE, notes.parent)
 
 
 def test_a_keras_without_litert_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,6 +212,14 @@ def test_a_file_whose_answers_are_no_probabilities_is_refused(suffix: str, tmp_p
     logits.save(path)
     with pytest.raises(PredictionError, match=f"own{suffix} gives .* no probabilities.*a softmax"):
         predict.chosen(str(path), Experiment())
+    keras.Sequential([logits, keras.layers.Activation("sigmoid")]).save(path)
+    with pytest.raises(PredictionError, match="no probabilities.*a softmax in its last layer"):
+        predict.chosen(str(path), Experiment())
+    logits.set_weights([np.full_like(each, np.nan) for each in logits.get_weights()])
+    logits.save(path)
+    with pytest.raises(PredictionError, match="answers with nan: its training diverged"):
+        predict.chosen(str(path), Experiment())
+    logits.set_weights([np.zeros_like(each) for each in logits.get_weights()])
     keras.Sequential([logits, keras.layers.Softmax()]).save(path)
     assert predict.chosen(str(path), Experiment()).side == 32
 

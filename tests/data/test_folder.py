@@ -256,6 +256,9 @@ def test_pictures_that_change_places_are_other_data(tmp_path: Path, cache: Path)
     noted.write_text("[]")
     folder._checked.cache_clear()
     assert folder.scan(own).fingerprint == after
+    for old, new in (("apples", "t"), ("pears", "apples"), ("t", "pears")):
+        (own / old).rename(own / new)
+    assert folder.scan(own).fingerprint not in (before, after)
 
 
 def test_damaged_stored_pictures_are_read_again(tmp_path: Path, cache: Path) -> None:

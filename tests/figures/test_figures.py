@@ -354,6 +354,7 @@ def test_classes_have_labels_that_can_be_drawn_and_told_apart(make_run: Callable
     labels = style.class_labels(names)
     assert labels[:3] == [r"\$5_\$10", "class 2", "class 3"] and len(set(labels)) == len(names)
     assert style.class_labels(["a", "猫"]) == ["a", "class 2"]
+    assert len(set(style.class_labels(["猫", "class 1", "class 1 1"]))) == 3
     assert labels[5] == "été" and max(map(len, labels)) <= style.LONGEST + 2
     own = {"data": {"classes": names, "train": [60] * 10, "divided": ""}}
     run = make_run(0.8, dataset="folder:pets", scale="quick", content=own)
