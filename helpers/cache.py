@@ -69,7 +69,7 @@ def make_room(needed: int, folder: Path, keep: set[Path]) -> None:
 
 
 def _remove(path: Path) -> bool:
-    """Delete a stored view and its note, unless a process holds its lock."""
+    """Delete a stored view and its note, or a copy of pictures, unless a process holds its lock."""
     try:
         with filelock.FileLock(path.with_suffix(".lock"), timeout=0):
             path.with_suffix(".json").unlink(missing_ok=True)
@@ -132,12 +132,7 @@ def clear() -> str:
                     checkpoint.unlink()
         except filelock.Timeout:
             busy += 1
-    for copy in _copies():
-        try:
-            with filelock.FileLock(copy.with_suffix(".lock"), timeout=0):
-                copy.unlink(missing_ok=True)  # a process that has it mapped keeps it until it ends
-        except filelock.Timeout:
-            busy += 1
+    busy += sum(not _remove(copy) for copy in _copies())  # a process that has one mapped keeps it to its end
     kept = f"; {busy} in use were kept" if busy else ""
     return (
         f"removed {len(removed)} stored views, the checkpoints and the copies of pictures{kept}; "

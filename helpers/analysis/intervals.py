@@ -158,11 +158,12 @@ def paired(first: ArrayLike, second: ArrayLike, resamples: int = 9999, seed: int
             f"the runs answer {one.shape} and {two.shape} images: only the same ones can be paired"
         )
     n, only_first, only_second = len(one), int((one & ~two).sum()), int((two & ~one).sum())
-    counts = np.array([only_first, only_second, n - only_first - only_second])
-    drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     if only_first + only_second < FEW:
         low, high = _agresti_min(only_first, only_second, n)
+    else:
+        counts = np.array([only_first, only_second, n - only_first - only_second])
+        drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
+        low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     p_value = mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue
     difference = (only_second - only_first) / n
     return PairedTest(difference, float(low), float(high), float(p_value), only_first, only_second, n)
